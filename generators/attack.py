@@ -1,0 +1,69 @@
+"""What every attack is: `sample` draws its physics, `render` turns a face into what the sensor receives."""
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from spooflab.augment.view import View
+from spooflab.generators.face import Face
+from spooflab.params import Params
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What reaches the sensor, with its ground truth.
+
+    Attributes:
+        irradiance: (B, 3, H, W) float32 linear, diffuse white about 1, on the sensor's grid *after* the lens (distortion,
+            blur, pixel aperture) and before vignetting, colour filters and noise.
+        mask: (B, 1, H, W) in [0, 1]: share of each pixel that the attack instrument (or manipulated region) covers.
+        depth_mm: (B, 1, H, W) distance of what is seen, `inf` for far background.
+        landmarks: (B, 68, 2) the face's landmarks, in sensor pixels.
+        box: (B, 4) the face's box, in sensor pixels.
+        facts: derived physical figures for the record, each (B,), units in the name (`distance_mm`).
+        instrument_id: one per sample; empty where there is no instrument.
+    """
+
+    irradiance: Tensor
+    mask: Tensor
+    depth_mm: Tensor
+    landmarks: Tensor
+    box: Tensor
+    facts: dict[str, Tensor] = field(default_factory=dict)
+    instrument_id: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """A presentation or injection attack (or the bona fide presentation) of one species.
+
+    `render` must treat samples independently: row i of a batch equals the batch of row i alone.
+    """
+
+    species: str
+    needs_donor: bool
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Params:
+        """Draw physical parameters on the CPU."""
+        ...
+
+    def render(self, face: Face, view: View, params: Params, donor: Face | None = None) -> Rendered:
+        """Return the sensor irradiance; deterministic. `donor` is another subject's face where `needs_donor`."""
+        ...
+
+
+@runtime_checkable
+class Manipulation(Protocol):
+    """A change of the face itself (a swap, a morph): injected as it is, or shown on an instrument by `Chain`."""
+
+    species: str
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Params:
+        """Draw parameters on the CPU."""
+        ...
+
+    def apply(self, face: Face, donor: Face, params: Params) -> Face:
+        """Return the manipulated face with its `spoof_mask` set; deterministic."""
+        ...

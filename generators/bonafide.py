@@ -1,0 +1,66 @@
+"""The genuine presentation: the live face through the same lens and sensor as every attack."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from spooflab.augment.view import View
+from spooflab.generators.attack import Rendered
+from spooflab.generators.face import Face
+from spooflab.params import Params
+
+
+@dataclass(frozen=True)
+class BonafideParams(Params):
+    """Nothing is drawn beyond the face and the device; `unit` keeps the batch size.
+
+    Attributes:
+        gain: (B,) illumination of the scene relative to the source's exposure.
+    """
+
+    gain: Tensor
+
+
+class Bonafide:
+    """A live person before the camera (species `bonafide`)."""
+
+    species = "bonafide"
+    needs_donor = False
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> BonafideParams:
+        """Draw the scene's gain."""
+        return BonafideParams(gain=0.85 + 0.3 * torch.rand(batch_size, generator=generator))
+
+    def render(self, face: Face, view: View, params: Params, donor: Face | None = None) -> Rendered:
+        """Image the face's radiance, which fills the sensor window, through the lens."""
+        assert isinstance(params, BonafideParams)
+        through = through_lens(face.radiance, view) * params.gain[:, None, None, None]
+        zeros = torch.zeros_like(through[:, :1])
+        mask = zeros if face.spoof_mask is None else resample(face.spoof_mask, view)
+        depth = zeros + torch.inf if face.depth_mm is None else resample(face.depth_mm, view, mode="nearest")
+        scale = torch.tensor([view.width / face.size[1], view.height / face.size[0]])
+        corners = torch.stack([face.box[:, :2], face.box[:, :2] + face.box[:, 2:]], 1) * scale
+        corners = view.distort(corners)
+        return Rendered(
+            irradiance=through,
+            mask=mask,
+            depth_mm=depth,
+            landmarks=view.distort(face.landmarks * scale),
+            box=torch.cat([corners[:, 0], corners[:, 1] - corners[:, 0]], -1),
+            facts={"face_px": corners[:, 1, 0] - corners[:, 0, 0]},
+            instrument_id=("",) * face.batch_size,
+        )
+
+
+def resample(image: Tensor, view: View, *, mode: str = "bilinear") -> Tensor:
+    """Sample (B, C, H, W), taken to fill the window, at the view's rays; edges replicate."""
+    grid = view.ideal_grid()
+    norm = torch.stack([grid[..., 0] / view.width, grid[..., 1] / view.height], -1) * 2 - 1
+    return F.grid_sample(image, norm, mode=mode, padding_mode="border", align_corners=False)
+
+
+def through_lens(radiance: Tensor, view: View) -> Tensor:
+    """Return the irradiance of a pixel-scale image that fills the window: resampled at the rays, then blurred."""
+    return view.blur(resample(radiance, view))
