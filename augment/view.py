@@ -140,7 +140,8 @@ class View(Params):
         diffraction = 2 / math.pi * (torch.acos(s) - s * torch.sqrt(1 - s * s))
         gaussian = torch.exp(-2 * (math.pi * _like(self.blur_px, fx) * radius) ** 2)
         motion = torch.sinc(fx * _like(self.motion_px[:, 0], fx) + fy * _like(self.motion_px[:, 1], fx))
-        return diffraction * gaussian * motion
+        transfer: Tensor = diffraction * gaussian * motion
+        return transfer
 
     def blur(self, image: Tensor) -> Tensor:
         """Convolve (B, C, H, W), already on the sensor's grid, with the lens's and motion's point spread function.
@@ -162,7 +163,8 @@ class View(Params):
         spread = torch.fft.fftshift(torch.fft.ifft2(transfer).real, dim=(-2, -1))
         lo = 16 - _BLUR_TAPS // 2
         window = spread[:, lo : lo + _BLUR_TAPS, lo : lo + _BLUR_TAPS]
-        return window / window.sum(dim=(-2, -1), keepdim=True)
+        kernel: Tensor = window / window.sum(dim=(-2, -1), keepdim=True)
+        return kernel
 
     def _centre(self, points: Tensor) -> tuple[Tensor, float]:
         centre = torch.tensor([self.width / 2, self.height / 2], device=points.device)
@@ -170,7 +172,8 @@ class View(Params):
 
     def _radial_gain(self, ideal: Tensor) -> Tensor:
         r2 = (ideal * ideal).sum(-1, keepdim=True)
-        return 1 + _like(self.k1, r2) * r2 + _like(self.k2, r2) * r2 * r2
+        gain: Tensor = 1 + _like(self.k1, r2) * r2 + _like(self.k2, r2) * r2 * r2
+        return gain
 
 
 def _like(value: Tensor, reference: Tensor) -> Tensor:

@@ -1,0 +1,64 @@
+# Two commands set everything up from a bare clone: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= quickstart
+PHOTOS ?=
+WORKERS ?= 2
+# One torch thread per process: the work is split over processes, and bytes do not depend on threads.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help quickstart test check lint format bench docs-pictures clean
+
+help:
+	@echo "make quickstart  install, generate a small set, train three algorithms leave-one-attack-out, write report.html"
+	@echo "                 (PHOTOS=DIR adds your own portraits; DIR/landmarks.csv is used where it exists)"
+	@echo "make test        install, run every test"
+	@echo "make check       format, lint, types, import arrows, fast tests"
+	@echo "make bench       speed against named peers"
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is wanted, seen " + sys.version.split()[0] + "; try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.study: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[study]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.study
+
+quickstart: $(VENV)/.study
+	@mkdir -p $(OUT)
+	$(BIN)/python examples/portraits.py $(OUT)/photos $(PHOTOS)
+	$(BIN)/spooflab generate configs/generation/quickstart.yaml --out $(OUT)/data --workers $(WORKERS) $(if $(wildcard $(OUT)/data/plan.json),--resume)
+	$(BIN)/spooflab verify $(OUT)/data
+	$(BIN)/spooflab study configs/studies/quickstart.yaml --data $(OUT)/data --out $(OUT)/study --workers $(WORKERS)
+	@echo "done: open $(OUT)/study/report.html"
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+check: $(VENV)/.dev lint
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev
+	$(BIN)/spooflab bench all
+
+docs-pictures: $(VENV)/.dev
+	$(BIN)/python examples/docs_pictures.py docs/pictures
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info quickstart .mypy_cache .ruff_cache .pytest_cache .hypothesis

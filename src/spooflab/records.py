@@ -1,0 +1,144 @@
+"""What the store writes besides shards: the plan, and one commit record for each shard, both proof against flips."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from spooflab.atomic import read_plain
+from spooflab.errors import DataError
+from spooflab.sample import SCHEMA_VERSION, Skip
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one spelling of a JSON value that hashes are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def keys_sha256(keys: Sequence[str]) -> str:
+    """Hash the keys of a shard in their order."""
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """`plan.json`: what the store will hold, fixed before the first shard.
+
+    Attributes:
+        shards: number of shards.
+        plan: JSON-ready mapping of the maker; opaque to the store.
+    """
+
+    shards: int
+    plan: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash that every commit record repeats."""
+        return hashlib.sha256(canonical_json(self._body())).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """Return the file's content."""
+        return json.dumps({**self._body(), "fingerprint": self.fingerprint}, indent=1, sort_keys=True).encode() + b"\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and check `plan.json`.
+
+        Raises:
+            DataError: it is missing, damaged, or of another schema version.
+        """
+        if not path.exists():
+            raise DataError(
+                f"{path.parent} holds no plan.json", wanted="a folder that spooflab wrote", next_step="check the path"
+            )
+        data = _load(path)
+        try:
+            version, plan_file = data["schema_version"], cls(int(data["shards"]), dict(data["plan"]))
+            if version != SCHEMA_VERSION:
+                raise DataError(
+                    f"{path}: schema version {version}", wanted=f"{SCHEMA_VERSION}, which this version reads"
+                )
+            if data["fingerprint"] != plan_file.fingerprint:
+                raise DataError(f"{path}: its fingerprint does not match its content", wanted="an unaltered plan.json")
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not a plan: {error!r}", wanted="an unaltered plan.json") from error
+        return plan_file
+
+    def _body(self) -> dict[str, Any]:
+        return {"schema_version": SCHEMA_VERSION, "shards": self.shards, "plan": self.plan}
+
+
+@dataclass(frozen=True)
+class CommitRecord:
+    """`shard-00000.json`: the proof that a shard is finished.
+
+    Attributes:
+        shard: number of the shard.
+        plan_fingerprint: of the plan it was made from.
+        sha256: of the Parquet file.
+        rows: samples in it.
+        keys_sha256: `keys_sha256` of its keys, in order.
+        skips: planned samples that could not be made.
+    """
+
+    shard: int
+    plan_fingerprint: str
+    sha256: str
+    rows: int
+    keys_sha256: str
+    skips: tuple[Skip, ...] = field(default=())
+
+    def to_bytes(self) -> bytes:
+        """Return the file's content, with a hash of itself."""
+        body = {**asdict(self), "schema_version": SCHEMA_VERSION}
+        body["record_sha256"] = hashlib.sha256(canonical_json(body)).hexdigest()
+        return json.dumps(body, indent=1, sort_keys=True).encode() + b"\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and check a commit record.
+
+        Raises:
+            DataError: it is missing or damaged.
+        """
+        data = _load(path)
+        claimed = data.pop("record_sha256", None)
+        try:
+            if claimed != hashlib.sha256(canonical_json(data)).hexdigest():
+                raise DataError(f"{path}: its hash does not match its content", wanted="an unaltered commit record")
+            data.pop("schema_version")
+            data["skips"] = tuple(Skip(**skip) for skip in data["skips"])
+            return cls(**data)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not a commit record: {error!r}", wanted="an unaltered commit record") from error
+
+
+def changed_keys(stored: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """List where two JSON mappings differ, as `key.subkey: stored 1, now 2`."""
+    changes = []
+    for key in sorted(stored.keys() | now.keys()):
+        name = f"{prefix}{key}"
+        old, new = stored.get(key, "nothing"), now.get(key, "nothing")
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            changes += changed_keys(old, new, f"{name}.")
+        elif old != new:
+            changes.append(f"{name}: stored {_short(old)}, now {_short(new)}")
+    return changes
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(read_plain(path))
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON: {error}", wanted="an unaltered file") from error
+    if not isinstance(data, dict):
+        raise DataError(f"{path}: holds {type(data).__name__}", wanted="a JSON object")
+    return data

@@ -1,0 +1,62 @@
+"""Shards as bytes: samples to one Parquet file, the same bytes for the same rows, and back with every check."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spooflab.atomic import open_plain
+from spooflab.errors import DataError
+from spooflab.sample import IMAGE_COLUMNS, SCHEMA, Sample
+
+ROWS_PER_GROUP = 32
+"""Rows that are compressed together: few, so that reading one picture unpacks little."""
+
+INDEX_COLUMNS = tuple(name for name in SCHEMA.names if name not in IMAGE_COLUMNS)
+"""All columns but the pictures."""
+
+_PLAIN = [f.name for f in SCHEMA if not pa.types.is_nested(f.type) and f.name not in ("params", "image_sha256")]
+# zstd level 3 and page checksums; dictionaries and statistics only where they are small.
+_OPTIONS: dict[str, Any] = {
+    "version": "2.6",
+    "compression": "zstd",
+    "compression_level": 3,
+    "use_dictionary": _PLAIN,
+    "write_statistics": _PLAIN,
+    "write_page_checksum": True,
+    "store_schema": True,
+}
+
+
+def encode_shard(samples: Sequence[Sample]) -> pa.Buffer:
+    """Write samples as one Parquet file: zstd, page checksums, no time, no host, no order but the given one."""
+    table = pa.Table.from_pylist([sample.to_row() for sample in samples], schema=SCHEMA)
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, SCHEMA, **_OPTIONS) as writer:
+        if samples:  # no row group at all for no rows: `datasets` fails on an empty one
+            writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+    return sink.getvalue()
+
+
+@contextmanager
+def open_shard(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a shard with page checksums verified; what is damaged becomes a `DataError` naming the file.
+
+    Raises:
+        DataError: not a regular file, not Parquet, another schema, or a page whose checksum fails.
+    """
+    try:
+        with open_plain(path) as file:
+            shard = pq.ParquetFile(file, page_checksum_verification=True)
+            if shard.schema_arrow.names != SCHEMA.names or shard.schema_arrow.types != SCHEMA.types:
+                raise DataError(f"{path}: its columns are not spooflab's", wanted=f"{', '.join(SCHEMA.names)}")
+            yield shard
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: damaged: {(str(error).splitlines() or [repr(error)])[0]}",
+            wanted="the bytes that were committed",
+            next_step=f"spooflab verify {path.parent.parent}",
+        ) from error
