@@ -1,0 +1,22 @@
+"""Capture devices: lens, sensor, processing and codec of a camera, as batched modules with recorded parameters."""
+
+from spooflab.augment.capture import CaptureDevice, rephotograph
+from spooflab.augment.develop import develop
+from spooflab.augment.device_params import DeviceParams
+from spooflab.augment.gentle import gentle_shots
+from spooflab.augment.profile import DeviceProfile, list_profiles, load_profile
+from spooflab.augment.shift import DeviceShift
+from spooflab.augment.view import View
+
+__all__ = [
+    "CaptureDevice",
+    "DeviceParams",
+    "DeviceProfile",
+    "DeviceShift",
+    "View",
+    "develop",
+    "gentle_shots",
+    "list_profiles",
+    "load_profile",
+    "rephotograph",
+]

@@ -14,7 +14,9 @@ from torch.nn import functional as F
 
 from spooflab.params import Params
 
-_BLUR_TAPS = 9
+_MARGIN_PX = 16
+_NEWTON_STEPS = 6
+_MIN_SLOPE, _MAX_RADIUS = 0.05, 3.0  # past the fold of a barrel model there is no ray: stay finite there
 GREEN_UM = 0.55
 """Wavelength of the diffraction limit, in micrometres."""
 
@@ -90,8 +92,20 @@ class View(Params):
         return self.pitch_um * self.binning
 
     def with_binning(self, binning: Tensor) -> "View":
-        """Return the view with another binning factor (int64, (B,))."""
-        return View(**{**self.__dict__, "binning": binning})
+        """Return the view of the same window of pixels, each now `binning` native pixels wide (int64, (B,)).
+
+        Lengths in pixels shrink and the window spans more native rows, so its readout takes longer.
+        """
+        ratio = binning / self.binning
+        return View(
+            **{
+                **self.__dict__,
+                "binning": binning,
+                "blur_px": self.blur_px / ratio,
+                "motion_px": self.motion_px / ratio[:, None],
+                "readout_ms": self.readout_ms * ratio,
+            }
+        )
 
     def ideal_grid(self) -> Tensor:
         """Return (B, H, W, 2): for each sensor pixel the (x, y) where a pinhole camera would see the same ray."""
@@ -103,17 +117,22 @@ class View(Params):
         return self.undistort(torch.stack([xs, ys], dim=-1).expand(self.batch_size, -1, -1, -1))
 
     def undistort(self, points: Tensor) -> Tensor:
-        """Map sensor points (B, ..., 2) to pinhole points: inverse of `distort`, by fixed-point iteration."""
+        """Map sensor points (B, ..., 2) to pinhole points: inverse of `distort`, by Newton's method on the radius."""
         centre, half_diagonal = self._centre(points)
         row = points[..., 1:2] - centre[..., 1:2]
         sheared = points - torch.cat([row * _like(self.skew, row), torch.zeros_like(row)], dim=-1)
-        target = (sheared - centre) / half_diagonal
         if not bool((self.k1 != 0).any() | (self.k2 != 0).any()):
             return sheared
-        ideal = target
-        for _ in range(8):
-            ideal = target / self._radial_gain(ideal)
-        return ideal * half_diagonal + centre
+        target = (sheared - centre) / half_diagonal
+        seen = target.norm(dim=-1, keepdim=True)
+        k1, k2, radius = _like(self.k1, seen), _like(self.k2, seen), seen.clone()
+        for _ in range(_NEWTON_STEPS):
+            r2 = radius * radius
+            error = radius * (1 + r2 * (k1 + k2 * r2)) - seen
+            slope = (1 + r2 * (3 * k1 + 5 * k2 * r2)).clamp(min=_MIN_SLOPE)
+            radius = (radius - error / slope).clamp(0.0, _MAX_RADIUS)
+        ideal: Tensor = target * (radius / seen.clamp(min=1e-9)) * half_diagonal + centre
+        return ideal
 
     def distort(self, points: Tensor) -> Tensor:
         """Map pinhole points (B, ..., 2) to where the lens and the rolling shutter put them on the sensor."""
@@ -144,27 +163,22 @@ class View(Params):
         return transfer
 
     def blur(self, image: Tensor) -> Tensor:
-        """Convolve (B, C, H, W), already on the sensor's grid, with the lens's and motion's point spread function.
+        """Filter (B, C, H, W), already on the sensor's grid, with `lens_mtf`; edges replicate.
 
-        The kernel is the 9 x 9 discrete window of the inverse transform of `lens_mtf`, normalised; edges replicate.
+        The filter is applied to the image's spectrum, so its transfer is `lens_mtf` at every frequency: a truncated
+        kernel would pass a little more contrast than structure that is rendered through `mtf`.
         """
-        kernel = self._kernel()
-        batch, channels, height, width = image.shape
-        pad = _BLUR_TAPS // 2
-        padded = F.pad(image, (pad, pad, pad, pad), mode="replicate")
-        weight = kernel.repeat_interleave(channels, 0)[:, None]
-        out = F.conv2d(padded.reshape(1, batch * channels, *padded.shape[-2:]), weight, groups=batch * channels)
-        return out.reshape(batch, channels, height, width)
-
-    def _kernel(self) -> Tensor:
-        frequency = torch.fft.fftfreq(32, device=self.k1.device)
-        fy, fx = torch.meshgrid(frequency, frequency, indexing="ij")
-        transfer = self.lens_mtf(fx.expand(self.batch_size, -1, -1), fy.expand(self.batch_size, -1, -1))
-        spread = torch.fft.fftshift(torch.fft.ifft2(transfer).real, dim=(-2, -1))
-        lo = 16 - _BLUR_TAPS // 2
-        window = spread[:, lo : lo + _BLUR_TAPS, lo : lo + _BLUR_TAPS]
-        kernel: Tensor = window / window.sum(dim=(-2, -1), keepdim=True)
-        return kernel
+        height, width = image.shape[-2:]
+        padded = F.pad(image, (_MARGIN_PX,) * 4, mode="replicate")
+        rows, columns = padded.shape[-2:]
+        fy = torch.fft.fftfreq(rows, device=image.device)[None, :, None]
+        fx = torch.fft.rfftfreq(columns, device=image.device)[None, None, :]
+        shape = (self.batch_size, rows, fx.shape[-1])
+        transfer = self.lens_mtf(fx.expand(shape), fy.expand(shape))
+        out = torch.fft.irfft2(torch.fft.rfft2(padded) * transfer[:, None], s=(rows, columns))
+        inner = out[..., _MARGIN_PX : _MARGIN_PX + height, _MARGIN_PX : _MARGIN_PX + width]
+        light: Tensor = inner.clamp(min=0.0).contiguous()  # rounding may leave -1e-8 beside black
+        return light
 
     def _centre(self, points: Tensor) -> tuple[Tensor, float]:
         centre = torch.tensor([self.width / 2, self.height / 2], device=points.device)

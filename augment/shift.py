@@ -1,0 +1,60 @@
+"""Device shift: every image of a batch goes through another camera."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from spooflab.augment.capture import CaptureDevice, rephotograph
+from spooflab.augment.device_params import DeviceParams
+from spooflab.augment.gentle import gentle_shots
+from spooflab.augment.photograph import from_photograph, to_photograph
+from spooflab.errors import ConfigError, DataError
+from spooflab.params import choice
+
+
+class DeviceShift(nn.Module):
+    """Pick a device per image, and take the image with it. Light is developed by `develop(irradiance, params)`.
+
+    Args:
+        devices: the cameras, picked with equal probability.
+    """
+
+    def __init__(self, devices: Sequence[CaptureDevice]) -> None:
+        super().__init__()
+        if not devices:
+            raise ConfigError("DeviceShift without devices", wanted="at least one CaptureDevice")
+        self.devices = nn.ModuleList(devices)
+
+    @property
+    def device_ids(self) -> list[str]:
+        """The cameras' ids, in the order that `pick` counts in."""
+        return [device.device_id for device in self._cameras()]
+
+    def pick(self, batch_size: int, generator: torch.Generator) -> Tensor:
+        """Draw (B,) int64 positions in `device_ids`."""
+        return choice(batch_size, len(self.devices), generator)
+
+    def sample(
+        self,
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        size: tuple[int, int] = (512, 512),
+        picked: Tensor | None = None,
+    ) -> DeviceParams:
+        """Draw one shot per image, each of the device `picked` for it (drawn where not given)."""
+        chosen = self.pick(batch_size, generator) if picked is None else picked
+        if chosen.shape != (batch_size,):
+            raise DataError(f"picked of shape {tuple(chosen.shape)}", wanted=f"({batch_size},) positions")
+        cameras = self._cameras()
+        return DeviceParams.stack([cameras[i].sample(1, generator, size=size) for i in chosen.tolist()])
+
+    def forward(self, x: Tensor, *, generator: torch.Generator, gentle: bool | Tensor = False) -> Tensor:
+        """Photograph each photograph with another device, as `CaptureDevice.forward`."""
+        source = from_photograph(x)
+        params = self.sample(x.shape[0], generator, size=(x.shape[-2], x.shape[-1]))
+        return to_photograph(rephotograph(source, gentle_shots(params, gentle).to(x.device)), x.dtype)
+
+    def _cameras(self) -> list[CaptureDevice]:
+        return [device for device in self.devices if isinstance(device, CaptureDevice)]
