@@ -1,7 +1,7 @@
 """What every attack is: `sample` draws its physics, `render` turns a face into what the sensor receives."""
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ class Rendered:
     """What reaches the sensor, with its ground truth.
 
     Attributes:
-        irradiance: (B, 3, H, W) float32 linear, diffuse white about 1, on the sensor's grid *after* the lens (distortion,
-            blur, pixel aperture) and before vignetting, colour filters and noise.
+        irradiance: (B, 3, H, W) float32 linear, diffuse white about 1, on the sensor's grid *after* the lens
+            (distortion, blur, pixel aperture) and before vignetting, colour filters and noise.
         mask: (B, 1, H, W) in [0, 1]: share of each pixel that the attack instrument (or manipulated region) covers.
         depth_mm: (B, 1, H, W) distance of what is seen, `inf` for far background.
         landmarks: (B, 68, 2) the face's landmarks, in sensor pixels.
@@ -49,6 +49,10 @@ class Attack(Protocol):
         """Draw physical parameters on the CPU."""
         ...
 
+    def parse(self, record: dict[str, Any]) -> Params:
+        """Rebuild parameters from a record's JSON (`Params.to_json`)."""
+        ...
+
     def render(self, face: Face, view: View, params: Params, donor: Face | None = None) -> Rendered:
         """Return the sensor irradiance; deterministic. `donor` is another subject's face where `needs_donor`."""
         ...
@@ -62,6 +66,10 @@ class Manipulation(Protocol):
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Params:
         """Draw parameters on the CPU."""
+        ...
+
+    def parse(self, record: dict[str, Any]) -> Params:
+        """Rebuild parameters from a record's JSON (`Params.to_json`)."""
         ...
 
     def apply(self, face: Face, donor: Face, params: Params) -> Face:

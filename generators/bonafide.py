@@ -1,6 +1,7 @@
 """The genuine presentation: the live face through the same lens and sensor as every attack."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from spooflab.params import Params
 
 @dataclass(frozen=True)
 class BonafideParams(Params):
-    """Nothing is drawn beyond the face and the device; `unit` keeps the batch size.
+    """Little is drawn beyond the face and the device.
 
     Attributes:
         gain: (B,) illumination of the scene relative to the source's exposure.
@@ -33,13 +34,18 @@ class Bonafide:
         """Draw the scene's gain."""
         return BonafideParams(gain=0.85 + 0.3 * torch.rand(batch_size, generator=generator))
 
+    def parse(self, record: dict[str, Any]) -> BonafideParams:
+        """Rebuild parameters from a record's JSON."""
+        return BonafideParams.from_json(record)
+
     def render(self, face: Face, view: View, params: Params, donor: Face | None = None) -> Rendered:
         """Image the face's radiance, which fills the sensor window, through the lens."""
         assert isinstance(params, BonafideParams)
-        through = through_lens(face.radiance, view) * params.gain[:, None, None, None]
+        rays = window_rays(view)
+        through = view.blur(resample(face.radiance, rays)) * params.gain[:, None, None, None]
         zeros = torch.zeros_like(through[:, :1])
-        mask = zeros if face.spoof_mask is None else resample(face.spoof_mask, view)
-        depth = zeros + torch.inf if face.depth_mm is None else resample(face.depth_mm, view, mode="nearest")
+        mask = zeros if face.spoof_mask is None else resample(face.spoof_mask, rays)
+        depth = zeros + torch.inf if face.depth_mm is None else resample(face.depth_mm, rays, mode="nearest")
         scale = torch.tensor([view.width / face.size[1], view.height / face.size[0]])
         corners = torch.stack([face.box[:, :2], face.box[:, :2] + face.box[:, 2:]], 1) * scale
         corners = view.distort(corners)
@@ -54,13 +60,12 @@ class Bonafide:
         )
 
 
-def resample(image: Tensor, view: View, *, mode: str = "bilinear") -> Tensor:
-    """Sample (B, C, H, W), taken to fill the window, at the view's rays; edges replicate."""
-    grid = view.ideal_grid()
-    norm = torch.stack([grid[..., 0] / view.width, grid[..., 1] / view.height], -1) * 2 - 1
-    return F.grid_sample(image, norm, mode=mode, padding_mode="border", align_corners=False)
+def window_rays(view: View) -> Tensor:
+    """Return (B, H, W, 2): the view's rays in the unit of `grid_sample`, where [-1, 1] spans the window."""
+    extent = torch.tensor([view.width, view.height], device=view.k1.device)
+    return view.ideal_grid() / extent * 2 - 1
 
 
-def through_lens(radiance: Tensor, view: View) -> Tensor:
-    """Return the irradiance of a pixel-scale image that fills the window: resampled at the rays, then blurred."""
-    return view.blur(resample(radiance, view))
+def resample(image: Tensor, rays: Tensor, *, mode: str = "bilinear") -> Tensor:
+    """Sample (B, C, H, W), taken to fill the window, at `window_rays`; edges replicate."""
+    return F.grid_sample(image, rays, mode=mode, padding_mode="border", align_corners=False)

@@ -110,7 +110,8 @@ class FaceRef:
         subject_id: who is seen.
         source_id: which photograph or session of that subject; unique within the source.
         licence: licence of the photograph, or of the renderer's output.
-        record: JSON-ready facts that `FaceSource.load` needs (a relative path and sha256, or subject and session numbers).
+        record: JSON-ready facts that `FaceSource.load` needs (a relative path and sha256, or subject and session
+            numbers).
     """
 
     subject_id: str

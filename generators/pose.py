@@ -1,7 +1,7 @@
 """A flat instrument held before the camera: where each sensor pixel's ray meets it, and back.
 
-The instrument's own coordinates are millimetres on its face, u right and v down, origin at its centre, as seen by somebody
-who looks at it upright. Camera axes: x right, y down, z away from the camera, origin at the pinhole.
+The instrument's own coordinates are millimetres on its face, u right and v down, origin at its centre, as seen by
+somebody who looks at it upright. Camera axes: x right, y down, z away from the camera, origin at the pinhole.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,1 @@
+"""Presentation and injection attacks, one species or family in each file."""

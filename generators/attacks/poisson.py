@@ -1,0 +1,94 @@
+"""Gradient-domain cloning: the smooth membrane between two pictures that agrees with their difference at a seam."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_COARSEST = 4
+
+
+def membrane(difference: Tensor, inside: Tensor, *, tolerance: float = 1e-2, max_steps: int = 12) -> Tensor:
+    """Return (C, H, W) that equals `difference` outside the region and is harmonic within.
+
+    Adding it to a source clones the source into the target with its own gradients (Pérez, Gangnet and Blake 2003,
+    eq. 4 with the source's gradient as guidance: the correction solves Laplace's equation). Solved on the five-point
+    grid by conjugate gradients, each step preconditioned by one multigrid V-cycle.
+
+    Args:
+        difference: (C, H, W) target minus source.
+        inside: (H, W) bool, the region; pixels of the picture's rim are never inside.
+        tolerance: residual at which to stop, relative to the first one.
+        max_steps: most steps.
+    """
+    region = inside.clone()
+    region[0], region[-1], region[:, 0], region[:, -1] = False, False, False, False
+    height, width = region.shape
+    multiple = 32
+    pad = (0, -width % multiple, 0, -height % multiple)
+    levels = _levels(F.pad(region, pad).to(difference.dtype))
+    x = F.pad(difference, pad) * (1 - levels[0])
+    x = x + levels[0] * _fill(x, 1 - levels[0])
+    residual = (_neighbours(x) - 4 * x) * levels[0]
+    first = residual.square().sum((-2, -1), keepdim=True)
+    direction, last = torch.zeros_like(x), torch.ones_like(first)
+    for _ in range(max_steps):
+        step = _v_cycle(residual, levels)
+        fit = (residual * step).sum((-2, -1), keepdim=True)
+        direction = step + direction * (fit / last.clamp(min=1e-30))
+        last = fit
+        image = (4 * direction - _neighbours(direction)) * levels[0]
+        length = fit / (direction * image).sum((-2, -1), keepdim=True).clamp(min=1e-30)
+        x = x + length * direction
+        residual = residual - length * image
+        if bool((residual.square().sum((-2, -1), keepdim=True) <= tolerance**2 * first).all()):
+            break
+    return torch.where(region, x[:, :height, :width], difference)
+
+
+def _levels(region: Tensor) -> list[Tensor]:
+    """Return the region at full resolution and on ever coarser grids, each (h, w) of 0 and 1."""
+    levels = [region]
+    while min(levels[-1].shape) % 2 == 0 and max(levels[-1].shape) % 2 == 0 and min(levels[-1].shape) > _COARSEST:
+        levels.append((F.avg_pool2d(levels[-1][None], 2)[0] > 0.99).to(region.dtype))
+    return levels
+
+
+def _v_cycle(right: Tensor, levels: list[Tensor]) -> Tensor:
+    """Return an approximate solution of 4 e − Σ neighbours = right, zero outside the region; symmetric."""
+    region = levels[0]
+    if len(levels) == 1:
+        e = right * region / 4
+        for _ in range(12):
+            e = e + 0.8 * (right - 4 * e + _neighbours(e)) * (region / 4)
+        return e
+    weight = 0.8 * region / 4
+    e = right * weight
+    e = e + (right - 4 * e + _neighbours(e)) * weight
+    residual = (right - 4 * e + _neighbours(e)) * region
+    coarse = _v_cycle(4 * F.avg_pool2d(residual[None], 2)[0], levels[1:])
+    e = e + F.interpolate(coarse[None], scale_factor=2, mode="bilinear", align_corners=False)[0] * region
+    for _ in range(2):
+        e = e + (right - 4 * e + _neighbours(e)) * weight
+    return e
+
+
+def _neighbours(x: Tensor) -> Tensor:
+    """Return the sum of the four neighbours, 0 past the rim."""
+    total = torch.zeros_like(x)
+    total[:, 1:] = x[:, :-1]
+    total[:, :-1] += x[:, 1:]
+    total[:, :, 1:] += x[:, :, :-1]
+    total[:, :, :-1] += x[:, :, 1:]
+    return total
+
+
+def _fill(known: Tensor, weight: Tensor) -> Tensor:
+    """Return a first guess within the region: the known values pulled to coarser grids and pushed back."""
+    if min(known.shape[-2:]) <= _COARSEST or known.shape[-1] % 2 or known.shape[-2] % 2:
+        mean = known.sum((-2, -1), keepdim=True) / weight.sum().clamp(min=1e-6)
+        return mean.expand_as(known)
+    pulled, share = F.avg_pool2d(known[None], 2)[0], F.avg_pool2d(weight[None], 2)[0]
+    value = pulled / share.clamp(min=1e-6)
+    full = (share > 0).to(known.dtype)
+    coarse = full * value + (1 - full) * _fill(full * value, full)
+    return F.interpolate(coarse[None], scale_factor=2, mode="bilinear", align_corners=False)[0]

@@ -1,0 +1,120 @@
+"""The configuration of a generated data set: faces, attacks, devices, and how many of each."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from spooflab.config import Config
+
+
+class ProceduralFacesConfig(Config):
+    """Rendered heads.
+
+    Attributes:
+        subjects: number of identities.
+        sessions: how often each identity is drawn again with another pose, light and background.
+        share: weight of this source among all samples.
+    """
+
+    kind: Literal["procedural"] = "procedural"
+    subjects: int = Field(40, ge=1, le=10_000_000)
+    sessions: int = Field(8, ge=1, le=1_000_000)
+    share: float = Field(1.0, gt=0)
+
+
+class FolderFacesConfig(Config):
+    """Photographs in a folder.
+
+    Attributes:
+        root: the folder; relative paths are taken from the working directory.
+        landmarks: sidecar file (CSV or JSON), or None for tight crops without landmarks.
+        subjects: `folder` (a photograph's subject is its folder), `file` (each file is a subject), or a CSV path.
+        licence: the photographs' licence, written into every record.
+        share: weight of this source among all samples.
+    """
+
+    kind: Literal["folder"] = "folder"
+    root: Path
+    landmarks: Path | None = None
+    subjects: str = "folder"
+    licence: str = "unstated"
+    share: float = Field(1.0, gt=0)
+
+
+class HFFacesConfig(Config):
+    """Rows of a Hugging Face data set that was saved with `save_to_disk`; nothing is downloaded.
+
+    Attributes:
+        dataset: the saved data set's folder.
+        image_column, subject_column, landmarks_column, box_column: names of columns; see `HFFaces`.
+        licence: the photographs' licence, written into every record.
+        share: weight of this source among all samples.
+    """
+
+    kind: Literal["hf"] = "hf"
+    dataset: Path
+    image_column: str = "image"
+    subject_column: str | None = None
+    landmarks_column: str | None = None
+    box_column: str | None = None
+    licence: str = "unstated"
+    share: float = Field(1.0, gt=0)
+
+
+FacesConfig = Annotated[ProceduralFacesConfig | FolderFacesConfig | HFFacesConfig, Field(discriminator="kind")]
+
+
+class GenerationConfig(Config):
+    """Everything that decides the bytes of a data set.
+
+    Attributes:
+        n: number of planned samples (made or recorded as skipped).
+        seed: root of all named seeds.
+        faces: where bona fide faces come from.
+        attacks: species to make, beside `bonafide`.
+        bonafide_share: share of bona fide samples.
+        instruments: ids that may be used, over all banks; empty for every instrument.
+        devices: device profiles (names or YAML paths).
+        units_per_device: physical units drawn of each profile.
+        sensor_px: side of the sensor window in which optics, noise and JPEG happen.
+        face_px: side at which faces are rendered or photographs aligned.
+        output_px: side of the stored image; resizing is the last step.
+        group_size: subjects per group; donors come from the same group, so that a split by group leaks nobody.
+        shard_size: samples per shard, the unit of commit.
+    """
+
+    n: int = Field(200, ge=1)
+    seed: int = Field(0, ge=0, lt=2**63)
+    faces: tuple[FacesConfig, ...] = (ProceduralFacesConfig(),)
+    attacks: tuple[str, ...] = (
+        "print_a4",
+        "print_photo",
+        "print_cut",
+        "replay_phone",
+        "replay_monitor",
+        "swap_blend",
+        "swap_blend+replay_phone",
+    )
+    bonafide_share: float = Field(0.3, ge=0, le=1)
+    instruments: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ("front_phone", "webcam_720p", "kiosk", "dslr", "old_phone")
+    units_per_device: int = Field(3, ge=1, le=10_000)
+    sensor_px: int = Field(512, ge=128, le=4096)
+    face_px: int = Field(384, ge=96, le=2048)
+    output_px: int = Field(256, ge=32, le=4096)
+    group_size: int = Field(4, ge=2, le=1000)
+    shard_size: int = Field(50, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _check(self) -> "GenerationConfig":
+        if self.output_px > self.sensor_px:
+            raise ValueError(f"output_px {self.output_px} exceeds sensor_px {self.sensor_px}: resizing only reduces")
+        for name in ("faces", "devices"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty: name at least one")
+        if not self.attacks and self.bonafide_share < 1:
+            raise ValueError("attacks is empty: name at least one species, or set bonafide_share to 1")
+        if len(set(self.attacks)) != len(self.attacks) or len(set(self.devices)) != len(self.devices):
+            raise ValueError("attacks and devices must not repeat a name")
+        return self

@@ -1,0 +1,1 @@
+"""Where bona fide faces come from: rendered heads and photographs."""

@@ -1,0 +1,187 @@
+"""Photographs in a folder, with landmarks beside them."""
+
+import csv
+import hashlib
+import os
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from spooflab.errors import ConfigError, DataError, SkipSample
+from spooflab.generators.face import Face, FaceRef
+from spooflab.generators.faces.landmarks import FacePoints, read_landmarks
+from spooflab.generators.faces.photo import MIN_EYES_PX, Edges, PhotoSettings, face_from_photo
+from spooflab.images import decode_image
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+MAX_FILE_BYTES = 200_000_000
+
+
+class FolderFaces:
+    """Bona fide faces from photographs under `root`, in the order of their paths.
+
+    A reference holds everything that its face depends on (path, SHA-256, points), so a sample is made again from its
+    record even where the sidecar has changed, and refused where the photograph has.
+
+    Args:
+        root: the folder, read with its subfolders; folders that are links are not entered.
+        landmarks: sidecar CSV or JSON, see `read_landmarks`. Without it every photograph is taken to be a tight face
+            crop, on which a mean head is laid.
+        subjects: who is seen: `folder` (the photograph's folder; one that lies in `root` itself is its own subject),
+            `file` (each photograph is another subject) or a CSV with the columns `file,subject`.
+        size: side of the face picture in pixels.
+        licence: licence of the photographs, written into every record.
+        edges: `reflect` or `replicate` where the frame reaches over the photograph's edge.
+        tone: how much of a camera's contrast curve is undone, 0-1.
+        min_eyes_px: least distance between the eyes, in pixels of the photograph.
+
+    Raises:
+        ConfigError: no such folder, or an option out of range.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        landmarks: Path | str | None = None,
+        subjects: str = "folder",
+        size: int = 384,
+        licence: str = "unstated",
+        edges: Edges = "reflect",
+        tone: float = 0.5,
+        min_eyes_px: float = MIN_EYES_PX,
+    ) -> None:
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise ConfigError(f"faces: {self.root} is no folder", wanted="a folder of photographs")
+        self.landmarks = None if landmarks is None else Path(landmarks)
+        self.subjects, self.licence = str(subjects), licence
+        try:
+            self.photo = PhotoSettings(size=size, edges=edges, tone=tone, min_eyes_px=min_eyes_px)
+        except ValueError as error:
+            raise ConfigError(f"faces: {error}") from error
+        self.name = f"folder:{self.root.name or self.root.resolve().name}"
+        self._refs: tuple[FaceRef, ...] | None = None
+
+    def refs(self) -> Sequence[FaceRef]:
+        """List every photograph, sorted by path; those that `load` will refuse are among them.
+
+        Raises:
+            DataError: the sidecar or the subjects' CSV is unreadable or wrong, or there is no photograph.
+        """
+        if self._refs is None:
+            points = {} if self.landmarks is None else read_landmarks(self.landmarks)
+            subjects = _read_subjects(Path(self.subjects)) if self.subjects not in ("folder", "file") else {}
+            files = sorted(_photographs(self.root))
+            if not files:
+                raise DataError(f"{self.root}: no photograph", wanted=f"files ending in {', '.join(SUFFIXES)}")
+            self._refs = tuple(self._ref(file, points.get(file), subjects) for file in files)
+        return self._refs
+
+    def load(self, ref: FaceRef) -> Face:
+        """Read, check, decode, frame and turn one photograph into radiance.
+
+        Raises:
+            SkipSample: `path_escape`, `unreadable`, `file_too_large`, `file_changed`, `no_landmarks`,
+                `face_too_small`, `face_out_of_frame`, or a reason of `spooflab.images.decode_image`.
+        """
+        data = read_confined(self.root, ref.record["path"])
+        found = hashlib.sha256(data).hexdigest()
+        if found != ref.record["sha256"]:
+            raise SkipSample(
+                "file_changed", f"{ref.record['path']}: SHA-256 {found[:12]}…, recorded {ref.record['sha256'][:12]}…"
+            )
+        template, points = ref.record["template"], ref.record["points"]
+        if points is None and template is None:
+            raise SkipSample("no_landmarks", f"{ref.record['path']} is not in the landmarks' file")
+        seen = None if points is None else FacePoints.from_record(points)
+        pixels = decode_image(data)
+        return face_from_photo(pixels, seen, self.photo, subject_id=ref.subject_id, source_id=ref.source_id)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what rebuilds this source."""
+        return {
+            "kind": "folder",
+            "root": str(self.root),
+            "landmarks": None if self.landmarks is None else str(self.landmarks),
+            "subjects": self.subjects,
+            "licence": self.licence,
+            "size": self.photo.size,
+            "edges": self.photo.edges,
+            "tone": self.photo.tone,
+            "min_eyes_px": self.photo.min_eyes_px,
+        }
+
+    def _ref(self, file: str, points: FacePoints | None, subjects: dict[str, str]) -> FaceRef:
+        try:
+            digest = hashlib.sha256(read_confined(self.root, file)).hexdigest()
+        except SkipSample:
+            digest = ""  # `load` meets the same obstacle and gives the reason
+        parent = PurePosixPath(file).parent.as_posix()
+        if self.subjects == "folder":
+            subject = file if parent == "." else parent
+        elif self.subjects == "file":
+            subject = file
+        elif file in subjects:
+            subject = subjects[file]
+        else:
+            raise DataError(f"{self.subjects}: no row for {file}", wanted="a subject for every photograph")
+        record = {
+            "path": file,
+            "sha256": digest,
+            "points": None if points is None else points.to_record(),
+            "template": "tight" if self.landmarks is None else None,
+        }
+        return FaceRef(subject, file, self.licence, record)
+
+
+def read_confined(root: Path, relative: str) -> bytes:
+    """Read a file that must lie under `root` once all links are followed.
+
+    Raises:
+        SkipSample: `path_escape`, `unreadable` or `file_too_large`.
+    """
+    base = root.resolve()
+    if PurePosixPath(relative).is_absolute() or ".." in PurePosixPath(relative).parts or "\0" in relative:
+        raise SkipSample("path_escape", f"{relative!r} is not a path under {root}")
+    try:
+        real = (base / relative).resolve(strict=True)
+        if not real.is_relative_to(base):
+            raise SkipSample("path_escape", f"{relative!r} leads out of {root}")
+        if not real.is_file():
+            raise SkipSample("unreadable", f"{relative}: not a regular file")
+        if real.stat().st_size > MAX_FILE_BYTES:
+            raise SkipSample("file_too_large", f"{relative}: {real.stat().st_size} bytes, at most {MAX_FILE_BYTES}")
+        return real.read_bytes()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+        raise SkipSample("unreadable", f"{relative}: {error}") from error
+
+
+def _photographs(root: Path) -> list[str]:
+    found: list[str] = []
+    for folder, inner, files in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in files:
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                found.append((Path(folder) / name).relative_to(root).as_posix())
+    return found
+
+
+def _read_subjects(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {error}", wanted="'folder', 'file' or a CSV with the columns file,subject") from error
+    rows = csv.DictReader(StringIO(text))
+    if set(rows.fieldnames or ()) != {"file", "subject"}:
+        raise DataError(f"{path}: columns {', '.join(rows.fieldnames or ())}", wanted="file,subject")
+    found: dict[str, str] = {}
+    for row in rows:
+        file, subject = row["file"], row["subject"]
+        if not file or not subject:
+            raise DataError(f"{path}: row {row}", wanted="a file and a subject in every row")
+        if file in found:
+            raise DataError(f"{path}: {file} is named twice", wanted="each file once")
+        found[file] = subject
+    return found
