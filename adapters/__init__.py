@@ -1,0 +1,43 @@
+"""Learning algorithms, backbones and the trainer."""
+
+from spooflab.adapters.algorithm import Algorithm, Engine
+from spooflab.adapters.algorithms import ALGORITHMS
+from spooflab.adapters.backbones import PRESETS, Backbone
+from spooflab.adapters.balanced_sampler import BalancedSampler
+from spooflab.adapters.batch import ATTACK, BONAFIDE, Batch
+from spooflab.adapters.dann import DANN
+from spooflab.adapters.erm import ERM
+from spooflab.adapters.image_set import ImageSet
+from spooflab.adapters.mixstyle import MixStyle
+from spooflab.adapters.model_files import load_model
+from spooflab.adapters.ohem import OHEM
+from spooflab.adapters.scoring import predict_scores
+from spooflab.adapters.train_config import AugmentConfig, BackboneConfig, TrainConfig
+from spooflab.adapters.train_job import TrainJob, train
+from spooflab.adapters.trainer import FitResult, fit
+
+__all__ = [
+    "ALGORITHMS",
+    "ATTACK",
+    "BONAFIDE",
+    "DANN",
+    "ERM",
+    "OHEM",
+    "PRESETS",
+    "Algorithm",
+    "AugmentConfig",
+    "Backbone",
+    "BackboneConfig",
+    "BalancedSampler",
+    "Batch",
+    "Engine",
+    "FitResult",
+    "ImageSet",
+    "MixStyle",
+    "TrainConfig",
+    "TrainJob",
+    "fit",
+    "load_model",
+    "predict_scores",
+    "train",
+]

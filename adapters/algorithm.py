@@ -1,0 +1,76 @@
+"""The contract of every learning algorithm: a loss from a batch, a bona fide likelihood from images."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from spooflab.adapters.backbones import Backbone
+from spooflab.adapters.batch import Batch
+
+
+class Engine(Protocol):
+    """What a trainer lends to `Algorithm.step`: precision, many processes and the optimiser are its business."""
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Run `update` under the trainer's precision (and process group)."""
+        ...
+
+    def backward(self, loss: Tensor, *, last: bool = True) -> None:
+        """Add the loss's gradients; `last` marks the step's final micro-batch, after which processes reduce."""
+
+    def optimise(self) -> None:
+        """Clip, step the optimiser, clear the gradients."""
+
+
+class Algorithm(nn.Module):
+    """Base of all algorithms: a backbone, a two-class head, and `update` to be written.
+
+    A subclass writes `update`; the default `step` does one optimiser step with it. An algorithm that needs several
+    (flat minima, meta-learning) overrides `step`. Hyper-parameters are keyword-only with the paper's defaults and
+    are validated by the constructor (`ConfigError`).
+
+    Args:
+        backbone: network from images to (B, `dim`) features.
+        num_domains: number of training domains; `Batch.domain` is below it.
+    """
+
+    def __init__(self, backbone: Backbone, *, num_domains: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.num_domains = num_domains
+        self.head = nn.Linear(backbone.dim, 2)
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """Return `loss`, a scalar to be minimised, and its parts (scalars, detached or not) for the log."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Call `update`: mixed precision and data parallelism wrap `forward`."""
+        return self.update(batch)
+
+    def step(self, batches: Sequence[Batch], engine: Engine) -> dict[str, Tensor]:
+        """Make one optimiser step from the micro-batches; return the mean of each loss part, detached."""
+        total: dict[str, Tensor] = {}
+        for i, batch in enumerate(batches):
+            losses = engine.losses(batch)
+            engine.backward(losses["loss"] / len(batches), last=i == len(batches) - 1)
+            for name, value in losses.items():
+                share = value.detach() / len(batches)
+                total[name] = total[name] + share if name in total else share
+        engine.optimise()
+        return total
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(B, 2) class scores: attack, bona fide."""
+        logits: Tensor = self.head(self.backbone(images))
+        return logits
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return the bona fide likelihood (B,) in [0, 1].
+
+        Float64 where the device has it: a float32 sigmoid reaches 1 at a log-odds of 17, and ties hide the ranking.
+        """
+        odds = self.logits(images).diff(dim=1)[:, 0]
+        return torch.sigmoid(odds.float() if odds.device.type == "mps" else odds.double())

@@ -1,0 +1,14 @@
+"""Every algorithm by the name that configurations use."""
+
+from spooflab.adapters.algorithm import Algorithm
+from spooflab.adapters.dann import DANN
+from spooflab.adapters.erm import ERM
+from spooflab.adapters.mixstyle import MixStyle
+from spooflab.adapters.ohem import OHEM
+
+ALGORITHMS: dict[str, type[Algorithm]] = {
+    "erm": ERM,
+    "dann": DANN,
+    "mixstyle": MixStyle,
+    "ohem": OHEM,
+}

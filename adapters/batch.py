@@ -1,0 +1,47 @@
+"""One minibatch as algorithms see it: images, labels, domains, and the names that its randomness comes from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BONAFIDE, ATTACK = 1, 0
+"""Label values: the score is the likelihood of class 1."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One (micro-)batch. `Algorithm.update` is a function of the weights and of this alone.
+
+    Attributes:
+        images: (B, 3, H, W) float in [0, 1], sRGB; the backbone normalises.
+        label: (B,) int64, 1 = bona fide, 0 = attack.
+        domain: (B,) int64 in 0…D−1.
+        seed: names every draw of this batch (`spooflab.seeds.generator(batch.seed, ...)`).
+        progress: share of the training done, in [0, 1); schedules read it.
+        keys: the samples' names, for error messages.
+        species: PAI species of each sample, where known.
+        mask: (B, 1, H, W) spoof mask, where known.
+    """
+
+    images: Tensor
+    label: Tensor
+    domain: Tensor
+    seed: int = 0
+    progress: float = 0.0
+    keys: Sequence[str] = ()
+    species: Sequence[str] = ()
+    mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        size = self.images.shape[0]
+        if self.images.ndim != 4 or self.images.shape[1] != 3 or not self.images.is_floating_point():
+            raise ValueError(f"images: seen {self.images.dtype} {tuple(self.images.shape)}, wanted float (B, 3, H, W)")
+        for name in ("label", "domain"):
+            value = getattr(self, name)
+            if value.shape != (size,) or value.dtype != torch.int64:
+                raise ValueError(f"{name}: seen {value.dtype} {tuple(value.shape)}, wanted int64 ({size},)")
+
+    def __len__(self) -> int:
+        return int(self.images.shape[0])

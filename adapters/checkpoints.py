@@ -1,0 +1,75 @@
+"""Checkpoints as safetensors + JSON: written aside and renamed, verified by digest, the previous one kept."""
+
+import hashlib
+import json
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from spooflab.atomic import fsync_folder, replace, write_aside
+
+TENSORS, STATE = "state.safetensors", "state.json"
+
+
+class Checkpoint(NamedTuple):
+    """A verified checkpoint: flat tensors and plain JSON state."""
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+def save_checkpoint(
+    folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any], *, keep: int = 2
+) -> None:
+    """Write `folder/step-…` completely, rename it into place, then delete all but the newest `keep`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{step:08d}"
+    partial = folder / f".{final.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    data = tensor_bytes(tensors)
+    write_aside(partial / TENSORS, data)
+    record = {**state, "step": step, "sha256": hashlib.sha256(data).hexdigest()}
+    write_aside(partial / STATE, json.dumps(record, indent=1).encode())
+    if final.exists():
+        shutil.rmtree(final)
+    fsync_folder(partial)
+    replace(partial, final)
+    for old in _steps(folder)[:-keep]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest checkpoint whose digest is right (or None), and the names of newer ones that are torn."""
+    torn: list[str] = []
+    for candidate in reversed(_steps(folder)):
+        try:
+            state = json.loads((candidate / STATE).read_text(encoding="utf-8"))
+            data = (candidate / TENSORS).read_bytes()
+            if hashlib.sha256(data).hexdigest() == state["sha256"]:
+                return Checkpoint(safetensors.torch.load(data), state), torn
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+            pass
+        torn.append(candidate.name)
+    return None, torn
+
+
+def tensor_bytes(tensors: dict[str, Tensor]) -> bytes:
+    """Serialise tensors as safetensors; views and shared memory become copies."""
+    return safetensors.torch.save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file aside, flush it to disk, and rename it to `path`."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    write_aside(aside, data)
+    replace(aside, path)
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())

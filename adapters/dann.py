@@ -1,0 +1,111 @@
+"""Domain-adversarial training: features from which a discriminator cannot read the domain."""
+
+import math
+import warnings
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spooflab.adapters.algorithm import Algorithm
+from spooflab.adapters.backbones import Backbone
+from spooflab.adapters.batch import Batch
+from spooflab.errors import ConfigError
+
+Schedule = Literal["constant", "ganin"]
+
+
+class DANN(Algorithm):
+    """Cross-entropy plus a domain classifier behind a gradient reversal (Ganin et al. 2016), for D ≥ 2 domains.
+
+    The discriminator minimises the domain cross-entropy; the backbone receives −λ times its gradient (equations 13-15
+    of the paper). All samples of both classes go to the discriminator, and no target domain is needed: the domains
+    are the training ones, as in domain generalisation. Where the domain tells the class (domains made of species),
+    the reversal works against the label: use domains that both classes have, such as the capture device.
+
+    Args:
+        backbone: network from images to features.
+        num_domains: number of training domains, at least 2.
+        weight: λ, or its final value under the Ganin schedule; searched in 1e-2…1e2.
+        schedule: `constant` (as most domain-generalisation code), or `ganin`: λ·(2 / (1 + exp(−10 p)) − 1) with p the
+            share of training done (the paper's section 5.2).
+        hidden: width of the discriminator's two hidden layers.
+        gradient_penalty: factor of the squared norm of the domain loss's gradient by the features; 0 is off.
+    """
+
+    reversal: Any  # pytorch-adapt is untyped
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        num_domains: int,
+        weight: float = 1.0,
+        schedule: Schedule = "ganin",
+        hidden: int = 256,
+        gradient_penalty: float = 0.0,
+    ) -> None:
+        super().__init__(backbone, num_domains=num_domains)
+        if num_domains < 2:
+            raise ConfigError(
+                f"dann: {num_domains} training domain",
+                wanted="at least 2: there is nothing to be invariant to",
+                next_step="choose another domain_by (device_id, instrument_id, …) or add data",
+            )
+        if schedule not in get_args(Schedule):
+            raise ConfigError(f"dann: schedule {schedule!r}", wanted=f"one of {', '.join(get_args(Schedule))}")
+        if weight < 0 or gradient_penalty < 0:
+            raise ConfigError(f"dann: weight {weight}, gradient_penalty {gradient_penalty}", wanted="values ≥ 0")
+        self.weight, self.gradient_penalty = weight, gradient_penalty
+        self.schedule: Schedule = schedule
+        self.reversal = _gradient_reversal()
+        self.discriminator = nn.Sequential(
+            nn.Linear(backbone.dim, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, num_domains),
+        )
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """Return `loss`, its parts `class` and `domain`, the discriminator's accuracy, and λ."""
+        features = self.backbone(batch.images)
+        class_loss = F.cross_entropy(self.head(features), batch.label)
+        factor = reversal_weight(self.weight, self.schedule, batch.progress)
+        self.reversal.update_weight(factor)
+        reversed_features = self.reversal(features)
+        scores = self.discriminator(reversed_features)
+        domain_loss = F.cross_entropy(scores, batch.domain)
+        if self.gradient_penalty:
+            domain_loss = domain_loss + self.gradient_penalty * _penalty(scores, batch.domain, reversed_features)
+        return {
+            "loss": class_loss + domain_loss,
+            "class": class_loss.detach(),
+            "domain": domain_loss.detach(),
+            "domain_accuracy": (scores.argmax(1) == batch.domain).float().mean(),
+            "weight": torch.tensor(factor),
+        }
+
+
+def reversal_weight(weight: float, schedule: Schedule, progress: float) -> float:
+    """Return λ at `progress` p in [0, 1]: `weight`, or `weight` · (2 / (1 + exp(−10 p)) − 1)."""
+    return weight if schedule == "constant" else weight * (2.0 / (1.0 + math.exp(-10.0 * progress)) - 1.0)
+
+
+def _penalty(scores: Tensor, domain: Tensor, features: Tensor) -> Tensor:
+    total = F.cross_entropy(scores, domain, reduction="sum")
+    (slope,) = torch.autograd.grad(total, features, create_graph=True)
+    return slope.square().sum(1).mean()
+
+
+def _gradient_reversal() -> Any:
+    # Imported on use: pytorch-adapt pulls in torchmetrics, which takes a second and is part of an extra.
+    try:
+        with warnings.catch_warnings():
+            # torchmetrics 0.9.3 reads versions through setuptools' old module, and setuptools says so.
+            warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
+            from pytorch_adapt.layers import GradientReversal
+    except ImportError as error:
+        raise ConfigError(f"dann: {error}", next_step="pip install 'spooflab[adapt]'") from error
+    return GradientReversal()

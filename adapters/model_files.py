@@ -1,0 +1,63 @@
+"""A trained model as two files: weights in safetensors, and JSON that rebuilds the network without the hub."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+
+from spooflab.adapters.algorithm import Algorithm
+from spooflab.adapters.algorithms import ALGORITHMS
+from spooflab.adapters.backbones import build_backbone, describe_backbone, rebuild_backbone
+from spooflab.adapters.checkpoints import tensor_bytes, write_synced
+from spooflab.adapters.train_config import TrainConfig
+from spooflab.errors import DataError
+
+WEIGHTS, CARD = "model.safetensors", "model.json"
+
+
+def build_algorithm(config: TrainConfig, *, num_domains: int) -> Algorithm:
+    """Make the algorithm with fresh (or downloaded) backbone weights; initialisation draws from torch's global RNG.
+
+    Hyper-parameters were checked by name in `TrainConfig` and are checked by value in the constructor.
+    """
+    backbone = build_backbone(config.backbone, config.size)
+    return ALGORITHMS[config.algorithm](backbone, num_domains=num_domains, **config.hparams)
+
+
+def save_model(model: Algorithm, config: TrainConfig, out: Path, *, notes: dict[str, Any]) -> None:
+    """Write `out/model.safetensors` and `out/model.json`, each complete or not at all."""
+    data = tensor_bytes(model.state_dict())
+    card = {
+        "config": config.model_dump(mode="json"),
+        "num_domains": model.num_domains,
+        "backbone": describe_backbone(model.backbone),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        **notes,
+    }
+    write_synced(out / WEIGHTS, data)
+    write_synced(out / CARD, json.dumps(card, indent=1).encode())
+
+
+def load_model(folder: Path) -> Algorithm:
+    """Rebuild the model that `fit` saved in `folder`, in eval mode on the CPU.
+
+    Raises:
+        DataError: a file is missing or damaged, or the weights do not fit the network.
+    """
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        data = (folder / WEIGHTS).read_bytes()
+        if hashlib.sha256(data).hexdigest() != card["sha256"]:
+            raise ValueError(f"{WEIGHTS} is not the file that {CARD} describes")
+        config = TrainConfig.model_validate(card["config"])
+        backbone = rebuild_backbone(card["backbone"], config.size)
+        model = ALGORITHMS[config.algorithm](backbone, num_domains=card["num_domains"], **config.hparams)
+        model.load_state_dict(safetensors.torch.load(data))
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise DataError(
+            f"{folder}: no usable model: {str(error).splitlines()[0]}", wanted=f"{WEIGHTS} and {CARD} of one training"
+        ) from error
+    return model.eval()

@@ -1,0 +1,118 @@
+"""What every learning algorithm keeps, whatever it optimises."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from spooflab.adapters import ALGORITHMS, Algorithm, Batch, ImageSet, TrainConfig, fit, load_model, predict_scores
+from spooflab.adapters.model_files import build_algorithm
+from spooflab.adapters.train_config import hyperparameters
+
+SIZE = 32
+SMALL = {"embedding_size": 8, "hidden_sizes": [8, 12, 16, 24]}
+every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
+
+
+def config(name: str, **changes: object) -> TrainConfig:
+    fields = {"size": SIZE, "steps": 40, "batch_size": 16, "eval_every": 20, "lr": 3e-3, "checkpoint_every": None}
+    return TrainConfig.model_validate(
+        {"algorithm": name, "backbone": {"options": SMALL}, "device": "cpu", **fields, **changes}
+    )
+
+
+def make(name: str) -> Algorithm:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return build_algorithm(config(name), num_domains=3)
+
+
+def batch(seed: int = 0) -> Batch:
+    gen = torch.Generator().manual_seed(1)
+    rows = torch.arange(12)
+    return Batch(torch.rand(12, 3, SIZE, SIZE, generator=gen), rows % 2, rows % 3, seed=seed, progress=0.5)
+
+
+def striped(count: int, root: int) -> ImageSet:
+    gen = torch.Generator().manual_seed(root)
+    labels, domains = torch.arange(count) % 2, (torch.arange(count) // 2) % 3
+    images = 60 + 80 * torch.rand(count, 3, SIZE, SIZE, generator=gen)
+    images[labels == 1, :, :, ::4] += 40
+    return ImageSet(images.to(torch.uint8), labels, domains, [f"{root}-{i}" for i in range(count)], ["x"] * count)
+
+
+@every_algorithm
+def test_update_gives_a_finite_scalar_loss_with_a_gradient(name: str):
+    model = make(name).train()
+    losses = model.update(batch())
+    assert losses["loss"].shape == ()
+    assert all(value.shape == () and torch.isfinite(value) for value in losses.values())
+    losses["loss"].backward()
+    missing = [key for key, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    assert missing == []
+
+
+@every_algorithm
+def test_update_is_a_function_of_weights_and_batch(name: str):
+    before = torch.get_rng_state()
+    first = make(name).train().update(batch(7))["loss"].detach()
+    torch.rand(3)  # the global generator must not matter
+    second = make(name).train().update(batch(7))["loss"].detach()
+    torch.set_rng_state(before)
+    assert torch.equal(first, second)
+
+
+@every_algorithm
+def test_predict_is_a_likelihood_and_the_same_alone_or_in_a_batch(name: str):
+    model, images = make(name).eval(), batch().images
+    with torch.inference_mode():
+        together = model.predict(images)
+        alone = torch.cat([model.predict(images[i : i + 1]) for i in range(len(images))])
+        again = model.predict(images)
+    assert together.shape == (12,)
+    assert bool(((together >= 0) & (together <= 1)).all())
+    assert torch.equal(together, again)
+    torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
+
+
+@every_algorithm
+def test_predict_scores_do_not_depend_on_batch_size_and_leave_the_mode(name: str):
+    model, images = make(name).train(), striped(10, 5)
+    scores = [predict_scores(model, images, size) for size in (1, 3, 64)]
+    assert model.training
+    assert scores[0].dtype == np.float64
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
+    np.testing.assert_allclose(scores[0], scores[2], atol=1e-6)
+
+
+@every_algorithm
+def test_state_goes_through_safetensors(name: str):
+    model, other = make(name).train(), make(name)
+    model.update(batch())["loss"].backward()  # moves the batch-norm statistics
+    data = safetensors.torch.save({key: t.contiguous().clone() for key, t in model.state_dict().items()})
+    other.load_state_dict(safetensors.torch.load(data))
+    images = batch().images
+    with torch.inference_mode():
+        assert torch.equal(model.eval().predict(images), other.eval().predict(images))
+
+
+@every_algorithm
+def test_learns_and_comes_back_from_its_files(name: str, tmp_path: Path):
+    result = fit(config(name), train=striped(64, 1), dev=striped(32, 2), seed=0, out=tmp_path)
+    fresh = striped(64, 3)
+    scores = predict_scores(result.model, fresh)
+    # 64 fair coins exceed 47 heads once in 20 000 times; a separable problem must do better.
+    assert int(((scores >= 0.5) == (fresh.labels.numpy() == 1)).sum()) > 47
+    assert not result.model.training
+    np.testing.assert_array_equal(scores, predict_scores(load_model(tmp_path), fresh))
+
+
+@every_algorithm
+def test_hyperparameters_are_keywords_with_defaults(name: str):
+    defaults = hyperparameters(ALGORITHMS[name])
+    defaults.pop("num_domains", None)
+    assert config(name, hparams=defaults).hparams.keys() == defaults.keys()
+    model = make(name)
+    assert all(getattr(model, key) == value for key, value in defaults.items() if hasattr(model, key))
