@@ -1,0 +1,74 @@
+"""Attacks per second: our filtered lattice against supersampling the same instrument with Kornia."""
+
+from typing import Any
+
+import kornia
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from spooflab.augment import CaptureDevice, load_profile
+from spooflab.experiments.bench.timing import paired
+from spooflab.generators.catalogue import build_attack, known_attacks
+from spooflab.generators.face import Face
+from spooflab.generators.faces.procedural import ProceduralFaces
+from spooflab.seeds import generator
+
+SENSOR_PX = 512
+OUTPUT_PX = 256
+SAMPLES_PER_SUBPIXEL = 3
+PANEL_PX = 512
+
+
+def attack_cases(threads: int) -> list[dict[str, Any]]:
+    """Render every species at a 512 px sensor and reduce to 256 px, one image at a time as the pipeline does.
+
+    The peer of the screens draws the panel's subpixels at 3 samples each, warps them with
+    `kornia.geometry.warp_perspective` onto a grid of 3 x 3 samples per sensor pixel and averages: the same physics
+    without bezel, reflection, content filtering or records.
+    """
+    source = ProceduralFaces(n_subjects=4, sessions=1, size=384, seed=2)
+    refs = source.refs()
+    face, donor = source.load(refs[0]), source.load(refs[1])
+    device = CaptureDevice(load_profile("front_phone"))
+    view = device.sample(1, generator(1, "bench"), size=(SENSOR_PX, SENSOR_PX)).view
+    rows = []
+    for species in ("bonafide", *known_attacks()):
+        attack = build_attack(species)
+        draws = [attack.sample(1, generator(3, species, k)) for k in range(6)]
+
+        def ours(attack: Any = attack, draws: Any = draws) -> None:
+            with torch.inference_mode():
+                for params in draws:
+                    made = attack.render(face, view, params, donor if attack.needs_donor else None)
+                    _shrink(made.irradiance)
+
+        screen = species.startswith("replay")
+        rows.append(
+            paired(
+                species,
+                ours,
+                items=len(draws),
+                peer_name="kornia.warp_perspective, 3 samples per subpixel" if screen else "",
+                peer=(lambda: _supersampled(face)) if screen else None,
+                peer_items=1,
+                rounds=5,
+            )
+        )
+    return rows
+
+
+def _supersampled(face: Face) -> Tensor:
+    with torch.inference_mode():
+        content = F.interpolate(face.radiance, size=(PANEL_PX, PANEL_PX), mode="bilinear", antialias=True)
+        fine = F.interpolate(content, scale_factor=3 * SAMPLES_PER_SUBPIXEL, mode="nearest")
+        column = torch.arange(fine.shape[-1]) // SAMPLES_PER_SUBPIXEL % 3
+        stripes = (column == torch.arange(3)[:, None]).float() * 3
+        homography = torch.tensor([[[1.02, 0.03, -20.0], [0.01, 0.99, 10.0], [0.0, 1e-5, 1.0]]])
+        side = SENSOR_PX * 3
+        seen = kornia.geometry.warp_perspective(fine * stripes[:, None, :], homography, (side, side))
+        return _shrink(F.avg_pool2d(seen, 3))
+
+
+def _shrink(image: Tensor) -> Tensor:
+    return F.interpolate(image, size=(OUTPUT_PX, OUTPUT_PX), mode="bilinear", antialias=True)

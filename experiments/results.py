@@ -1,0 +1,203 @@
+"""What the runs of a study say: read from their folders alone, one row per cell, missing cells as missing."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from spooflab.errors import DataError
+from spooflab.experiments.metrics import NAMES, Metrics, evaluate
+from spooflab.experiments.run import score_set
+from spooflab.experiments.run_folder import RunFolder
+from spooflab.experiments.scores import ScoreSet
+from spooflab.experiments.statistics import Interval, Judged, intervals
+from spooflab.experiments.study import STUDY_FILE
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the grid: a finished run with its figures, a failure with its reason, or nothing yet.
+
+    Attributes:
+        run, label, fold, seed: which cell.
+        status: `done`, `failed` or `missing`.
+        record: run.json of a finished run, or the failure record.
+        scores, worst: tables of a finished run.
+    """
+
+    run: str
+    label: str
+    fold: str
+    seed: int
+    status: str
+    record: dict[str, Any] = field(default_factory=dict, repr=False)
+    scores: pa.Table | None = field(default=None, repr=False)
+    worst: pa.Table | None = field(default=None, repr=False)
+
+    @cached_property
+    def test(self) -> ScoreSet:
+        """Test rows."""
+        return score_set(self.scores, "test")
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Figures of the test rows at the dev rows' threshold, counted anew from the scores."""
+        return evaluate(self.test, dev=score_set(self.scores, "dev"))
+
+    @property
+    def judged(self) -> Judged | None:
+        """Test rows with their threshold, for paired comparisons; None without both classes or a threshold."""
+        metrics = self.metrics
+        return (
+            None
+            if metrics.acer is None or metrics.threshold is None
+            else Judged(self.test, metrics.threshold, self.seed)
+        )
+
+
+@dataclass(frozen=True)
+class Results:
+    """All cells of a study with what its plan said.
+
+    Attributes:
+        cells: in grid order.
+        study: study.json, or what could be told from the runs where it is gone.
+        damaged: runs whose files differ from their marker.
+    """
+
+    cells: tuple[Cell, ...]
+    study: dict[str, Any]
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def algorithms(self) -> list[str]:
+        """Columns, in the study's order."""
+        return list(dict.fromkeys(cell.label for cell in self.cells))
+
+    @property
+    def folds(self) -> list[str]:
+        """Rows, in the study's order."""
+        return list(dict.fromkeys(cell.fold for cell in self.cells))
+
+    @property
+    def seeds(self) -> list[int]:
+        """Training seeds, ascending."""
+        return sorted({cell.seed for cell in self.cells})
+
+    @property
+    def metric(self) -> str:
+        """The figure that algorithms are compared by."""
+        return str(self.study.get("config", {}).get("metric", "acer"))
+
+    @property
+    def replicates(self) -> int:
+        """Resamples of the bootstrap."""
+        return int(self.study.get("config", {}).get("bootstrap", 2000))
+
+    def at(self, label: str, fold: str) -> list[Cell]:
+        """Return the cells of all seeds of one algorithm and fold."""
+        return [cell for cell in self.cells if cell.label == label and cell.fold == fold]
+
+    def done(self) -> list[Cell]:
+        """Return the finished cells."""
+        return [cell for cell in self.cells if cell.status == "done"]
+
+
+def load_results(out: Path) -> Results:
+    """Read a study's folder. Without study.json the runs present are all that is known.
+
+    Raises:
+        DataError: there is neither a plan nor a finished run.
+    """
+    plan = out / STUDY_FILE
+    study: dict[str, Any] = json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else {}
+    if study:
+        grid = study["grid"]
+    else:
+        names = sorted(path.parent.name for path in out.glob("runs/*/done"))
+        records = [json.loads((out / "runs" / name / "run.json").read_text(encoding="utf-8")) for name in names]
+        grid = [
+            {"run": r["run"], "label": r["label"], "fold": r["identity"]["fold"], "seed": r["identity"]["seed"]}
+            for r in records
+        ]
+        grid.sort(key=lambda entry: (entry["fold"], entry["label"], entry["seed"]))
+    if not grid:
+        raise DataError(f"{out}: no study.json and no finished run", wanted="the folder that spooflab study wrote")
+    cells, damaged = [], []
+    for entry in grid:
+        folder = RunFolder(out / "runs" / entry["run"])
+        try:
+            cells.append(_cell(entry, folder))
+        except DataError as error:
+            damaged.append(str(error))
+            cells.append(Cell(**entry, status="failed", record={"reason": error.seen, "retry": error.next_step}))
+    return Results(tuple(cells), study, tuple(damaged))
+
+
+def _cell(entry: dict[str, Any], folder: RunFolder) -> Cell:
+    if folder.done:
+        record, scores, worst = folder.read()
+        return Cell(**entry, status="done", record=record, scores=scores, worst=worst)
+    failure = folder.failure
+    return Cell(**entry, status="failed" if failure else "missing", record=failure or {})
+
+
+def results_table(results: Results) -> pa.Table:
+    """Return one row per cell: every figure with its interval, oracle columns and gap, counts, and provenance."""
+    return pa.Table.from_pylist([_row(cell, results.replicates) for cell in results.cells], schema=_schema())
+
+
+def _schema() -> pa.Schema:
+    text, number, whole = pa.string(), pa.float64(), pa.int64()
+    fields = [("run", text), ("algorithm", text), ("fold", text), ("seed", whole), ("status", text)]
+    fields += [("held_out", pa.list_(text)), ("threshold", number), ("threshold_source", text), ("unit", text)]
+    for name in NAMES:
+        fields += [(name, number), (f"{name}_low", number), (f"{name}_high", number), (f"{name}_interval", text)]
+    fields += [(n, number) for n in ("oracle_threshold", "oracle_acer", "oracle_hter", "gap_acer", "gap_hter")]
+    fields += [("apcer_by_species", text)]
+    fields += [
+        (n, whole) for n in ("bonafide", "attack", "subjects", "failures", "train_rows", "dev_rows", "best_step")
+    ]
+    fields += [("seconds", number), ("data", text), ("code_version", text), ("notes", pa.list_(text))]
+    return pa.schema(fields)
+
+
+def _row(cell: Cell, replicates: int) -> dict[str, Any]:
+    base = {"run": cell.run, "algorithm": cell.label, "fold": cell.fold, "seed": cell.seed, "status": cell.status}
+    if cell.status != "done":
+        return base | {"notes": [str(cell.record.get("reason", "not run yet"))]}
+    metrics, record = cell.metrics, cell.record
+    figures = {name: getattr(metrics, name) for name in NAMES}
+    found, notes = intervals(cell.test, metrics.threshold, figures, replicates=replicates)
+    row = base | figures | {name: getattr(metrics, name) for name in _schema().names if name in _FROM_METRICS}
+    for name, interval in found.items():
+        row |= {f"{name}_low": interval.low, f"{name}_high": interval.high, f"{name}_interval": interval.method}
+    counts = metrics.counts
+    return row | {
+        "held_out": record["identity"]["held_out"],
+        "apcer_by_species": json.dumps(metrics.apcer_by_species, sort_keys=True),
+        **{name: counts[name] for name in ("bonafide", "attack", "subjects", "failures")},
+        "train_rows": record["rows"]["train"],
+        "dev_rows": record["rows"]["dev"],
+        "best_step": record["best_step"],
+        "seconds": record["seconds"],
+        "data": record["identity"]["data"],
+        "code_version": record["code_version"],
+        "notes": [*metrics.notes, *notes],
+    }
+
+
+_FROM_METRICS = (
+    *("threshold", "threshold_source", "unit", "oracle_threshold", "oracle_acer", "oracle_hter"),
+    *("gap_acer", "gap_hter"),
+)
+
+
+def row_interval(row: dict[str, Any], name: str) -> Interval | None:
+    """Return the interval of one figure of a row of `results_table`."""
+    if row.get(f"{name}_low") is None:
+        return None
+    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], row[f"{name}_interval"])

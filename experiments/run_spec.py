@@ -1,0 +1,101 @@
+"""One cell of a study: everything that decides its scores, hashed into the name of its folder."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import spooflab
+from spooflab.experiments.fold import Fold
+from spooflab.experiments.protocols import column
+from spooflab.experiments.scores import IntArray
+from spooflab.seeds import seed
+
+FORMAT = 1
+"""Raised when the content of a run folder changes its meaning, so that old folders are run again."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training with the rows it may see and is judged on.
+
+    Attributes:
+        label: heading of the algorithm in the study (not part of the identity: renaming repeats nothing).
+        train_config: every training setting, algorithm and hyper-parameters included.
+        seed: of the training.
+        fold, held_out: name of the fold and what its training rows never held.
+        train, dev, test: keys, in order.
+        data: folder of the data set (not part of the identity: moving it changes nothing).
+        fingerprint: hash of the data set's keys and images.
+    """
+
+    label: str
+    train_config: dict[str, Any]
+    seed: int
+    fold: str
+    held_out: tuple[str, ...]
+    train: tuple[str, ...]
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+    data: Path
+    fingerprint: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the run's result is a function of."""
+        return {
+            "format": FORMAT,
+            "spooflab": spooflab.__version__,
+            "train_config": self.train_config,
+            "seed": self.seed,
+            "fold": self.fold,
+            "held_out": list(self.held_out),
+            "rows": {part: _digest(list(getattr(self, part))) for part in ("train", "dev", "test")},
+            "data": self.fingerprint,
+        }
+
+    @property
+    def run_id(self) -> str:
+        """First 16 hexadecimal digits of the identity's SHA-256: the name of the run's folder."""
+        return _digest(self.identity)[:16]
+
+    @property
+    def name(self) -> str:
+        """How messages call the run."""
+        return f"{self.label} · {self.fold} · seed {self.seed}"
+
+
+def data_fingerprint(index: pa.Table) -> str:
+    """Hash the sorted (key, image hash) pairs: the same samples in other shards are the same data."""
+    pairs = sorted(zip(column(index, "key").tolist(), column(index, "image_sha256").tolist(), strict=True))
+    return _digest(pairs)
+
+
+def training_rows(index: pa.Table, fold: Fold, size: int | None, root: int = 0) -> IntArray:
+    """Return the fold's training rows, or `size` of them: half bona fide, species in turn, in a fixed hashed order.
+
+    A larger size contains the smaller one's rows, and the choice knows neither algorithm nor training seed.
+    """
+    if size is None or size >= len(fold.train):
+        return fold.train
+    key, species = column(index, "key")[fold.train], column(index, "species")[fold.train]
+    attack = column(index, "label")[fold.train] == "attack"
+    rank = np.array([seed(root, "training rows", name) for name in key.tolist()], dtype=np.int64)
+    turns = {name: np.flatnonzero(species == name) for name in sorted(np.unique(species).tolist())}
+    place = np.empty(len(key), dtype=np.float64)
+    kinds = max(1, len(np.unique(species[attack])))
+    for rows in turns.values():
+        # The n-th attack of each species comes with the n × kinds-th bona fide, so both labels fill evenly.
+        spacing = kinds if attack[rows[0]] else 1
+        place[rows[np.argsort(rank[rows])]] = np.arange(len(rows)) * spacing
+    chosen = np.lexsort((rank, place))[:size]
+    return np.sort(fold.train[chosen])
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

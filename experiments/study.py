@@ -1,0 +1,217 @@
+"""A study: the grid of algorithms × folds × seeds, each cell run once, resumed, and reported with what is missing."""
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from spooflab.errors import ConfigError, DataError
+from spooflab.experiments.data_provenance import describe_data
+from spooflab.experiments.executor import Task, run_all
+from spooflab.experiments.fold import Fold
+from spooflab.experiments.leakage import require_no_leak
+from spooflab.experiments.protocols import column
+from spooflab.experiments.run import failure_record, run_cell
+from spooflab.experiments.run_folder import RunFolder, write_atomic
+from spooflab.experiments.run_spec import RunSpec, data_fingerprint, training_rows
+from spooflab.experiments.study_config import StudyConfig
+
+STUDY_FILE = "study.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will do, before anything runs.
+
+    Attributes:
+        config: the study.
+        data: folder of the data set.
+        index: its rows.
+        folds: of the protocol, each proven free of leaks.
+        leaks: by fold, what its parts share.
+        runs: fold by fold, so that processes find a fold's images in memory.
+    """
+
+    config: StudyConfig
+    data: Path
+    index: pa.Table
+    folds: list[Fold]
+    leaks: dict[str, list[dict[str, Any]]]
+    runs: list[RunSpec]
+
+    def describe(self, command: str) -> dict[str, Any]:
+        """Return the plan as JSON-ready values, all that a report needs besides the runs."""
+        species, labels = column(self.index, "species"), column(self.index, "label")
+        folds = [
+            {
+                "name": fold.name,
+                "held_out": list(fold.held_out),
+                "column": fold.column,
+                "note": fold.note,
+                "rows": {part: len(rows) for part, rows in fold.parts.items()},
+                "bonafide": {part: int((labels[rows] == "bonafide").sum()) for part, rows in fold.parts.items()},
+                "species": {part: sorted(set(species[rows].tolist())) for part, rows in fold.parts.items()},
+                "problem": fold.problem(self.index),
+                "leaks": self.leaks[fold.name],
+            }
+            for fold in self.folds
+        ]
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "protocol": (type(self.config.protocol).__doc__ or "").strip(),
+            "command": command,
+            "data": describe_data(self.index, self.data),
+            "folds": folds,
+            "algorithms": [algorithm.title for algorithm in self.config.algorithms],
+            "grid": [{"run": r.run_id, "label": r.label, "fold": r.fold, "seed": r.seed} for r in self.runs],
+        }
+
+
+def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Plan:
+    """Cut the data into folds, prove that none leaks, and lay out the grid.
+
+    Args:
+        config: the study.
+        data: folder of the data set; None takes the configuration's.
+        index: the data set's rows.
+
+    Raises:
+        ConfigError: training settings that the trainer does not know.
+        DataError: a fold leaks, or the data cannot be cut.
+    """
+    root = data_folder(config, data)
+    folds = config.protocol.folds(index)
+    leaks = {fold.name: [check.to_json() for check in require_no_leak(index, fold)] for fold in folds}
+    keys = column(index, "key")
+    fingerprint = data_fingerprint(index)
+    settings = {algorithm.title: train_settings(config, algorithm.title) for algorithm in config.algorithms}
+    runs = []
+    for fold in folds:
+        train = training_rows(index, fold, config.train_size, config.protocol.split.seed)
+        blank = RunSpec(
+            label="",
+            train_config={},
+            seed=0,
+            fold=fold.name,
+            held_out=fold.held_out,
+            train=tuple(keys[train].tolist()),
+            dev=tuple(keys[fold.dev].tolist()),
+            test=tuple(keys[fold.test].tolist()),
+            data=root,
+            fingerprint=fingerprint,
+        )
+        for seed in config.seeds:
+            runs += [replace(blank, label=title, train_config=s, seed=seed) for title, s in settings.items()]
+    same = len(runs) - len({run.run_id for run in runs})
+    if same:
+        raise ConfigError(f"{same} runs are the same as another", wanted="algorithms that differ in their settings")
+    return Plan(config, root, index, folds, leaks, runs)
+
+
+def train_settings(config: StudyConfig, title: str) -> dict[str, Any]:
+    """Return every training setting of one column, defaults filled in and checked by the trainer's own schema."""
+    from spooflab.adapters import TrainConfig
+    from spooflab.config import parse_config
+
+    algorithm = next(a for a in config.algorithms if a.title == title)
+    merged = {**config.train, **algorithm.train, "algorithm": algorithm.name, "hparams": algorithm.hparams}
+    return parse_config(merged, TrainConfig, origin=f"algorithm {title}").model_dump(mode="json")
+
+
+def data_folder(config: StudyConfig, data: Path | None) -> Path:
+    """Return the data set's folder: the argument, else the configuration's.
+
+    Raises:
+        ConfigError: neither names one.
+    """
+    root = data or config.data
+    if root is None:
+        raise ConfigError("the study names no data", wanted="data: FOLDER in the file, or --data FOLDER")
+    if not root.is_dir():
+        raise DataError(
+            f"{root}: no such folder",
+            wanted="a data set",
+            next_step=f"spooflab generate --out {shlex.quote(str(root))}",
+        )
+    return root
+
+
+@dataclass
+class Outcome:
+    """How the cells of a study ended."""
+
+    finished: int = 0
+    cached: int = 0
+    failed: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every cell is done, else 1."""
+        return 1 if self.failed else 0
+
+
+def run_study(
+    plan: Plan,
+    out: Path,
+    *,
+    command: str,
+    workers: int | None = None,
+    task: Task = run_cell,
+    progress: Callable[[RunSpec, str | None], None] | None = None,
+) -> Outcome:
+    """Run every cell that is not done yet. A cell that fails is recorded, and the others go on.
+
+    Args:
+        plan: what to run.
+        out: folder of the study; a later call with the same plan goes on where this one stopped.
+        command: shell command that repeats this study, for messages.
+        workers: processes; None takes the configuration's.
+        task: what runs one cell; must be picklable with workers > 0.
+        progress: told of each cell, and why it failed if it did.
+    """
+    write_atomic(out / STUDY_FILE, (json.dumps(plan.describe(command), indent=1, sort_keys=True) + "\n").encode())
+    folder = {run.run_id: RunFolder(out / "runs" / run.run_id) for run in plan.runs}
+    problems = {fold.name: fold.problem(plan.index) for fold in plan.folds}
+    outcome = Outcome(cached=sum(f.done for f in folder.values()))
+    pending = [run for run in plan.runs if not folder[run.run_id].done]
+
+    def report(run: RunSpec, error: BaseException | None) -> None:
+        if error is None:
+            outcome.finished += 1
+        else:
+            outcome.failed += 1
+            folder[run.run_id].fail(failure_record(run, error, command))
+        if progress:
+            progress(run, None if error is None else str(error).split("\n")[0])
+
+    for run in pending:
+        if problem := problems[run.fold]:
+            report(run, DataError(problem, wanted="both classes in train, dev and test"))
+    runnable = [run for run in pending if not problems[run.fold]]
+    run_all(runnable, task, out, plan.config.workers if workers is None else workers, report)
+    return outcome
+
+
+def estimate_seconds(plan: Plan, out: Path) -> tuple[float, str]:
+    """Return the wall seconds that the missing cells may take, and what the guess rests on."""
+    folder = {run.run_id: RunFolder(out / "runs" / run.run_id) for run in plan.runs}
+    missing = [run for run in plan.runs if not folder[run.run_id].done]
+    done = [f for f in folder.values() if f.done]
+    lanes = max(1, plan.config.workers)
+    if done:
+        seconds = sum(float(f.read()[0]["seconds"]) for f in done) / len(done)
+        return seconds * len(missing) / lanes, f"{len(done)} finished runs took {seconds:.0f} s each"
+    pixels = sum(
+        3 * run.train_config["steps"] * run.train_config["batch_size"] * run.train_config["size"] ** 2
+        + len(run.train + run.dev + run.test) * run.train_config["size"] ** 2
+        for run in missing
+    )
+    return pixels / _PIXELS_PER_S / lanes, "a rough guess for the smallest backbone on one CPU core each"
+
+
+_PIXELS_PER_S = 4e6
+"""Forward passes of the smallest backbone, pixels per second on one core (a training step counts as three)."""

@@ -1,0 +1,94 @@
+"""`spooflab list`: what there is to choose from."""
+
+import json as json_module
+import sys
+from collections.abc import Callable
+from importlib import resources
+from typing import Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+Kind = Literal["attacks", "devices", "instruments", "algorithms", "protocols", "configs"]
+
+
+def list_(kind: tyro.conf.Positional[Kind], /, *, json: bool = False) -> int:
+    """List attacks, devices, instruments, algorithms, protocols or shipped configurations.
+
+    Args:
+        kind: what to list.
+        json: print a JSON array of objects.
+    """
+    rows = _LISTS[kind]()
+    if json:
+        sys.stdout.write(json_module.dumps(rows) + "\n")
+        return 0
+    table = Table(box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()))
+    Console().print(table)
+    return 0
+
+
+def _attacks() -> list[dict[str, Any]]:
+    from spooflab.generators.catalogue import known_attacks
+    from spooflab.taxonomy import SPECIES
+
+    rows = [SPECIES[name] for name in known_attacks()]
+    return [
+        {"name": r.name, "family": r.family, "channel": r.channel, "goal": r.goal, "summary": r.summary} for r in rows
+    ]
+
+
+def _devices() -> list[dict[str, Any]]:
+    from spooflab.augment import list_profiles, load_profile
+
+    return [{"name": name, "summary": load_profile(name).summary} for name in list_profiles()]
+
+
+def _instruments() -> list[dict[str, Any]]:
+    from spooflab.generators.catalogue import instruments
+
+    attacks_of: dict[str, list[str]] = {}
+    for species, ids in instruments().items():
+        for instrument in ids:
+            attacks_of.setdefault(instrument, []).append(species)
+    return [{"id": instrument, "attacks": species} for instrument, species in attacks_of.items()]
+
+
+def _algorithms() -> list[dict[str, Any]]:
+    from spooflab.adapters import ALGORITHMS
+
+    return [{"name": name, "summary": _first_line(kind)} for name, kind in ALGORITHMS.items()]
+
+
+def _protocols() -> list[dict[str, Any]]:
+    from spooflab.experiments.protocols import PROTOCOLS
+
+    return [{"name": name, "summary": _first_line(kind)} for name, kind in PROTOCOLS.items()]
+
+
+def _configs() -> list[dict[str, Any]]:
+    root = resources.files("spooflab.configs")
+    rows = []
+    for folder in ("devices", "generation", "instruments", "studies"):
+        names = sorted(entry.name for entry in root.joinpath(folder).iterdir() if entry.name.endswith(".yaml"))
+        rows += [{"kind": folder, "file": f"configs/{folder}/{name}"} for name in names]
+    return rows
+
+
+def _first_line(kind: type) -> str:
+    return (kind.__doc__ or "").strip().split("\n")[0]
+
+
+_LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "attacks": _attacks,
+    "devices": _devices,
+    "instruments": _instruments,
+    "algorithms": _algorithms,
+    "protocols": _protocols,
+    "configs": _configs,
+}

@@ -1,0 +1,64 @@
+"""The `spooflab` command: one function per subcommand, mounted by tyro from its signature."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+import tyro
+from rich.console import Console
+from rich.text import Text
+
+from spooflab.cli.bench import bench
+from spooflab.cli.doctor import doctor
+from spooflab.cli.evaluate import evaluate
+from spooflab.cli.generate import generate
+from spooflab.cli.listing import list_
+from spooflab.cli.preview import preview
+from spooflab.cli.replay import replay
+from spooflab.cli.report import report
+from spooflab.cli.study import study
+from spooflab.cli.train import train
+from spooflab.cli.verify import verify
+from spooflab.errors import SkipSample, SpooflabError
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "generate": generate,
+    "verify": verify,
+    "replay": replay,
+    "preview": preview,
+    "list": list_,
+    "train": train,
+    "study": study,
+    "report": report,
+    "evaluate": evaluate,
+    "bench": bench,
+    "doctor": doctor,
+}
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one subcommand and exit with its status: 0 done, 1 partial failure, 2 bad input, 130 interrupted."""
+    sys.exit(run(args))
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return its exit status; errors go to stderr as seen, wanted, next."""
+    errors = Console(stderr=True, soft_wrap=True)
+    try:
+        status: int = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="spooflab",
+            description="Make, photograph, train on and measure face presentation attacks - for their detection.",
+            args=None if args is None else list(args),
+        )
+        return status
+    except SpooflabError as error:
+        errors.print(Text.assemble(("error: ", "bold red"), str(error)))
+        return EXIT_USAGE
+    except SkipSample as skip:
+        errors.print(Text.assemble(("cannot be made: ", "bold red"), f"{skip.reason}: {skip.detail}"))
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        errors.print("interrupted; whatever was committed stays, the same command with --resume goes on")
+        return EXIT_INTERRUPTED

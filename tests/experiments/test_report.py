@@ -1,0 +1,222 @@
+"""The report says what the figures allow, holds everything itself, and escapes what it was given."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from spooflab.experiments.metrics import NAMES
+from spooflab.experiments.report import write_report
+from spooflab.experiments.report.palette import heat, inks
+from spooflab.experiments.report.plots import Curve, critical_difference, det, histogram
+from spooflab.experiments.report.worst import _fact
+from spooflab.experiments.results import load_results, row_interval
+from spooflab.experiments.run_spec import RunSpec
+from spooflab.experiments.scores import ScoreSet
+from spooflab.experiments.statistics import Friedman
+from spooflab.experiments.study import plan_study, run_study
+from spooflab.experiments.study_config import StudyConfig
+from spooflab.experiments.worst_errors import main_facts, worst_rows
+
+Task = Callable[[RunSpec, Path], None]
+
+
+@pytest.fixture
+def study(study_yaml: dict[str, Any], index: pa.Table, fake_task: Task, tmp_path: Path) -> Callable[..., Path]:
+    def run(**changes: Any) -> Path:
+        plan = plan_study(StudyConfig.model_validate(study_yaml | changes), data=tmp_path, index=index)
+        run_study(plan, tmp_path / "out", command="spooflab study s.yaml --out out", task=fake_task)
+        return tmp_path / "out"
+
+    return run
+
+
+class Links(HTMLParser):
+    """Collects what a browser would fetch, and the ids and targets within the page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.ids: set[str] = set()
+        self.targets: set[str] = set()
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "data", "poster", "srcset") or (name == "href" and tag == "link"):
+                self.fetched.append(value or "")
+            elif name == "href" and value:
+                self.targets.add(value)
+            elif name == "id" and value:
+                self.ids.add(value)
+
+
+def test_report_is_self_contained_and_has_every_section(study: Callable[..., Path]) -> None:
+    out = study()
+    write_report(out)
+    html = (out / "report.html").read_text()
+    page = Links()
+    page.feed(html)
+    assert all(source.startswith("data:image/jpeg;base64,") for source in page.fetched)
+    assert page.fetched
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not re.search(r"url\(|@import|https?://", html)
+    wanted = "ranking matrix det scores worst devices oracle folds data leaks runs"
+    assert set(wanted.split()) == page.ids
+    assert page.targets == {f"#{name}" for name in wanted.split()}
+    assert 'name="viewport"' in html
+    assert "@media print" in html
+
+
+def test_results_have_one_row_per_run_with_every_figure_and_interval(study: Callable[..., Path]) -> None:
+    out = study()
+    write_report(out)
+    rows = pq.read_table(out / "results.parquet").to_pylist()
+    assert len(rows) == 14
+    for row in rows:
+        for name in NAMES:
+            interval = row_interval(row, name)
+            assert interval is not None
+            assert interval.low <= row[name] + 1e-12
+            assert row[name] <= interval.high + 1e-12
+        assert row["gap_acer"] == pytest.approx(row["acer"] - row["oracle_acer"])
+        assert row["threshold_source"] == "dev"
+        assert row["held_out"] == [row["fold"]]
+
+
+def test_answer_comes_first_and_claims_no_more_than_the_intervals_allow(study: Callable[..., Path]) -> None:
+    algorithms = [{"name": n, "label": n} for n in ("erm", "mixstyle")]
+    sure = write_report(study(algorithms=algorithms))
+    assert next(iter(sure)) == "answer"
+    assert sure["verdict"] == "best"
+    assert sure["answer"].startswith("mixstyle generalises best: mean ACER ")
+    assert sure["differences"][0]["low"] > 0
+    close = write_report(study(algorithms=[{"name": "dann", "label": n, "hparams": h} for n, h in TWINS]))
+    assert close["verdict"] == "tie"
+    assert close["answer"].startswith("No algorithm is surely best")
+    assert close["differences"][0]["low"] <= 0
+    alone = write_report(study(algorithms=[{"name": "erm"}]))
+    assert alone["verdict"] == "single"
+    assert alone["answer"].startswith("erm reaches a mean ACER of")
+
+
+TWINS = (("one", {}), ("two", {"weight": 0.5}))
+
+
+def test_device_folds_that_cannot_reach_significance_say_so(study: Callable[..., Path]) -> None:
+    summary = write_report(study(protocol={"name": "leave_one_device_out"}))
+    assert any("4 folds cannot reach p < 0.05" in sentence for sentence in summary["certainty"])
+    assert "unseen capture devices" in summary["answer"]
+
+
+def test_missing_cells_are_shown_as_missing(study_yaml: dict[str, Any], index: pa.Table, tmp_path: Path) -> None:
+    plan = plan_study(StudyConfig.model_validate(study_yaml), data=tmp_path, index=index)
+
+    def stop(_: RunSpec, __: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(plan, tmp_path, command="x", task=stop)
+    summary = write_report(tmp_path)
+    assert summary["runs"]["missing"] == 14
+    assert summary["answer"] == "No fold is finished for every algorithm yet, so there is no answer."
+    assert (tmp_path / "report.html").read_text().count(">missing</td>") >= 14
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "want"),
+    [
+        ("distance_mm", 412.34, ("distance", "412 mm")),
+        ("tilt_deg", 4.5, ("tilt", "4.5°")),
+        ("swap_blend.changed_share", 0.25, ("changed share", "0.25")),
+        ("face_px", 1234.0, ("face", "1,234 px")),
+        ("lpi", 133.0, ("lpi", "133")),
+    ],
+)
+def test_facts_read_as_words_with_units(name: str, value: float, want: tuple[str, str]) -> None:
+    assert _fact(name, value) == want
+
+
+def test_names_from_data_are_escaped(study: Callable[..., Path]) -> None:
+    evil = "<script>alert(1)</script>"
+    out = study(title=evil, algorithms=[{"name": "erm", "label": evil}, {"name": "dann"}])
+    write_report(out)
+    html = (out / "report.html").read_text()
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_matrix_mean_over_seeds_and_its_parts(study: Callable[..., Path]) -> None:
+    out = study(seeds=[0, 1, 2])
+    summary = write_report(out)
+    results = load_results(out)
+    cells = results.at("ERM", "print_a4")
+    entry = summary["matrix"]["print_a4"]["ERM"]
+    assert entry["value"] == pytest.approx(np.mean([cell.metrics.acer for cell in cells]))
+    assert entry["seeds"] == [0, 1, 2]
+    assert entry["low"] <= entry["value"] <= entry["high"]
+    row = next(r for r in summary["ranking"] if r["algorithm"] == "ERM")
+    every = [c.metrics.acer for fold in results.folds for c in results.at("ERM", fold)]
+    assert row["mean"] == pytest.approx(np.mean(every))
+
+
+def test_heat_gets_darker_with_every_step() -> None:
+    def light(value: float) -> float:
+        colour = heat(value)[0]
+        red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+        return 0.299 * red + 0.587 * green + 0.114 * blue
+
+    steps = [light(v) for v in np.linspace(0, 1, 51)]
+    assert all(left >= right for left, right in pairwise(steps))
+    assert heat(0.02)[1] == "#1d1d1f"
+    assert heat(0.9)[1] == "#ffffff"
+
+
+def test_det_puts_the_operating_point_on_its_curve() -> None:
+    scores = ScoreSet.build([0.9, 0.6, 0.4, 0.7, 0.2, 0.1], [False, False, False, True, True, True])
+    svg = str(det([Curve("a<b", scores, 0.6, inks(["a"])["a"])], "fold"))
+    dot = re.search(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg)
+    line = re.search(r'<polyline points="([^"]+)"', svg)
+    assert dot
+    assert line
+    assert f"{dot[1]},{dot[2]}" in line[1].split()
+    assert "a&lt;b: APCER 33.3 %, BPCER 33.3 %" in svg
+
+
+def test_histogram_marks_the_threshold_and_leaves_out_failures() -> None:
+    scores = ScoreSet.build([0.9, 0.1, float("nan")], [False, True, True])
+    svg = str(histogram(scores, 0.5, "x"))
+    assert svg.count('fill="#0B7A75"') == svg.count('fill="#C4541A"') == 1
+    assert "τ 0.5" in svg
+
+
+def test_critical_difference_joins_what_it_does_not_tell_apart() -> None:
+    svg = str(critical_difference(Friedman(0.01, {"a": 1.0, "b": 2.2, "c": 2.8}, 1.0)))
+    assert svg.count('class="group"') == 1
+    assert str(critical_difference(Friedman(0.01, {"a": 1.0, "b": 2.0, "c": 3.0}, 0.9))).count('class="group"') == 0
+
+
+def test_worst_errors_are_the_surest_ones_and_failures_come_first() -> None:
+    scores = ScoreSet.build([0.9, 0.7, float("nan"), 0.1, 0.4, 0.8], [True, True, True, False, False, False])
+    rows = worst_rows(scores, 0.5)
+    assert rows["attack accepted"].tolist() == [2, 0, 1]
+    assert rows["bona fide rejected"].tolist() == [3, 4]
+    assert not any(part.size for part in worst_rows(scores, float("nan")).values())
+
+
+def test_main_facts_prefer_derived_physics_and_skip_seeds() -> None:
+    facts = main_facts(
+        '{"facts": {"lens_seed": 3, "distance_mm": 412.5}, "face": {"age": {"dtype": "f", "value": 3.0}}}'
+    )
+    assert facts == {"distance_mm": 412.5}
+    drawn = main_facts('{"attack": {"yaw_deg": {"dtype": "float32", "value": 4.25}, "noise_seed": 7, "on": true}}')
+    assert drawn == {"yaw_deg": 4.25}
+    assert main_facts("not json") == {}

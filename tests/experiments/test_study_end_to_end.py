@@ -1,0 +1,159 @@
+"""The study command on a real data set: shards on disk, real training in worker processes, a report."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+import yaml
+
+from spooflab.cli.report import report
+from spooflab.cli.study import study
+from spooflab.config import load_config
+from spooflab.experiments.study import train_settings
+from spooflab.experiments.study_config import StudyConfig
+from spooflab.images import encode_png
+from spooflab.provenance import ALGORITHMIC_MEDIA, code_version
+from spooflab.sample import Sample
+from spooflab.store import Store
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "studies"
+
+
+def write_store(root: Path, index: pa.Table) -> Path:
+    """Commit a data set whose attacks carry a faint stripe pattern of their own species."""
+    store = Store.create(root, {"made": "by a test"}, shards=1)
+    samples = []
+    kinds = sorted(set(index.column("species").to_pylist()))
+    for place, row in enumerate(index.to_pylist()):
+        rng = np.random.default_rng(place)
+        pixels = rng.normal(120, 20, (32, 32, 3))
+        if row["label"] == "attack":
+            pixels += 40 * np.sin(np.arange(32) * (1.0 + 0.4 * kinds.index(row["species"])))[None, :, None]
+        samples.append(
+            Sample.create(
+                key=row["key"],
+                species=row["species"],
+                image=encode_png(np.clip(pixels, 0, 255).astype(np.uint8)),
+                params=json.loads(row["params"]),
+                qc={"mean_luma": 120.0, "clipped": 0.0, "sharpness": 1.0},
+                landmarks=[],
+                box=[],
+                seed=place,
+                digital_source_type=ALGORITHMIC_MEDIA,
+                code_version=code_version(),
+                **{
+                    name: row[name]
+                    for name in (
+                        *("device_id", "device_profile", "subject_id", "subject_group", "source_id"),
+                        *("face_source", "licence", "instrument_id", "donor_id"),
+                    )
+                },
+            )
+        )
+    lease = store.claim(0)
+    assert lease is not None
+    with lease:
+        store.commit(lease, samples)
+    return root
+
+
+@pytest.fixture
+def small(tmp_path: Path, indexed: Callable[..., pa.Table]) -> Path:
+    return write_store(tmp_path / "data", indexed(subjects=12, species=("bonafide", "print_a4", "replay_phone")))
+
+
+def config(path: Path, **changes: Any) -> Path:
+    train = {"size": 32, "steps": 6, "batch_size": 16, "eval_every": 3, "warmup_steps": 0, "checkpoint_every": None}
+    whole = {
+        "algorithms": [{"name": "erm", "label": "ERM"}, {"name": "mixstyle", "label": "MixStyle"}],
+        "train": train,
+        "bootstrap": 100,
+    }
+    path.write_text(yaml.safe_dump(whole | changes))
+    return path
+
+
+def test_dry_run_prints_the_grid_and_trains_nothing(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config(tmp_path / "s.yaml", seeds=[0, 1, 2])
+    assert study(path, tmp_path / "out", dry_run=True, data=small) == 0
+    out = capsys.readouterr().out
+    assert "12 runs = 2 algorithms × 2 folds × 3 seeds" in out
+    assert "0 cached" in out
+    assert not (tmp_path / "out").exists()
+    assert study(path, tmp_path / "out", dry_run=True, json=True, data=small) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["runs"] == 12
+    assert [fold["fold"] for fold in plan["folds"]] == ["print_a4", "replay_phone"]
+
+
+def test_study_trains_reports_and_resumes_in_this_process(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    path = config(tmp_path / "s.yaml", data=str(small), workers=0)
+    assert study(path, out, json=True) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["runs"] == {"done": 4, "failed": 0, "missing": 0, "total": 4}
+    assert told == json.loads((out / "summary.json").read_text())
+    html = (out / "report.html").read_text()
+    assert f"spooflab study {path} --out {out}" in html
+    stamps = {p: p.stat().st_mtime_ns for p in out.glob("runs/*/*") if p.is_file()}
+    assert study(path, out) == 0
+    assert {p: p.stat().st_mtime_ns for p in out.glob("runs/*/*") if p.is_file()} == stamps
+    assert told["answer"] in capsys.readouterr().out
+    assert report(out) == 0
+
+
+@pytest.mark.slow
+def test_worker_processes_give_the_same_scores_as_this_one(small: Path, tmp_path: Path) -> None:
+    path = config(tmp_path / "s.yaml", data=str(small), protocol={"name": "leave_one_attack_out", "only": ["print_a4"]})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the workers have
+    try:
+        assert study(path, tmp_path / "here", workers=0) == 0
+    finally:
+        torch.set_num_threads(threads)
+    script = tmp_path / "go.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nfrom spooflab.cli.study import study\n"
+        "if __name__ == '__main__':\n    sys.exit(study(Path(sys.argv[1]), Path(sys.argv[2]), workers=2))\n"
+    )
+    command = [sys.executable, str(script), str(path), str(tmp_path / "pool")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    here, pool = (
+        {p.parent.name: p.read_bytes() for p in (tmp_path / name).glob("runs/*/scores.parquet")}
+        for name in ("here", "pool")
+    )
+    assert here == pool
+    assert len(here) == 2
+
+
+def test_a_failing_algorithm_gives_a_partial_study_and_a_nonzero_exit(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    bad = {"name": "erm", "label": "huge rate", "train": {"lr": 1e30, "clip_norm": 1e30}}
+    path = config(tmp_path / "s.yaml", data=str(small), workers=0, algorithms=[{"name": "erm"}, bad])
+    assert study(path, out) == 1
+    printed = capsys.readouterr()
+    assert "2 done · 2 failed" in printed.out
+    assert f"again: spooflab study {path} --out {out}" in printed.out
+    assert report(out) == 1
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_study_loads_with_settings_that_the_trainer_knows(path: Path) -> None:
+    loaded = load_config(path, StudyConfig)
+    assert loaded.bootstrap >= 2000
+    for algorithm in loaded.algorithms:
+        assert train_settings(loaded, algorithm.title)["algorithm"] == algorithm.name
