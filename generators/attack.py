@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from spooflab.augment.view import View
+from spooflab.errors import DataError
 from spooflab.generators.face import Face
 from spooflab.params import Params
 
@@ -75,3 +76,14 @@ class Manipulation(Protocol):
     def apply(self, face: Face, donor: Face, params: Params) -> Face:
         """Return the manipulated face with its `spoof_mask` set; deterministic."""
         ...
+
+
+def wanted_donor(donor: Face | None, species: str) -> Face:
+    """Return the donor.
+
+    Raises:
+        DataError: there is none.
+    """
+    if donor is None:
+        raise DataError(f"{species}: no donor", wanted="another subject's face", next_step="pass donor=")
+    return donor

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from spooflab.augment.view import View
-from spooflab.generators.attack import Attack, Manipulation, Rendered
-from spooflab.generators.attacks.injected import manipulation_facts, wanted_donor
+from spooflab.generators.attack import Attack, Manipulation, Rendered, wanted_donor
+from spooflab.generators.attacks.injected import manipulation_facts
 from spooflab.generators.face import Face
 from spooflab.params import Params
 

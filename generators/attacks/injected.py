@@ -7,7 +7,7 @@ import torch
 
 from spooflab.augment.view import View
 from spooflab.errors import DataError
-from spooflab.generators.attack import Manipulation, Rendered
+from spooflab.generators.attack import Manipulation, Rendered, wanted_donor
 from spooflab.generators.bonafide import Bonafide, BonafideParams
 from spooflab.generators.face import Face
 from spooflab.params import Params
@@ -65,17 +65,6 @@ class Injected:
         changed = self.manipulation.apply(face, wanted_donor(donor, self.species), params.manipulation)
         rendered = self._shot.render(changed, view, params.shot)
         return replace(rendered, facts={**rendered.facts, **manipulation_facts(self.manipulation.species, changed)})
-
-
-def wanted_donor(donor: Face | None, species: str) -> Face:
-    """Return the donor.
-
-    Raises:
-        DataError: there is none.
-    """
-    if donor is None:
-        raise DataError(f"{species}: no donor", wanted="another subject's face", next_step="pass donor=")
-    return donor
 
 
 def manipulation_facts(species: str, face: Face) -> dict[str, torch.Tensor]:

@@ -1,0 +1,54 @@
+"""CIELAB (D50, as printing standards state their inks) to linear sRGB reflectance (D65) and back.
+
+Bradford-adapted matrices for sRGB primaries; CIE 15:2004 for L*a*b*.
+"""
+
+import torch
+from torch import Tensor
+
+_WHITE_D50 = (0.96422, 1.0, 0.82521)
+_TO_SRGB = (
+    (3.1338561, -1.6168667, -0.4906146),
+    (-0.9787684, 1.9161415, 0.0334540),
+    (0.0719453, -0.2289914, 1.4052427),
+)
+_TO_XYZ = (
+    (0.4360747, 0.3850649, 0.1430804),
+    (0.2225045, 0.7168786, 0.0606169),
+    (0.0139322, 0.0971045, 0.7141733),
+)
+_LUMINANCE = (0.2225045, 0.7168786, 0.0606169)
+_EDGE = 6 / 29
+
+
+def lab_to_linear(lab: Tensor) -> Tensor:
+    """Map L*a*b* (..., 3) to linear sRGB; colours outside sRGB have components below 0 or above 1."""
+    f_y = (lab[..., 0] + 16) / 116
+    f = torch.stack([f_y + lab[..., 1] / 500, f_y, f_y - lab[..., 2] / 200], -1)
+    ratio = torch.where(f > _EDGE, f**3, 3 * _EDGE**2 * (f - 4 / 29))
+    return (ratio * torch.tensor(_WHITE_D50, dtype=lab.dtype)) @ torch.tensor(_TO_SRGB, dtype=lab.dtype).T
+
+
+def linear_to_lab(rgb: Tensor) -> Tensor:
+    """Map linear sRGB (..., 3) to L*a*b*."""
+    ratio = (rgb @ torch.tensor(_TO_XYZ, dtype=rgb.dtype).T) / torch.tensor(_WHITE_D50, dtype=rgb.dtype)
+    safe = ratio.clamp(min=1e-6)
+    f = torch.where(ratio > _EDGE**3, safe ** (1 / 3), ratio / (3 * _EDGE**2) + 4 / 29)
+    return torch.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
+
+
+def luminance(rgb: Tensor) -> Tensor:
+    """Return the luminance (...) of linear sRGB (..., 3)."""
+    return rgb @ torch.tensor(_LUMINANCE, dtype=rgb.dtype)
+
+
+def srgb_encode(linear: Tensor) -> Tensor:
+    """Apply the sRGB transfer function (IEC 61966-2-1) to values in [0, 1]."""
+    # exp(log) is a power, three times faster
+    curve = linear.clamp(min=1e-6).log_().mul_(1 / 2.4).exp_().mul_(1.055).sub_(0.055)
+    return torch.where(linear <= 0.0031308, 12.92 * linear, curve)
+
+
+def srgb_decode(encoded: Tensor) -> Tensor:
+    """Invert `srgb_encode`."""
+    return torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055).clamp(min=0) ** 2.4)

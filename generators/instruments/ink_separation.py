@@ -1,0 +1,138 @@
+"""Colour separation: RGB to CMYK by inverting the printer's own forward model, with gamut mapping and black generation.
+
+A table over sRGB-encoded colours is solved once for each printer. Rendering intent: relative to paper white, with
+black-point compensation; a colour outside the gamut goes to the nearest printable one in CIELAB, hue weighing most and
+chroma least. Black: grey-component replacement (GCR) moves part of the common grey of C, M and Y into K.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from spooflab.generators.instruments.ink_colour import linear_to_lab, luminance, srgb_decode
+from spooflab.generators.instruments.ink_model import InkModel
+
+NODES = 17
+_WEIGHTS = (1.0, 0.7, 1.8)  # lightness, chroma, hue: how much each counts where a colour cannot be printed
+_STEPS = 28
+_PROBE = 1e-3
+
+
+@dataclass(frozen=True)
+class BlackGeneration:
+    """How the separation uses black ink.
+
+    Attributes:
+        gcr: share of the grey component (above `start`) that black replaces, 0-1.
+        start: grey component below which no black is printed, 0-1.
+        ink_limit: largest sum of nominal coverages, 2-4 (total area coverage).
+        has_black: False for dye prints of C, M and Y alone.
+    """
+
+    gcr: float = 0.6
+    start: float = 0.15
+    ink_limit: float = 3.2
+    has_black: bool = True
+
+
+def separation_table(model: InkModel, black: BlackGeneration, *, nodes: int = NODES) -> Tensor:
+    """Return (4, nodes, nodes, nodes) nominal coverages over encoded red, green, blue in equal steps from 0 to 1."""
+    axis = torch.linspace(0, 1, nodes)
+    encoded = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    return separate(model, black, encoded).T.reshape(4, nodes, nodes, nodes).contiguous()
+
+
+def separate(model: InkModel, black: BlackGeneration, encoded: Tensor) -> Tensor:
+    """Return the nominal coverages (N, 4) that print sRGB-encoded colours (N, 3): CMY, black by GCR, all."""
+    target = linear_to_lab(print_target(model, black, srgb_decode(encoded)))
+    start = torch.cat([1 - encoded, torch.zeros_like(encoded[:, :1])], -1)
+    nothing = torch.zeros_like(start[:, 0])
+    cmy = _solve(model, target, start, wanted_k=nothing, hold=1e3, limit=3.0)
+    if not black.has_black:
+        return cmy
+    grey = cmy[:, :3].amin(-1)
+    wanted = black.gcr * ((grey - black.start) / (1 - black.start)).clamp(0, 1)
+    relieved = torch.cat([cmy[:, :3] - (0.8 * wanted)[:, None], wanted[:, None]], -1).clamp(0, 1)
+    return _solve(model, target, relieved, wanted_k=wanted, hold=0.6, limit=black.ink_limit)
+
+
+def print_target(model: InkModel, black: BlackGeneration, linear: Tensor) -> Tensor:
+    """Return the reflectance (N, 3) that the print aims at: white to paper, black to the printer's darkest neutral."""
+    solid = torch.tensor([0.75, 0.65, 0.65, 1.0] if black.has_black else [1.0, 1.0, 1.0, 0.0])
+    floor = luminance(model.reflectance(solid)) / luminance(model.white)
+    return model.white * (floor + (1 - floor) * linear)
+
+
+def apply_table(table: Tensor, encoded: Tensor) -> Tensor:
+    """Interpolate a separation table (4, N, N, N) at encoded images (B, 3, h, w): nominal coverages (B, 4, h, w)."""
+    nodes = table.shape[-1]
+    atlas = table.permute(0, 2, 1, 3).reshape(1, 4, nodes, nodes * nodes).expand(encoded.shape[0], -1, -1, -1)
+    red, green, blue = (encoded.clamp(0, 1) * (nodes - 1)).unbind(1)
+    slab = red.floor().clamp_(max=nodes - 2)
+    down = green * (2 / (nodes - 1)) - 1
+    # 2-D sampling of the slabs of lower and upper red, side by side in an atlas, is twice as fast as 3-D
+    across = (slab * nodes).add_(blue).mul_(2 / (nodes * nodes - 1)).sub_(1)
+    lower = F.grid_sample(atlas, torch.stack([across, down], -1), padding_mode="border", align_corners=True)
+    upper = F.grid_sample(
+        atlas, torch.stack([across + 2 * nodes / (nodes * nodes - 1), down], -1),
+        padding_mode="border", align_corners=True,
+    )  # fmt: skip
+    return torch.lerp(lower, upper, (red - slab)[:, None])
+
+
+def _solve(model: InkModel, target: Tensor, start: Tensor, *, wanted_k: Tensor, hold: float, limit: float) -> Tensor:
+    """Minimise the weighted colour difference over the box [0, 1]^4 by projected Levenberg-Marquardt steps.
+
+    `hold` pulls K towards `wanted_k` (in Lab units for a full change of K): among the many CMYK that print one colour
+    it picks the one that GCR wants, yet gives way where the colour needs more black.
+    """
+    rotate = _hue_frame(target)
+    x = start.clone()
+    damping = torch.full_like(x[:, 0], 1.0)
+    residual = _residual(model, target, rotate, x, wanted_k, hold, limit)
+    for _ in range(_STEPS):
+        jacobian = torch.stack(
+            [_slope(model, target, rotate, x, wanted_k, hold, limit, residual, ink) for ink in range(4)], -1
+        )
+        gradient = (jacobian * residual[..., None]).sum(-2)
+        stuck = ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
+        jacobian = jacobian.masked_fill(stuck[:, None], 0.0)
+        normal = jacobian.transpose(-1, -2) @ jacobian
+        normal = normal + torch.diag_embed(damping[:, None].expand(-1, 4))
+        step = torch.linalg.solve(normal, (jacobian * residual[..., None]).sum(-2))
+        trial = (x - step.clamp(-0.4, 0.4)).clamp(0, 1)
+        fresh = _residual(model, target, rotate, trial, wanted_k, hold, limit)
+        better = (fresh**2).sum(-1) < (residual**2).sum(-1)
+        x = torch.where(better[:, None], trial, x)
+        residual = torch.where(better[:, None], fresh, residual)
+        damping = torch.where(better, damping * 0.3, damping * 6).clamp(1e-3, 1e6)
+    return x
+
+
+def _residual(
+    model: InkModel, target: Tensor, rotate: Tensor, x: Tensor, wanted_k: Tensor, hold: float, limit: float
+) -> Tensor:
+    difference = linear_to_lab(model.reflectance(x)) - target
+    turned = torch.cat([difference[:, :1], (rotate @ difference[:, 1:, None])[..., 0]], -1)
+    black = hold * (x[:, 3] - wanted_k)
+    excess = 60 * (x.sum(-1) - limit).clamp(min=0)
+    return torch.cat([turned * turned.new_tensor(_WEIGHTS), black[:, None], excess[:, None]], -1)
+
+
+def _slope(
+    model: InkModel, target: Tensor, rotate: Tensor, x: Tensor, wanted_k: Tensor, hold: float, limit: float,
+    residual: Tensor, ink: int,
+) -> Tensor:  # fmt: skip
+    way = torch.where(x[:, ink] > 0.5, -_PROBE, _PROBE)
+    moved = x.clone()
+    moved[:, ink] += way
+    return (_residual(model, target, rotate, moved, wanted_k, hold, limit) - residual) / way[:, None]
+
+
+def _hue_frame(target: Tensor) -> Tensor:
+    """Return (N, 2, 2): rows are the directions of chroma and of hue at each target in the a*b* plane."""
+    chroma = target[:, 1:].norm(dim=-1, keepdim=True)
+    radial = torch.where(chroma > 1e-3, target[:, 1:] / chroma.clamp(min=1e-3), target.new_tensor([1.0, 0.0]))
+    return torch.stack([radial, torch.stack([-radial[:, 1], radial[:, 0]], -1)], -2)
