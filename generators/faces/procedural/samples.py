@@ -1,0 +1,95 @@
+"""Where the visible surface is shaded."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from spooflab.generators.faces.procedural import raster
+from spooflab.generators.faces.procedural.scene import SKIN, Scene
+from spooflab.generators.faces.procedural.shape import Camera
+from spooflab.generators.faces.procedural.vectors import unit
+
+_PER_SAMPLE = ("pixel", "weight", "world", "normal", "rest", "extra", "part")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Where the surface is shaded: one point per inner pixel, four at edges.
+
+    Attributes:
+        pixel: (N,) pixel each belongs to.
+        weight: (N,) its share of that pixel.
+        world, normal, rest: interpolated.
+        extra: (N, 14) fields of the rest position: see `_extra`.
+        part: (N,) which object.
+        whole: the first so many samples stand alone in their pixel.
+    """
+
+    pixel: Tensor
+    weight: Tensor
+    world: Tensor
+    normal: Tensor
+    rest: Tensor
+    extra: Tensor
+    part: Tensor
+    whole: int = 0
+
+    def where(self, index: Tensor) -> "Samples":
+        """Return some of the samples; `whole` no longer says anything about them."""
+        return Samples(*(getattr(self, name).index_select(0, index) for name in _PER_SAMPLE))
+
+
+def sample(scene: Scene, setup: raster.Setup, keys: Tensor, view: Camera) -> tuple[Samples, Tensor]:
+    """Choose shading points: pixel centres inside objects, all four quarter points where something changes.
+
+    Returns also the (size², ) depth of the nearest surface.
+    """
+    size = view.size
+    quad = keys.reshape(size, 2, size, 2).permute(1, 3, 0, 2).reshape(4, -1)
+    used = (quad != raster.EMPTY).any(0).nonzero()[:, 0]
+    planes = [quad[k].index_select(0, used) for k in range(4)]
+    low = torch.minimum(torch.minimum(planes[0], planes[1]), torch.minimum(planes[2], planes[3]))
+    high = torch.maximum(torch.maximum(planes[0], planes[1]), torch.maximum(planes[2], planes[3]))
+    far = torch.full((size * size,), 1e5).index_copy_(0, used, raster.unpack(low)[0])
+    body = (scene.part == SKIN).to(torch.uint8)
+    # Flat and of one object: a spread below 3 mm also rules out that a corner is empty.
+    inner = raster.unpack(high)[0] - raster.unpack(low)[0] < 3.0
+    at = inner.nonzero()[:, 0]
+    owners = [raster.unpack(plane[at])[1] for plane in planes]
+    same = body[owners[0]] & body[owners[1]] & body[owners[2]] & body[owners[3]]
+    inner[at] = same.to(torch.bool)
+    whole = used[inner]
+    rest = (~inner).nonzero()[:, 0]
+    edge = torch.stack([plane.index_select(0, rest) for plane in planes], 1)
+    split, corner = (edge != raster.EMPTY).nonzero(as_tuple=True)
+    index = torch.cat([whole, used[rest[split]]])
+    which = torch.cat([raster.unpack(planes[0][inner])[1], raster.unpack(edge[split, corner])[1]])
+    row, column = torch.div(index, size, rounding_mode="floor"), index % size
+    dx = torch.cat([torch.ones(len(whole)), 0.5 + (corner % 2).float()])
+    dy = torch.cat([torch.ones(len(whole)), 0.5 + torch.div(corner, 2, rounding_mode="floor").float()])
+    x, y = column * 2 + dx, row * 2 + dy
+    lookup = torch.empty(len(scene.triangles), dtype=torch.int64)
+    lookup[setup.source] = torch.arange(len(setup.source))
+    plane = setup.plane.index_select(1, lookup[which])
+    w1 = plane[0] * x + plane[1] * y + plane[2]
+    w2 = plane[3] * x + plane[4] * y + plane[5]
+    # A pixel's centre may lie outside the triangle of its corner: stay on it, for slivers extrapolate without bound.
+    weights = torch.stack([1 - w1 - w2, w1, w2], 1).clamp_(0, 1)
+    weights = weights / weights.sum(1, keepdim=True)
+    table = torch.cat([scene.points, scene.normals, scene.rest, scene.extra], 1)
+    corners = scene.triangles.index_select(0, which)
+    mixed = sum(weights[:, k : k + 1] * table.index_select(0, corners[:, k]) for k in range(3))
+    assert isinstance(mixed, Tensor)
+    weight = torch.cat([torch.ones(len(whole)), torch.full((len(split),), 0.25)])
+    samples = Samples(
+        index,
+        weight,
+        mixed[:, :3],
+        unit(mixed[:, 3:6]),
+        mixed[:, 6:9],
+        mixed[:, 9:],
+        scene.part[which],
+        len(whole),
+    )
+    return samples, far

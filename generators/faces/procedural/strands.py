@@ -1,0 +1,219 @@
+"""Hair as strands: shading, opaque splatting of head hair, and soft splatting of brows, lashes and beards."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from spooflab.generators.faces.procedural import raster
+from spooflab.generators.faces.procedural.light import Lighting, ambient
+from spooflab.generators.faces.procedural.shape import Camera, turned
+from spooflab.generators.faces.procedural.vectors import dot, unit
+
+
+@dataclass(frozen=True)
+class Strands:
+    """S hairs of K points.
+
+    Attributes:
+        points: (S, K, 3) world millimetres, root first.
+        colour: (S, 3) albedo.
+        outward: (S, K, 3) unit normals of the hair's mass.
+        shelter: (S, K) 0 buried … 1 on the outside.
+    """
+
+    points: Tensor
+    colour: Tensor
+    outward: Tensor
+    shelter: Tensor
+
+
+def turned_strands(locks: Strands, turn: Tensor) -> Strands:
+    """Return strands of the head's own frame in the world."""
+    return Strands(turned(locks.points, turn), locks.colour, locks.outward @ turn.T, locks.shelter)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points picked from strands, one row each, ready for shading."""
+
+    world: Tensor
+    tangent: Tensor
+    colour: Tensor
+    outward: Tensor
+    shelter: Tensor
+
+
+def pick(strands: Strands, index: Tensor) -> Points:
+    """Return the points at flat (S·K) positions with their tangents."""
+    steps = strands.points.shape[1]
+    flat = strands.points.reshape(-1, 3)
+    owner = torch.div(index, steps, rounding_mode="floor")
+    place = index - owner * steps
+    before = torch.where(place > 0, index - 1, index)
+    after = torch.where(place < steps - 1, index + 1, index)
+    tangent = unit(flat.index_select(0, after) - flat.index_select(0, before))
+    return Points(
+        flat.index_select(0, index),
+        tangent,
+        strands.colour.index_select(0, owner),
+        strands.outward.reshape(-1, 3).index_select(0, index),
+        strands.shelter.reshape(-1).index_select(0, index),
+    )
+
+
+def shade(points: Points, camera_mm: float, light: Lighting, lit: Tensor, gloss: float) -> Tensor:
+    """Return (N, 3) radiance: the strand's own lobes on top of the mass's diffuse light.
+
+    Source: Kajiya & Kay 1989; two highlights shifted along the strand after Scheuermann 2004 (Marschner et al. 2003's
+    R and TRT). `lit` is (N,), the key lamp's visibility.
+    """
+    tangent, outward, base = points.tangent, points.outward, points.colour
+    view = unit(points.world.new_tensor([0.0, 0.0, camera_mm]) - points.world)
+    shelter = (points.shelter * (0.35 + 0.65 * points.shelter))[:, None]
+    total = base * ambient(light, outward) * 0.9
+    jitter = (base.sum(1, keepdim=True) * 977 % 1 - 0.5) * 0.16
+    first, second = tangent + outward * (jitter - 0.10), tangent + outward * (jitter + 0.16)
+    first, second = unit(first), unit(second)
+    for k, lamp in enumerate(light.lamps):
+        sine = torch.sqrt((1 - (tangent @ lamp.direction).square()).clamp(0))
+        facing = ((outward @ lamp.direction + 0.3) / 1.3).clamp(0, 1)
+        if k == 2:
+            facing = facing * (1 - 0.6 * dot(outward, view).clamp(0, 1))
+        seen = facing * lit if k == 0 else facing
+        half = unit(view + lamp.direction)
+        narrow, wide = _lobe(first, half, 5), _lobe(second, half, 3)
+        shine = base * (0.75 * sine + gloss * 0.75 * wide)[:, None] + (gloss * 0.10 * narrow)[:, None]
+        total = total + seen[:, None] * lamp.colour * shine
+    return total * shelter
+
+
+def _lobe(tangent: Tensor, half: Tensor, squarings: int) -> Tensor:
+    """Return sin(angle) to the power 3 · 2^squarings, by products."""
+    square = 1 - dot(tangent, half).square()
+    base = square.clamp(min=0.03)
+    for _ in range(squarings - 1):
+        base = base * base
+    return base * base * base
+
+
+_CHUNK = 24_000
+
+
+@dataclass(frozen=True)
+class HairLayer:
+    """Opaque hair on the fine grid, for the N cells where it is the nearest thing.
+
+    Attributes:
+        cell: (N,) flat cells, ascending.
+        depth: (N,) millimetres.
+        first: (N,) flat (S·K) position of the strand point before the hit.
+        share: (N,) how far the hit lies towards the next point.
+    """
+
+    cell: Tensor
+    depth: Tensor
+    first: Tensor
+    share: Tensor
+
+
+def splat(strands: Strands, camera: Camera, behind: Tensor, width_px: int) -> HairLayer:
+    """Draw opaque strands where they are nearer than the (size²,) depths `behind`."""
+    count, steps = strands.points.shape[:2]
+    size = camera.size
+    pixel, depth = camera.project(strands.points)
+    x, y = pixel[..., 0].contiguous().reshape(-1), pixel[..., 1].contiguous().reshape(-1)
+    z = depth.reshape(-1)
+    cell = y.clamp(0, size - 1).to(torch.int64) * size + x.clamp(0, size - 1).to(torch.int64)
+    inside = (x > -6) & (x < size + 6) & (y > -6) & (y < size + 6)
+    seen = ((z < behind.index_select(0, cell) + 6) & inside).reshape(count, steps)
+    base = torch.arange(count * steps).reshape(count, steps)[:, :-1][seen[:, 1:] | seen[:, :-1]]
+    dx, dy = ((v.index_select(0, base + 1) - v.index_select(0, base)).abs() for v in (x, y))
+    dots = torch.maximum(dx, dy).ceil().clamp(1, 4 * size).to(torch.int64)
+    grid = torch.full((size * size,), raster.EMPTY, dtype=torch.int64)
+    end = dots.cumsum(0)
+    total = int(end[-1]) if len(end) else 0
+    marks = (torch.searchsorted(end, torch.arange(_CHUNK, total + _CHUNK, _CHUNK)) + 1).clamp(max=len(base)).tolist()
+    share_of = torch.empty(total)
+    done, low = 0, 0
+    for high in marks:
+        if high <= low:
+            continue
+        some = dots[low:high]
+        segment = torch.repeat_interleave(torch.arange(high - low), some)
+        start = some.cumsum(0) - some
+        share = (torch.arange(len(segment)) - start.index_select(0, segment)) / some.index_select(0, segment)
+        share_of[done : done + len(share)] = share
+        at = base[low:high].index_select(0, segment)
+
+        def along(values: Tensor, at: Tensor = at, share: Tensor = share) -> Tensor:
+            return torch.lerp(values.index_select(0, at), values.index_select(0, at + 1), share)
+
+        column, row, near = along(x).floor().to(torch.int64), along(y).floor().to(torch.int64), along(z)
+        number = torch.arange(done, done + len(share))
+        for shift in range(width_px):
+            good = ((column >= -shift) & (column < size - shift) & (row >= 0) & (row < size)).nonzero()[:, 0]
+            where = row[good] * size + column[good] + shift
+            deep = near[good] + 0.4 * shift
+            front = (deep < behind.index_select(0, where)).nonzero()[:, 0]
+            grid.scatter_reduce_(0, where[front], raster.pack(deep[front], number[good[front]]), "amin")
+        done += len(share)
+        low = high
+    hit = (grid != raster.EMPTY).nonzero()[:, 0]
+    depth_of, winner = raster.unpack(grid[hit])
+    segment_of = torch.searchsorted(end, winner, right=True)
+    return HairLayer(hit, depth_of, base.index_select(0, segment_of), share_of.index_select(0, winner))
+
+
+def trace(points: Tensor, camera: Camera, spacing: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut strands into dots no further than `spacing` pixels apart.
+
+    Returns:
+        (N,) flat index of each dot's first point in (S·K), (N,) share of the way to the next, (N, 3) pixel x, y, depth.
+    """
+    count, steps = points.shape[:2]
+    pixel, depth = camera.project(points)
+    flat = torch.cat([pixel, depth[..., None]], -1).reshape(-1, 3)
+    length = (pixel[:, 1:] - pixel[:, :-1]).abs().amax(-1)
+    inside = ((pixel > -4) & (pixel < camera.size + 4)).all(-1)
+    length = torch.where(inside[:, 1:] & inside[:, :-1], length, torch.zeros(()))
+    dots = torch.ceil(length / spacing).to(torch.int64).reshape(-1)
+    base = (torch.arange(count)[:, None] * steps + torch.arange(steps - 1)).reshape(-1)
+    segment = torch.repeat_interleave(torch.arange(len(dots)), dots)
+    first = dots.cumsum(0) - dots
+    share = (torch.arange(len(segment)) - first.index_select(0, segment)) / dots.index_select(0, segment)
+    start = base.index_select(0, segment)
+    low, high = flat.index_select(0, start), flat.index_select(0, start + 1)
+    return start, share, torch.lerp(low, high, share[:, None])
+
+
+def soft(strands: Strands, radiance: Tensor, camera: Camera, behind: Tensor, width_mm: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw thin translucent hairs that lie on a surface.
+
+    Args:
+        width_mm: (S,) thickness of each hair; it tapers towards the tip.
+        behind: (size²,) depth of the surface; hairs more than 3 mm behind it do not show.
+
+    Returns:
+        (size², 3) mean radiance of the hair and (size²,) its coverage.
+    """
+    size = camera.size
+    start, share, dots = trace(strands.points, camera, 0.5)
+    steps = strands.points.shape[1]
+    good = ((dots[:, :2] > 0.5) & (dots[:, :2] < size - 0.5)).all(1).nonzero()[:, 0]
+    start, share, dots = start[good], share[good], dots[good]
+    x, y = dots[:, 0] - 0.5, dots[:, 1] - 0.5
+    x0, y0 = x.floor(), y.floor()
+    fx, fy = x - x0, y - y0
+    along = ((start % steps).to(torch.float32) + share) / (steps - 1)
+    width = width_mm.index_select(0, torch.div(start, steps, rounding_mode="floor")) * (1 - 0.7 * along)
+    weight = 0.5 * width * camera.focal_px / dots[:, 2]
+    table = radiance.reshape(-1, 3)
+    colour = torch.lerp(table.index_select(0, start), table.index_select(0, start + 1), share[:, None])
+    cell = (y0 * size + x0).to(torch.int64)
+    shown = (dots[:, 2] < behind.index_select(0, cell) + 3).to(torch.float32) * weight
+    total = torch.zeros(size * size, 4)
+    value = torch.cat([colour, torch.ones_like(x)[:, None]], 1)
+    for dx, dy, w in ((0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy)):
+        total.index_add_(0, cell + dy * size + dx, value * (shown * w)[:, None])
+    return total[:, :3] / total[:, 3:].clamp(min=1e-6), 1 - torch.exp(-1.3 * total[:, 3])
