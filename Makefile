@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-OUT ?= quickstart
+OUT := quickstart
 PHOTOS ?=
 WORKERS ?= 2
 # One torch thread per process: the work is split over processes, and bytes do not depend on threads.

@@ -18,9 +18,9 @@ class ProceduralFacesConfig(Config):
     """
 
     kind: Literal["procedural"] = "procedural"
-    subjects: int = Field(40, ge=1, le=10_000_000)
-    sessions: int = Field(8, ge=1, le=1_000_000)
-    share: float = Field(1.0, gt=0)
+    subjects: int = Field(default=40, ge=1, le=10_000_000)
+    sessions: int = Field(default=8, ge=1, le=1_000_000)
+    share: float = Field(default=1.0, gt=0)
 
 
 class FolderFacesConfig(Config):
@@ -39,7 +39,7 @@ class FolderFacesConfig(Config):
     landmarks: Path | None = None
     subjects: str = "folder"
     licence: str = "unstated"
-    share: float = Field(1.0, gt=0)
+    share: float = Field(default=1.0, gt=0)
 
 
 class HFFacesConfig(Config):
@@ -59,7 +59,7 @@ class HFFacesConfig(Config):
     landmarks_column: str | None = None
     box_column: str | None = None
     licence: str = "unstated"
-    share: float = Field(1.0, gt=0)
+    share: float = Field(default=1.0, gt=0)
 
 
 FacesConfig = Annotated[ProceduralFacesConfig | FolderFacesConfig | HFFacesConfig, Field(discriminator="kind")]
@@ -84,8 +84,8 @@ class GenerationConfig(Config):
         shard_size: samples per shard, the unit of commit.
     """
 
-    n: int = Field(200, ge=1)
-    seed: int = Field(0, ge=0, lt=2**63)
+    n: int = Field(default=200, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     faces: tuple[FacesConfig, ...] = (ProceduralFacesConfig(),)
     attacks: tuple[str, ...] = (
         "print_a4",
@@ -96,15 +96,15 @@ class GenerationConfig(Config):
         "swap_blend",
         "swap_blend+replay_phone",
     )
-    bonafide_share: float = Field(0.3, ge=0, le=1)
+    bonafide_share: float = Field(default=0.3, ge=0, le=1)
     instruments: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("front_phone", "webcam_720p", "kiosk", "dslr", "old_phone")
-    units_per_device: int = Field(3, ge=1, le=10_000)
-    sensor_px: int = Field(512, ge=128, le=4096)
-    face_px: int = Field(384, ge=96, le=2048)
-    output_px: int = Field(256, ge=32, le=4096)
-    group_size: int = Field(4, ge=2, le=1000)
-    shard_size: int = Field(50, ge=1, le=100_000)
+    units_per_device: int = Field(default=3, ge=1, le=10_000)
+    sensor_px: int = Field(default=512, ge=128, le=4096)
+    face_px: int = Field(default=384, ge=96, le=2048)
+    output_px: int = Field(default=256, ge=32, le=4096)
+    group_size: int = Field(default=4, ge=2, le=1000)
+    shard_size: int = Field(default=50, ge=1, le=100_000)
 
     @model_validator(mode="after")
     def _check(self) -> "GenerationConfig":

@@ -69,10 +69,11 @@ def generate(
         summary = run(parsed, out, workers=workers, resume=resume, progress=tell)
     seconds = time.monotonic() - started
     complete = summary.committed == summary.shards
-    console.print(
-        f"{summary.rows} rows, {summary.skips} skipped, {summary.committed}/{summary.shards} shards in {seconds:.0f} s. "
-        + (f"Check: spooflab verify {out}" if complete else f"Continue: spooflab generate --out {out} --resume")
+    told = (
+        f"{summary.rows} rows, {summary.skips} skipped, {summary.committed}/{summary.shards} shards in {seconds:.0f} s."
     )
+    following = f"Check: spooflab verify {out}" if complete else f"Continue: spooflab generate --out {out} --resume"
+    console.print(f"{told} {following}")
     if json:
         result = {"out": str(out), "complete": complete, **summary.__dict__, "seconds": round(seconds, 3)}
         sys.stdout.write(json_module.dumps(result) + "\n")

@@ -1,0 +1,261 @@
+"""The lab: sources, attacks and devices built from a configuration, and one sample made from its plan or its record."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from spooflab.augment import CaptureDevice, DeviceParams, develop, load_profile
+from spooflab.errors import ConfigError, DataError, SkipSample
+from spooflab.generators.attack import Attack, Rendered
+from spooflab.generators.catalogue import build_attack
+from spooflab.generators.config import FacesConfig, FolderFacesConfig, GenerationConfig, ProceduralFacesConfig
+from spooflab.generators.face import Face, FaceRef, FaceSource
+from spooflab.generators.faces.folder import FolderFaces
+from spooflab.generators.faces.hf import HFFaces
+from spooflab.generators.faces.procedural import ProceduralFaces
+from spooflab.generators.plan import PlannedFace, SampleSpec
+from spooflab.generators.qc import measure
+from spooflab.images import encode_depth, encode_mask, encode_png
+from spooflab.params import Params
+from spooflab.provenance import code_version, source_type
+from spooflab.sample import Sample
+from spooflab.seeds import generator
+from spooflab.taxonomy import SPECIES
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One finished picture with its ground truth, at the output size.
+
+    Attributes:
+        image: (H, W, 3) uint8 sRGB.
+        mask: (H, W) uint8, 255 where the instrument or the manipulation covers the pixel.
+        depth_mm: (H, W) uint16 millimetres, 0 for unknown or beyond 65 m.
+        landmarks: (68, 2) float32 pixels.
+        box: (4,) float32 x, y, width, height in pixels.
+        facts: derived physical figures.
+        instrument_id: empty where there is no instrument.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    depth_mm: np.ndarray
+    landmarks: np.ndarray
+    box: np.ndarray
+    facts: dict[str, float]
+    instrument_id: str
+
+
+class Lab:
+    """Everything that `config` names, ready to make samples one at a time.
+
+    Samples are rendered singly and on the CPU, so their bytes depend on nothing but their own parameters.
+
+    Raises:
+        ConfigError: an unknown species, device or instrument, or a source that cannot be opened.
+    """
+
+    def __init__(self, config: GenerationConfig) -> None:
+        self.config = config
+        self.sources: dict[str, FaceSource] = {}
+        for entry in config.faces:
+            source = _open_source(entry, config)
+            if source.name in self.sources:
+                raise ConfigError(f"faces: two sources are named {source.name!r}", wanted="one entry for each source")
+            self.sources[source.name] = source
+        self.attacks = {s: build_attack(s, instruments=config.instruments) for s in ("bonafide", *config.attacks)}
+        self._devices: dict[str, CaptureDevice] = {}
+        self.device_ids = tuple(
+            device.device_id for name in config.devices for device in self._units(name, config.units_per_device)
+        )
+
+    def _units(self, name: str, count: int) -> list[CaptureDevice]:
+        profile = load_profile(name)
+        units = [CaptureDevice(profile, unit=number) for number in range(count)]
+        self._devices.update({unit.device_id: unit for unit in units})
+        return units
+
+    def refs(self) -> dict[str, tuple[FaceRef, ...]]:
+        """List every face by source."""
+        return {name: tuple(source.refs()) for name, source in self.sources.items()}
+
+    def make(self, spec: SampleSpec) -> Sample:
+        """Draw, render, photograph and record one planned sample.
+
+        Raises:
+            SkipSample: the sample cannot be made, with the reason.
+        """
+        attack, device = self.attacks[spec.species], self._devices[spec.device_id]
+        if attack.needs_donor and spec.donor is None:
+            raise SkipSample("no_donor", f"{spec.face.subject_id} is alone in its group; donors are other subjects")
+        face = self._load(spec.face)
+        donor = self._load(spec.donor) if attack.needs_donor and spec.donor is not None else None
+        size = (self.config.sensor_px, self.config.sensor_px)
+        device_params = device.sample(1, generator(spec.seed, "device"), size=size)
+        attack_params = attack.sample(1, generator(spec.seed, "attack"))
+        picture = photograph(attack, face, donor, attack_params, device_params, self.config.output_px)
+        return self._record(spec, attack_params, device_params, device, face, donor, picture)
+
+    def _load(self, planned: PlannedFace) -> Face:
+        return self.sources[planned.source].load(planned.ref)
+
+    def _record(
+        self,
+        spec: SampleSpec,
+        attack_params: Params,
+        device_params: Params,
+        device: CaptureDevice,
+        face: Face,
+        donor: Face | None,
+        picture: Picture,
+    ) -> Sample:
+        species = SPECIES[spec.species]
+        used = spec.donor if donor is not None else None
+        params = {
+            "attack": attack_params.to_json(),
+            "device": device_params.to_json(),
+            "faces": {
+                "target": _face_record(self.sources[spec.face.source], spec.face),
+                "donor": _face_record(self.sources[used.source], used) if used else None,
+            },
+            "facts": picture.facts,
+            "output": {
+                "output_px": self.config.output_px,
+                "sensor_px": self.config.sensor_px,
+                "resize": "bilinear_antialias",
+            },
+        }
+        synthetic_pixels = face.synthetic and (donor is None or donor.synthetic)
+        return Sample.create(
+            key=spec.key,
+            species=species.name,
+            chain=tuple(species.name.split("+")),
+            instrument_id=picture.instrument_id,
+            device_id=device.device_id,
+            device_profile=device.profile_name,
+            subject_id=spec.face.subject_id,
+            subject_group=spec.face.group,
+            source_id=spec.face.source_id,
+            donor_id=used.subject_id if used else "",
+            face_source=spec.face.source,
+            seed=spec.seed,
+            landmarks=picture.landmarks,
+            box=picture.box,
+            params=params,
+            image=encode_png(picture.image),
+            mask=encode_mask(picture.mask),
+            depth=encode_depth(picture.depth_mm),
+            qc=measure(picture.image),
+            digital_source_type=source_type(rendered=synthetic_pixels),
+            licence=_licence(spec.face, used),
+            code_version=code_version(),
+        )
+
+
+def photograph(
+    attack: Attack,
+    face: Face,
+    donor: Face | None,
+    attack_params: Params,
+    device_params: DeviceParams,
+    output_px: int,
+) -> Picture:
+    """Render one attack through one shot of a device and reduce it to the output size: a pure function."""
+    with torch.inference_mode():
+        rendered = attack.render(face, device_params.view, attack_params, donor)
+        photo = develop(rendered.irradiance, device_params)
+        return _reduce(photo, rendered, output_px)
+
+
+def replay(sample: Sample) -> Picture:
+    """Render a sample again from its record alone.
+
+    Args:
+        sample: a stored sample; photographs must still lie where the record says, unchanged.
+
+    Raises:
+        DataError: the record names a species or face that this version cannot rebuild.
+    """
+    record: dict[str, Any] = json.loads(sample.params)
+    attack = build_attack(sample.species)
+    try:
+        attack_params = attack.parse(record["attack"])
+        device_params = DeviceParams.from_json(record["device"])
+        faces = {role: _rebuild(entry) for role, entry in record["faces"].items() if entry is not None}
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"sample {sample.key}: its record does not fit this version: {error}",
+            wanted=f"a record written by code version {code_version()}, seen {sample.code_version}",
+        ) from error
+    return photograph(
+        attack,
+        faces["target"],
+        faces.get("donor"),
+        attack_params,
+        device_params,
+        int(record["output"]["output_px"]),
+    )
+
+
+def _face_record(source: FaceSource, planned: PlannedFace) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "source": source.settings(),
+        "subject_id": planned.ref.subject_id,
+        "source_id": planned.ref.source_id,
+        "licence": planned.ref.licence,
+        "record": planned.ref.record,
+    }
+    if isinstance(source, ProceduralFaces):
+        entry["physics"] = source.describe(planned.ref)
+    return entry
+
+
+def _rebuild(entry: dict[str, Any]) -> Face:
+    settings = dict(entry["source"])
+    kind = settings.pop("kind")
+    if kind not in _SOURCES:
+        raise KeyError(f"face source kind {kind!r}, known: {', '.join(_SOURCES)}")
+    source: FaceSource = _SOURCES[kind](**settings)
+    return source.load(FaceRef(entry["subject_id"], entry["source_id"], entry["licence"], entry["record"]))
+
+
+_SOURCES: dict[str, Any] = {"procedural": ProceduralFaces, "folder": FolderFaces, "hf": HFFaces}
+
+
+def _open_source(entry: FacesConfig, config: GenerationConfig) -> FaceSource:
+    if isinstance(entry, ProceduralFacesConfig):
+        return ProceduralFaces(
+            n_subjects=entry.subjects, sessions=entry.sessions, size=config.face_px, seed=config.seed
+        )
+    options = entry.model_dump(exclude={"kind", "share"})
+    kind = FolderFaces if isinstance(entry, FolderFacesConfig) else HFFaces
+    return kind(**options, size=config.face_px)
+
+
+def _licence(face: PlannedFace, donor: PlannedFace | None) -> str:
+    names = {face.ref.licence} | ({donor.ref.licence} if donor else set())
+    return " AND ".join(sorted(names))
+
+
+def _reduce(photo: Tensor, rendered: Rendered, output_px: int) -> Picture:
+    scale = output_px / photo.shape[-1]
+
+    def shrink(x: Tensor) -> Tensor:
+        return F.interpolate(x, size=(output_px, output_px), mode="bilinear", antialias=True, align_corners=False)
+
+    depth = F.interpolate(rendered.depth_mm, size=(output_px, output_px), mode="nearest-exact")
+    known = torch.isfinite(depth) & (depth > 0) & (depth < 65_535)
+    return Picture(
+        image=(shrink(photo)[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy(),
+        mask=(shrink(rendered.mask)[0, 0] * 255).round().clamp(0, 255).to(torch.uint8).numpy(),
+        depth_mm=torch.where(known, depth.round(), 0.0)[0, 0].to(torch.int32).numpy().astype(np.uint16),
+        landmarks=(rendered.landmarks[0] * scale).numpy(),
+        box=(rendered.box[0] * scale).numpy(),
+        facts={name: float(value[0]) for name, value in sorted(rendered.facts.items())},
+        instrument_id=rendered.instrument_id[0] if rendered.instrument_id else "",
+    )

@@ -1,0 +1,145 @@
+"""The command line as its users and scripts meet it: names, JSON on stdout, exit status, errors that help."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spooflab.cli.main import COMMANDS, run
+
+NAMES = {
+    *("generate", "verify", "replay", "preview", "list", "train", "study", "report", "evaluate", "bench", "doctor"),
+}
+TINY = {
+    "n": 4,
+    "seed": 1,
+    "faces": [{"kind": "procedural", "subjects": 4, "sessions": 1}],
+    "attacks": ["replay_phone"],
+    "devices": ["front_phone"],
+    "bonafide_share": 0.5,
+    "sensor_px": 192,
+    "face_px": 96,
+    "output_px": 64,
+    "shard_size": 2,
+}
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(json.dumps(TINY), encoding="utf-8")
+    return path
+
+
+def test_the_commands_are_the_contract() -> None:
+    assert set(COMMANDS) == NAMES
+
+
+@pytest.mark.parametrize("kind", ["attacks", "devices", "instruments", "algorithms", "protocols", "configs"])
+def test_list_json_is_a_list_of_named_objects(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", kind, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) >= 2
+    assert len({json.dumps(row) for row in rows}) == len(rows)
+
+
+def test_banks_and_devices_are_as_large_as_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["list", "instruments", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert sum(any(a.startswith("replay") for a in row["attacks"]) for row in rows) >= 6
+    assert sum(any(a.startswith("print") for a in row["attacks"]) for row in rows) >= 6
+    run(["list", "devices", "--json"])
+    names = {row["name"] for row in json.loads(capsys.readouterr().out)}
+    assert {"front_phone", "webcam_720p", "kiosk", "dslr", "old_phone"} <= names
+
+
+def test_generate_verify_replay_and_refusals(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "data"
+    assert run(["generate", str(tiny), "--out", str(out), "--json"]) == 0
+    printed = capsys.readouterr()
+    summary = json.loads(printed.out)
+    assert summary["rows"] == 4
+    assert summary["complete"] is True
+    assert "shard 0" in printed.err
+
+    assert run(["verify", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 4
+    assert run(["replay", str(out), "--key", "s00000001", "--out", str(tmp_path / "r.png"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["identical"] is True
+    assert (tmp_path / "r.png").stat().st_size > 1000
+
+    assert run(["generate", str(tiny), "--out", str(out)]) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert run(["generate", str(tiny), "--out", str(out), "--seed", "9", "--resume"]) == 2
+    assert "seed" in capsys.readouterr().err
+    assert run(["generate", "--out", str(out), "--resume"]) == 0
+    capsys.readouterr()
+    assert run(["replay", str(out), "--key", "s00000099", "--out", str(tmp_path / "x.png")]) == 2
+    assert "s00000099" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
+
+    shard = out / "shards" / "shard-00001.parquet"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(bytes(data))
+    assert run(["verify", str(out), "--json"]) == 1
+    assert "shard-00001" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["generate", "missing.yaml", "--out", "OUT"], "missing.yaml"),
+        (["generate", "--out", "OUT", "--attacks", "swirl"], "swirl"),
+        (["generate", "--out", "OUT", "--devices", "polaroid"], "polaroid"),
+        (["generate", "--out", "OUT", "--n", "0"], "n:"),
+        (["generate", "--out", "OUT", "--faces", "nowhere"], "nowhere"),
+        (["generate", "--out", "OUT", "--resume"], "OUT"),
+        (["verify", "nowhere"], "nowhere"),
+        (["preview", "nobody.png", "--out", "OUT/sheet.png"], "nobody.png"),
+        (["preview", "procedural", "--out", "OUT/sheet.png", "--attacks", "swirl"], "swirl"),
+        (["train", "missing.yaml", "--out", "OUT"], "missing.yaml"),
+        (["study", "missing.yaml", "--out", "OUT"], "missing.yaml"),
+        (["report", "nowhere"], "nowhere"),
+        (["evaluate", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_bad_input_exits_2_and_names_what_was_seen(
+    args: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(args) == 2
+    printed = capsys.readouterr()
+    assert named in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+def test_an_unknown_command_or_option_exits_2() -> None:
+    for args in (["gnerate"], ["verify", "x", "--colour", "red"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "spooflab.cli", *args], capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 2
+        assert done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_preview_writes_a_sheet_with_a_tile_for_each_attack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    out = tmp_path / "sheet.png"
+    assert run(["preview", "procedural", "--attacks", "print_a4", "replay_phone", "--out", str(out), "--json"]) == 0
+    tiles = json.loads(capsys.readouterr().out)["tiles"]
+    assert [t["species"] for t in tiles] == ["bonafide", "print_a4", "replay_phone"]
+    with Image.open(out) as sheet:
+        assert sheet.size[0] > 3 * 256
+
+
+def test_doctor_finds_this_installation_sound(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"]
+    assert {check["name"] for check in found["checks"]} >= {"python", "rendering", "accelerator"}

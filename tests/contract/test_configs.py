@@ -1,0 +1,55 @@
+"""Every shipped YAML loads strictly, by the loader of its kind."""
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from spooflab.adapters import TrainJob
+from spooflab.augment import load_profile
+from spooflab.config import load_config, load_yaml
+from spooflab.experiments.study_config import StudyConfig
+from spooflab.generators.config import GenerationConfig
+from spooflab.generators.instruments.panel import load_panels
+from spooflab.generators.instruments.paper import load_papers
+
+ROOT = Path(str(resources.files("spooflab.configs")))
+
+
+def named(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", named("devices"), ids=lambda p: p.stem)
+def test_devices(path: Path) -> None:
+    assert load_profile(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", named("generation"), ids=lambda p: p.stem)
+def test_generation(path: Path) -> None:
+    assert load_config(path, GenerationConfig).n > 0
+
+
+@pytest.mark.parametrize("path", named("studies"), ids=lambda p: p.stem)
+def test_studies(path: Path) -> None:
+    assert load_config(path, StudyConfig).algorithms
+
+
+@pytest.mark.parametrize("path", named("training"), ids=lambda p: p.stem)
+def test_training(path: Path) -> None:
+    assert load_config(path, TrainJob).training.algorithm == path.stem
+
+
+def test_instruments() -> None:
+    loaders = {"panels": load_panels, "papers": load_papers}
+    assert {path.stem for path in named("instruments")} == set(loaders)
+    for load in loaders.values():
+        load()
+
+
+def test_no_yaml_lies_elsewhere() -> None:
+    known = {
+        path for folder in ("devices", "generation", "studies", "training", "instruments") for path in named(folder)
+    }
+    assert set(ROOT.rglob("*.yaml")) == known
+    assert all(isinstance(load_yaml(path), dict) for path in known)
