@@ -138,5 +138,5 @@ class FaceSource(Protocol):
         ...
 
     def settings(self) -> dict[str, Any]:
-        """Return JSON-ready settings from which the source can be rebuilt (`kind` names the class)."""
+        """Return JSON-ready settings from which the source can be rebuilt (`kind` is its name in the configuration)."""
         ...

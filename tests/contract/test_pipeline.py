@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spooflab.errors import DataError
-from spooflab.generators.config import GenerationConfig
+from spooflab.errors import DataError, SkipSample
+from spooflab.generators.config import FolderFacesConfig, GenerationConfig, ProceduralFacesConfig
 from spooflab.generators.lab import replay
 from spooflab.generators.plan import plan_record
 from spooflab.generators.run import _prepare, generate, make_shard
@@ -133,3 +133,53 @@ def test_file_size_and_encoding_are_the_same_for_every_row(made: Path) -> None:
         picture = Image.open(io.BytesIO(data))
         heads.add((len(data), picture.format, picture.mode, picture.size, tuple(sorted(picture.info))))
     assert len(heads) == 1
+
+
+def lay_out_portrait(folder: Path) -> None:
+    data = pytest.importorskip("skimage.data")
+    folder.mkdir()
+    Image.fromarray(data.astronaut()).save(folder / "astronaut.png")
+    (folder / "broken.png").write_bytes(b"")
+    five = "201.2,105.0,245.2,104.9,220.5,127.2,203.7,145.2,242.3,145.1,178.8,63.1,91.0,111.1"
+    head = "file,right_eye_x,right_eye_y,left_eye_x,left_eye_y,nose_x,nose_y,mouth_right_x,mouth_right_y,"
+    head += "mouth_left_x,mouth_left_y,box_x,box_y,box_w,box_h"
+    (folder / "landmarks.csv").write_text(f"{head}\nastronaut.png,{five}\nbroken.png,{five}\n", encoding="utf-8")
+
+
+def test_photographs_are_attacked_replayed_and_skipped_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay_out_portrait(Path("photos"))
+    config = SMALL.model_copy(
+        update={
+            "n": 16,
+            "bonafide_share": 0.5,
+            "attacks": ("print_a4", "swap_blend"),
+            "faces": (
+                ProceduralFacesConfig(subjects=4, sessions=1),
+                FolderFacesConfig(
+                    root=Path("photos"),
+                    landmarks=Path("photos/landmarks.csv"),
+                    subjects="file",
+                    licence="public domain",
+                ),
+            ),
+        }
+    )
+    summary = generate(config, tmp_path / "data")
+    assert summary.rows + summary.skips == 16
+    assert summary.skips > 0
+    store = Store.open(tmp_path / "data")
+    assert {skip.reason for record in store.committed() for skip in record.skips} == {"zero_byte"}
+    photographed = [row for row in read_index(tmp_path / "data").to_pylist() if row["face_source"] == "folder:photos"]
+    assert {row["licence"] for row in photographed} <= {"public domain", "CC0-1.0 AND public domain"}
+    assert {row["species"] for row in photographed} >= {"bonafide", "print_a4"}
+    for row in photographed:
+        assert str(tmp_path) not in row["params"], "a record must not depend on where the folder lies"
+        sample = read_row(tmp_path / "data", row["key"])
+        assert np.array_equal(decode_image(sample.image), replay(sample).image)
+    Image.new("RGB", (512, 512)).save("photos/astronaut.png")
+    with pytest.raises(SkipSample) as changed:
+        replay(read_row(tmp_path / "data", photographed[0]["key"]))
+    assert changed.value.reason == "file_changed"
