@@ -42,7 +42,7 @@ class Bonafide:
         """Image the face's radiance, which fills the sensor window, through the lens."""
         assert isinstance(params, BonafideParams)
         rays = window_rays(view)
-        through = view.blur(resample(face.radiance, rays)) * params.gain[:, None, None, None]
+        through = view.blur(resample(face.radiance, rays)).mul_(params.gain[:, None, None, None])
         zeros = torch.zeros_like(through[:, :1])
         mask = zeros if face.spoof_mask is None else resample(face.spoof_mask, rays)
         depth = zeros + torch.inf if face.depth_mm is None else resample(face.depth_mm, rays, mode="nearest")
@@ -62,8 +62,10 @@ class Bonafide:
 
 def window_rays(view: View) -> Tensor:
     """Return (B, H, W, 2): the view's rays in the unit of `grid_sample`, where [-1, 1] spans the window."""
-    extent = torch.tensor([view.width, view.height], device=view.k1.device)
-    return view.ideal_grid() / extent * 2 - 1
+    rays = view.ideal_grid()
+    for axis, extent in enumerate((view.width, view.height)):  # one by one: an inner loop of two is slow
+        rays[..., axis].mul_(2 / extent).sub_(1)
+    return rays
 
 
 def resample(image: Tensor, rays: Tensor, *, mode: str = "bilinear") -> Tensor:

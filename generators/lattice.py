@@ -108,7 +108,7 @@ def modulation(lattice: Lattice, view: View, pose: Pose, phase: Tensor) -> tuple
     if not bool(keep.any()):
         return torch.ones(3, 1, 1), glance.amax()
     at = spread(phase[None], height, width)[0]
-    at = ((at - at.floor()) * (2 * math.pi)).float()
+    at = at.sub_(at.floor()).mul_(2 * math.pi).float()
     rows, columns = _linear(height), _linear(width)
     order = lattice.order[keep].tolist()
     amplitude = 2 * lattice.amplitude[keep]

@@ -132,14 +132,14 @@ class Scene:
         focus = torch.as_tensor(focus_mm, dtype=torch.float32).expand(params.batch_size)
         return room_background(view, params, focus)
 
-    def reflection(self, params: SceneParams, directions: Tensor) -> Tensor:
+    def reflection(self, params: SceneParams, directions: Tensor, *, every: bool = False) -> Tensor:
         """Return (B, 3, H, W): radiance of the surroundings in `directions` (B, H, W, 3).
 
         Unit vectors, camera axes, pointing away from the instrument; a mirror that faces the camera sees z < 0:
         ceiling lamps, a window, the key light and the dark figure behind the camera. Multiply by the Fresnel
-        reflectance.
+        reflectance. Only every eighth direction is looked up and the rest interpolated, unless `every` is set.
         """
-        return room_reflection(params, directions)
+        return room_reflection(params, directions, every=every)
 
     def ambient(self, params: SceneParams) -> Tensor:
         """Return (B, 3): illumination of an instrument that faces the camera, ambient and key together."""

@@ -7,6 +7,7 @@ reflection in its glass come from one scene. It is evaluated coarsely, since bot
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -49,13 +50,13 @@ def room_background(view: View, params: SceneParams, focus_mm: Tensor) -> Tensor
     return enlarge(window, step)[..., : view.height, : view.width]
 
 
-def room_reflection(params: SceneParams, directions: Tensor) -> Tensor:
-    """Return (B, 3, H, W) radiance in `directions` (B, H, W, 3); evaluated at an eighth of the resolution.
+def room_reflection(params: SceneParams, directions: Tensor, *, every: bool = False) -> Tensor:
+    """Return (B, 3, H, W) radiance in `directions` (B, H, W, 3); at an eighth of the resolution unless `every`.
 
     The half space z > 0, behind the instrument, is taken to continue the one before it.
     """
     height, width = directions.shape[1:3]
-    step = _REFLECTION_STEP if min(height, width) >= 4 * _REFLECTION_STEP else 1
+    step = 1 if every or min(height, width) < 4 * _REFLECTION_STEP else _REFLECTION_STEP
     y = (torch.arange(-(-height // step)) * step + step // 2).clamp(max=height - 1)
     x = (torch.arange(-(-width // step)) * step + step // 2).clamp(max=width - 1)
     coarse = directions[:, y][:, :, x]
@@ -86,10 +87,13 @@ def _disc_blur(image: Tensor, radius: Tensor) -> Tensor:
 
 def _rooms(params: SceneParams) -> list[Room]:
     columns = (params.seed.tolist(), params.outdoor.tolist(), params.room_depth_mm.tolist())
-    return [
-        Room(named_generator(int(seed), "room"), bool(outdoor), depth / 1000)
-        for seed, outdoor, depth in zip(*columns, strict=True)
-    ]
+    return [_room(int(seed), bool(outdoor), depth) for seed, outdoor, depth in zip(*columns, strict=True)]
+
+
+@lru_cache(maxsize=16)
+def _room(seed: int, outdoor: bool, depth_mm: float) -> Room:
+    """Return a room; one shot looks at its room twice, behind the instrument and in its glass."""
+    return Room(named_generator(seed, "room"), outdoor, depth_mm / 1000)
 
 
 def _behind(params: SceneParams, rooms: list[Room], x: Tensor, y: Tensor) -> Tensor:

@@ -4,7 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spooflab.generators.enlarge import enlarge
+
 _COARSEST = 4
+_DAMPING = 0.8
 
 
 def membrane(difference: Tensor, inside: Tensor, *, tolerance: float = 1e-2, max_steps: int = 12) -> Tensor:
@@ -28,18 +31,18 @@ def membrane(difference: Tensor, inside: Tensor, *, tolerance: float = 1e-2, max
     levels = _levels(F.pad(region, pad).to(difference.dtype))
     x = F.pad(difference, pad) * (1 - levels[0])
     x = x + levels[0] * _fill(x, 1 - levels[0])
-    residual = (_neighbours(x) - 4 * x) * levels[0]
+    residual = _neighbours(x).sub_(x, alpha=4).mul_(levels[0])
     first = residual.square().sum((-2, -1), keepdim=True)
     direction, last = torch.zeros_like(x), torch.ones_like(first)
     for _ in range(max_steps):
         step = _v_cycle(residual, levels)
         fit = (residual * step).sum((-2, -1), keepdim=True)
-        direction = step + direction * (fit / last.clamp(min=1e-30))
+        direction = torch.addcmul(step, direction, fit / last.clamp(min=1e-30))
         last = fit
-        image = (4 * direction - _neighbours(direction)) * levels[0]
-        length = fit / (direction * image).sum((-2, -1), keepdim=True).clamp(min=1e-30)
-        x = x + length * direction
-        residual = residual - length * image
+        image = _neighbours(direction).sub_(direction, alpha=4).mul_(levels[0])
+        length = fit / -(direction * image).sum((-2, -1), keepdim=True).clamp(max=-1e-30)
+        x.addcmul_(length, direction)
+        residual.addcmul_(length, image)
         if bool((residual.square().sum((-2, -1), keepdim=True) <= tolerance**2 * first).all()):
             break
     return torch.where(region, x[:, :height, :width], difference)
@@ -56,29 +59,33 @@ def _levels(region: Tensor) -> list[Tensor]:
 def _v_cycle(right: Tensor, levels: list[Tensor]) -> Tensor:
     """Return an approximate solution of 4 e − Σ neighbours = right, zero outside the region; symmetric."""
     region = levels[0]
+    weight = _DAMPING / 4 * region
     if len(levels) == 1:
         e = right * region / 4
         for _ in range(12):
-            e = e + 0.8 * (right - 4 * e + _neighbours(e)) * (region / 4)
+            e = _relaxed(e, right, weight)
         return e
-    weight = 0.8 * region / 4
-    e = right * weight
-    e = e + (right - 4 * e + _neighbours(e)) * weight
-    residual = (right - 4 * e + _neighbours(e)) * region
-    coarse = _v_cycle(4 * F.avg_pool2d(residual[None], 2)[0], levels[1:])
-    e = e + F.interpolate(coarse[None], scale_factor=2, mode="bilinear", align_corners=False)[0] * region
+    e = _relaxed(right * weight, right, weight)
+    residual = _neighbours(e).sub_(e, alpha=4).add_(right).mul_(region)
+    coarse = _v_cycle(F.avg_pool2d(residual[None], 2)[0].mul_(4), levels[1:])
+    e.addcmul_(enlarge(coarse, 2), region)
     for _ in range(2):
-        e = e + (right - 4 * e + _neighbours(e)) * weight
+        e = _relaxed(e, right, weight)
     return e
 
 
+def _relaxed(e: Tensor, right: Tensor, weight: Tensor) -> Tensor:
+    """Return e + (right − 4 e + Σ neighbours) weight, one damped Jacobi step, of an `e` that is 0 where `weight` is."""
+    return _neighbours(e).add_(right).mul_(weight).add_(e, alpha=1 - _DAMPING)
+
+
 def _neighbours(x: Tensor) -> Tensor:
-    """Return the sum of the four neighbours, 0 past the rim."""
-    total = torch.zeros_like(x)
-    total[:, 1:] = x[:, :-1]
-    total[:, :-1] += x[:, 1:]
-    total[:, :, 1:] += x[:, :, :-1]
-    total[:, :, :-1] += x[:, :, 1:]
+    """Return the sum of the four neighbours (C, H, W); the picture's rim, which no region holds, is meaningless."""
+    width, line, total = x.shape[-1], x.reshape(-1), torch.zeros_like(x)
+    flat = total.view(-1)  # whole planes in a row: what wraps round an end falls on the rim
+    torch.add(line[:-2], line[2:], out=flat[1:-1])
+    flat[width:].add_(line[:-width])
+    flat[:-width].add_(line[width:])
     return total
 
 
@@ -91,4 +98,4 @@ def _fill(known: Tensor, weight: Tensor) -> Tensor:
     value = pulled / share.clamp(min=1e-6)
     full = (share > 0).to(known.dtype)
     coarse = full * value + (1 - full) * _fill(full * value, full)
-    return F.interpolate(coarse[None], scale_factor=2, mode="bilinear", align_corners=False)[0]
+    return enlarge(coarse, 2)

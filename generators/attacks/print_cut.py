@@ -20,6 +20,7 @@ from spooflab.generators.attacks.print_sheet import (
     paper_of,
     place,
     sheet_albedo,
+    sheet_cover,
     sheet_maps,
 )
 from spooflab.generators.face import Face
@@ -161,5 +162,18 @@ def _behind(
     through = radiance * (key * lit + ambient * (float(holes.occlusion) * near_edge))
     if donor.parsing is None:
         return Behind(window, hole, through, gap, None, torch.zeros_like(maps.u))
-    beside, person = donor_at(maps.u, maps.v, donor, fit)
+    beside, person = _beside(maps, donor, fit, sheet_cover(maps, params.shown.sheet_mm))
     return Behind(window, hole, through, gap, beside.mul_(key + ambient), person)
+
+
+def _beside(maps: Maps, donor: Face, fit: Tensor, cover: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `donor_at` for every pixel (3, H, W) and (H, W) that the sheet does not hide; 0 where it does."""
+    seen = (cover < 1).flatten().nonzero()[:, 0]
+    radiance, person = torch.zeros(3, cover.numel()), torch.zeros(cover.numel())
+    if seen.numel():
+        u, v = (place.flatten().index_select(0, seen)[None] for place in (maps.u, maps.v))
+        some, there = donor_at(u, v, donor, fit)
+        for channel in range(3):
+            radiance[channel].index_copy_(0, seen, some[channel, 0])
+        person.index_copy_(0, seen, there[0])
+    return radiance.reshape(3, *cover.shape), person.reshape(cover.shape)

@@ -93,8 +93,9 @@ def hole_depth(u: Tensor, v: Tensor, landmarks_mm: Tensor, holes: Holes, mm_per_
         du, dv = wandered_u - cu, wandered_v - cv
         x = du.mul(cos / a).add_(dv, alpha=sin / a).abs_()
         y = dv.mul(cos / b).sub_(du, alpha=sin / b).abs_()
-        radius = torch.lerp(torch.hypot(x, y), torch.maximum(x, y), square)
-        best = torch.maximum(best, (1 - radius) * min(a, b))
+        round_ = (x * x).addcmul_(y, y).sqrt_()
+        radius = round_.lerp_(torch.maximum(x, y), square)
+        torch.maximum(best, radius.sub_(1).mul_(-min(a, b)), out=best)
     return best
 
 
@@ -130,9 +131,8 @@ def donor_at(u: Tensor, v: Tensor, donor: Face, transform: Tensor) -> tuple[Tens
     planes = donor.radiance[0]
     if donor.parsing is not None:
         planes = torch.cat([planes, (donor.parsing[0] != 0).to(planes.dtype)])
-    seen = F.grid_sample(
-        planes[None], torch.stack([x, y], -1)[None], mode="bilinear", padding_mode="reflection", align_corners=False
-    )[0]
+    grid = torch.stack([x, y]).permute(1, 2, 0)[None]  # whole planes: writing pairs is slow
+    seen = F.grid_sample(planes[None], grid, mode="bilinear", padding_mode="reflection", align_corners=False)[0]
     if donor.parsing is None:
         return seen, torch.zeros_like(u)
     beside = (x.abs() > 1) | (y < -1)  # mirrored clothes go on below the picture; nobody goes on beside it

@@ -36,6 +36,7 @@ NODES = 49
 """Points a side at which geometry and light are computed; both are smooth in between."""
 _MIN_DISTANCE_MM = 150.0
 _FINGER_MM = 12.0
+_BANDS = 4
 _FAINT_FIBRES = 0.0025
 _COVERED = 1.2  # picture pixels per sensor pixel above which the picture is averaged before it is sampled
 
@@ -217,7 +218,7 @@ def sheet_maps(view: View, params: PrintParams, paper: Paper, placement: Placeme
     uv = hit.uv_mm[0]
     footprint = torch.stack([torch.gradient(uv, dim=1)[0], torch.gradient(uv, dim=0)[0]], -1) / step
     fields = torch.cat([uv.permute(2, 0, 1), hit.depth_mm, shade, gloss])[None]
-    full = (_linear(height) @ fields[0]) @ _linear(width).T
+    full = _spread(fields[0], height, width)
     area = (footprint[..., 0, 0] * footprint[..., 1, 1] - footprint[..., 0, 1] * footprint[..., 1, 0]).abs()
     coarse = footprint[:: NODES // 16, :: NODES // 16]
     size = float(area.median().sqrt())
@@ -232,11 +233,29 @@ def _linear(size: int) -> Tensor:
     return (1 - (at - torch.arange(NODES)).abs()).clamp(min=0).float()
 
 
+def _spread(fields: Tensor, height: int, width: int) -> Tensor:
+    """Return (C, height, width) of fields (C, NODES, NODES): linear between the nodes.
+
+    A band of columns lies between few nodes, so only those are multiplied.
+    """
+    down, across = _linear(height), _linear(width)
+    tall = (down @ fields).reshape(-1, NODES)
+    full = torch.empty(len(fields) * height, width)
+    for band in range(_BANDS):
+        first, last = band * width // _BANDS, (band + 1) * width // _BANDS
+        if first == last:
+            continue
+        low = max(0, (NODES - 1) * first // max(1, width - 1) - 1)
+        high = min(NODES, (NODES - 1) * (last - 1) // max(1, width - 1) + 3)
+        full[:, first:last] = tall[:, low:high] @ across[first:last, low:high].T
+    return full.reshape(len(fields), height, width)
+
+
 def sheet_cover(maps: Maps, sheet_mm: Tensor) -> Tensor:
     """Return (H, W): share of each pixel that the sheet covers."""
     half_width, half_height = (sheet_mm[0] / 2).tolist()
-    inside = torch.minimum(half_width - maps.u.abs(), half_height - maps.v.abs())
-    return (inside / maps.mm_per_px + 0.5).clamp(0, 1)
+    beyond = torch.maximum(maps.u.abs().sub_(half_width), maps.v.abs().sub_(half_height))
+    return beyond.mul_(-1 / maps.mm_per_px).add_(0.5).clamp_(0, 1)
 
 
 def sample_picture(maps: Maps, planes: Tensor, corner_mm: Tensor, mm_per_px: float) -> Tensor:
@@ -253,13 +272,10 @@ def sample_picture(maps: Maps, planes: Tensor, corner_mm: Tensor, mm_per_px: flo
     if shrink > _COVERED:
         small = [max(8, round(s / shrink)) for s in planes.shape[-2:]]
         planes = F.interpolate(planes[None], size=small, mode="bilinear", antialias=True, align_corners=False)[0]
-    grid = torch.stack(
-        [
-            (maps.u - float(corner_mm[0])).mul_(2 / float(extent[0])).sub_(1),
-            (maps.v - float(corner_mm[1])).mul_(2 / float(extent[1])).sub_(1),
-        ],
-        -1,
-    )
+    grid = torch.empty(2, *maps.u.shape)  # whole planes: writing pairs is slow
+    torch.sub(maps.u, float(corner_mm[0]), out=grid[0]).mul_(2 / float(extent[0])).sub_(1)
+    torch.sub(maps.v, float(corner_mm[1]), out=grid[1]).mul_(2 / float(extent[1])).sub_(1)
+    grid = grid.permute(1, 2, 0)
     return F.grid_sample(planes[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False)[0]
 
 
@@ -356,11 +372,12 @@ def finish(
         depth = torch.where(person, maps.depth_mm + behind.gap_mm, depth)
     hand, hand_alpha = scene.hand(view, params.scene, placement.pose, params.sheet_mm / 2)
     bare = 1 - hand_alpha[0, 0]
-    picture = torch.lerp(hand[0], torch.lerp(picture, sheet, cover), bare)
+    picture = torch.lerp(picture, sheet, cover)
+    torch.lerp(hand[0], picture, bare, out=picture)
     paper_share = paper_share * bare
     irradiance = view.blur(picture[None])
     if ratio is not None:
-        irradiance = irradiance * ratio.sub_(1).mul_(paper_share).add_(1)[None]
+        irradiance = ratio.sub_(1).mul_(paper_share).add_(1).mul_(irradiance[0])[None]
     depth = torch.where(paper_share > 0.5, maps.depth_mm, depth)
     depth = torch.where(bare < 0.5, maps.depth_mm - _FINGER_MM, depth)
     corners = torch.stack([face.box[0, :2], face.box[0, :2] + face.box[0, 2:]])
@@ -369,7 +386,7 @@ def finish(
     seen, _ = project_sheet(view, placement.pose, params.bend, points[None])
     low, high = seen[0, 68:].amin(0), seen[0, 68:].amax(0)
     return Rendered(
-        irradiance=irradiance.clamp(min=0),
+        irradiance=irradiance.clamp_(min=0),
         mask=paper_share[None, None],
         depth_mm=depth[None, None],
         landmarks=seen[:, :68],

@@ -127,7 +127,7 @@ class _Replay:
         view, height, width = placed.view, view.height, view.width
         hit = node_hit(placed)
         nodes = hit.uv_mm.permute(0, 3, 1, 2)
-        at = spread(nodes, height, width).float()
+        at = spread(nodes.float(), height, width)  # millimetres; the lattice's phase keeps double precision
 
         active = Box(placed.active_centre, panel.active / 2, panel.active_corner)
         active_edge = active.distance_px(at, nodes, placed.mm_per_px, view.blur_px)

@@ -54,10 +54,11 @@ def veil(scene: Scene, placed: Placement, params: ReplayParams, panel: PanelFigu
     """
     view = placed.view
     height, width = view.height, view.width
-    fine, cells = (max(1, height // 2), max(1, width // 2)), (max(1, height // _CELL_PX), max(1, width // _CELL_PX))
+    cells = (max(1, height // _CELL_PX), max(1, width // _CELL_PX))
     towards = mirrored(placed, hit).permute(0, 3, 1, 2).float()
-    directions = spread(towards, height, width, rows=fine[0], columns=fine[1])
-    room = F.adaptive_avg_pool2d(scene.reflection(params.scene, directions.permute(0, 2, 3, 1)), cells)
+    directions = spread(towards, height, width, rows=-(-cells[0] // 2), columns=-(-cells[1] // 2))
+    room = scene.reflection(params.scene, directions.permute(0, 2, 3, 1), every=True)
+    room = F.interpolate(room, size=cells, mode="bilinear", align_corners=False)
     if bool((panel.matte > 0).any()):
         scattered = F.pad(room, (_MATTE_CELLS,) * 4, mode="replicate")
         scattered = F.avg_pool2d(scattered, 2 * _MATTE_CELLS + 1, stride=1)

@@ -42,31 +42,39 @@ def content(
     # The sensor's pixel and the panel's each average over their own width.
     variance = (placed.mm_per_px**2 + panel.pitch**2) / texel_mm**2 / 12 - _TEXEL_BLUR
     light = soften(show(codes, panel.table), variance.clamp(min=0))
-    u = at[:, 0] - placed.photo_centre[:, 0, None, None]
-    v = at[:, 1] - placed.photo_centre[:, 1, None, None]
-    picture = _displaced(light, u, v, placed.photo_mm, panel.offset)
+    picture = _displaced(light, at, placed.photo_centre, placed.photo_mm, panel.offset)
     sharp = torch.zeros_like(panel.pitch)  # the lens comes later
     edge = Box(placed.photo_centre, placed.photo_mm / 2, sharp).distance_px(at, nodes, placed.mm_per_px, sharp)
     if edge is None:
         return picture
     around = show(surroundings(params.ui_seed, params.ui_dark, desk=desk), panel.table)
-    place = (at - placed.active_centre[..., None, None]) * (2 / panel.active)[..., None, None]
-    graphics = F.grid_sample(around, place.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
-    return torch.lerp(graphics, picture, coverage(edge, sharp))
+    place = torch.empty(*at.shape[:1], *at.shape[2:], 2)
+    for axis in (0, 1):
+        _to_share(at, placed.active_centre, panel.active, axis, place[..., axis])
+    graphics = F.grid_sample(around, place, padding_mode="border", align_corners=False)
+    return graphics.lerp_(picture, coverage(edge, sharp).expand_as(picture))
 
 
-def _displaced(light: Tensor, u: Tensor, v: Tensor, size_mm: Tensor, offset_mm: Tensor) -> Tensor:
+def _displaced(light: Tensor, at: Tensor, centre_mm: Tensor, size_mm: Tensor, offset_mm: Tensor) -> Tensor:
     """Sample each colour where its own stripe shows it: one stripe beside the next."""
-    batch, colours = light.shape[:2]
-    x, y = (u * (2 / size_mm[:, 0, None, None])), v * (2 / size_mm[:, 1, None, None])
+    grid = torch.empty(at.shape[0], *at.shape[2:], 2)
+    _to_share(at, centre_mm, size_mm, 1, grid[..., 1])
     if not bool(offset_mm.any()):
-        return F.grid_sample(light, torch.stack([x, y], -1), padding_mode="border", align_corners=False)
-    grid = torch.empty(batch, colours, *x.shape[1:], 2)
-    torch.sub(x[:, None], (offset_mm * 2 / size_mm[:, :1])[..., None, None], out=grid[..., 0])
-    grid[..., 1] = y[:, None]
-    planes = light.reshape(batch * colours, 1, *light.shape[-2:])
-    sampled = F.grid_sample(planes, grid.flatten(0, 1), padding_mode="border", align_corners=False)
-    return sampled.reshape(batch, colours, *sampled.shape[-2:])
+        _to_share(at, centre_mm, size_mm, 0, grid[..., 0])
+        return F.grid_sample(light, grid, padding_mode="border", align_corners=False)
+    colours = []
+    for colour in range(light.shape[1]):
+        moved = centre_mm + F.pad(offset_mm[:, colour, None], (0, 1))
+        _to_share(at, moved, size_mm, 0, grid[..., 0])
+        plane = light[:, colour : colour + 1]
+        colours.append(F.grid_sample(plane, grid, padding_mode="border", align_corners=False))
+    return torch.cat(colours, 1)
+
+
+def _to_share(at: Tensor, centre_mm: Tensor, size_mm: Tensor, axis: int, out: Tensor) -> None:
+    """Write one axis of millimetres (B, 2, H, W) to `out` (B, H, W), -1...1 across a rectangle."""
+    scale = 2 / size_mm[:, axis, None, None]
+    torch.addcmul(-centre_mm[:, axis, None, None] * scale, at[:, axis], scale, out=out)
 
 
 def lattice_gain(

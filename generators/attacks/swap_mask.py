@@ -28,18 +28,18 @@ def depth_inside(outline: Tensor, points: Tensor) -> Tensor:
 
     Inside by the even-odd rule. Distances after Quilez, "distance to a polygon".
     """
-    start, end = outline, outline.roll(-1, 1)
-    nearest = torch.full_like(points[..., 0], torch.inf)
-    inside = torch.zeros_like(points[..., 0], dtype=torch.bool)
-    px, py = points[..., 0], points[..., 1]
-    for index in range(outline.shape[1]):
-        ax, ay = start[:, index, 0, None], start[:, index, 1, None]
-        ex, ey = end[:, index, 0, None] - ax, end[:, index, 1, None] - ay
-        wx, wy = px - ax, py - ay
-        share = ((wx * ex + wy * ey) / (ex * ex + ey * ey).clamp(min=1e-12)).clamp(0, 1)
-        nearest = torch.minimum(nearest, (wx - share * ex).square() + (wy - share * ey).square())
-        crosses = (ay > py) != (ay + ey > py)
-        inside ^= crosses & ((ex * wy - ey * wx) * torch.sign(ey) < 0)
+    ax, ay = outline[..., 0, None], outline[..., 1, None]  # (B, N, 1): every edge against every point
+    ex, ey = (outline.roll(-1, 1) - outline)[..., None].unbind(2)
+    px, py = points[:, None, :, 0], points[:, None, :, 1]
+    wx, wy = px - ax, py - ay
+    per = 1 / (ex * ex + ey * ey).clamp(min=1e-12)
+    share = (wx * (ex * per)).addcmul_(wy, ey * per).clamp_(0, 1)
+    below = wy < 0
+    crosses = below != (py < ay + ey)
+    left = (wy * ex).addcmul_(wx, ey, value=-1) * torch.sign(ey) < 0
+    inside = (crosses & left).sum(1) % 2 == 1
+    square = wx.addcmul_(share, ex, value=-1).square_()
+    nearest = square.add_(wy.addcmul_(share, ey, value=-1).square_()).amin(1)
     return torch.where(inside, 1.0, -1.0) * nearest.sqrt()
 
 
@@ -59,11 +59,27 @@ def soft_mask(
     y = (torch.arange(-(-height // _STEP)) + 0.5) * _STEP
     x = (torch.arange(-(-width // _STEP)) + 0.5) * _STEP
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
-    bent = grid + elastic_field(seed, len(y), len(x)) * elastic[:, None, None, None]
-    depth = depth_inside(outline, bent.flatten(1, 2)).reshape(len(outline), 1, len(y), len(x))
-    full = enlarge(depth, _STEP)[..., :height, :width]
-    rise = ((full - inset[:, None, None, None]) / feather.clamp(min=1e-3)[:, None, None, None]).clamp(0, 1)
-    return rise * rise * (3 - 2 * rise)
+    field = elastic_field(seed, len(y), len(x)) * elastic[:, None, None, None]
+    mask = torch.zeros(len(outline), 1, height, width)
+    reach = float(field.abs().amax() - inset.amin().clamp(max=0)) + 2 * _STEP
+    (left, top), (right, bottom) = _cells(outline, reach, len(x), len(y))
+    if left >= right or top >= bottom:
+        return mask
+    bent = (grid + field)[:, top:bottom, left:right]
+    depth = depth_inside(outline, bent.flatten(1, 2)).reshape(len(outline), 1, *bent.shape[1:3])
+    full = enlarge(depth, _STEP)
+    rise = ((full - inset[:, None, None, None]) / feather.clamp(min=1e-3)[:, None, None, None]).clamp_(0, 1)
+    window = mask[:, :, top * _STEP : bottom * _STEP, left * _STEP : right * _STEP]
+    window.copy_((rise * rise * (3 - 2 * rise))[..., : window.shape[-2], : window.shape[-1]])
+    return mask
+
+
+def _cells(outline: Tensor, reach: float, columns: int, rows: int) -> tuple[list[int], list[int]]:
+    """Return the first and the past-the-last cell (x, y) within `reach` pixels of the outlines' bounds."""
+    corners = torch.stack([outline.amin((0, 1)) - reach, outline.amax((0, 1)) + reach]) / _STEP
+    limit = torch.tensor([columns, rows])
+    low, high = corners[0].floor().long(), corners[1].ceil().long()
+    return torch.minimum(low.clamp(min=0), limit).tolist(), torch.minimum(high.clamp(min=0), limit).tolist()
 
 
 def elastic_field(seed: Tensor, rows: int, columns: int) -> Tensor:

@@ -56,6 +56,18 @@ class ThinPlate:
         bent = _radial(torch.cdist(unit, self.at)) @ self.weights
         return (self.affine[:, :1] + unit @ self.affine[:, 1:] + bent).float()
 
+    def on_grid(self, x: Tensor, y: Tensor) -> Tensor:
+        """Map the points of a grid with columns at x (W,) and rows at y (H,) pixels to (B, H, W, 2) float32 pixels.
+
+        As `__call__`, with the bending in single precision: within 1e-2 px.
+        """
+        ux, uy = x.double()[None, :, None] / self.scale, y.double()[None, :, None] / self.scale
+        dx, dy = ux - self.at[:, None, :, 0], uy - self.at[:, None, :, 1]
+        square = dx.square().float()[:, None] + dy.square().float()[:, :, None]
+        bent = square.mul_(torch.log(square.clamp(min=1e-18))) @ (self.weights / 2).float()[:, None]
+        plane = self.affine[:, None, None, 0] + ux[:, None] * self.affine[:, None, None, 1]
+        return (plane + uy[:, :, None] * self.affine[:, None, None, 2]).float() + bent
+
 
 def face_spline(target: Tensor, donor: Tensor) -> ThinPlate:
     """Return the map from target to donor pixels for landmarks (B, 68, 2); a row over the forehead steadies it."""
@@ -79,10 +91,7 @@ def dense_map(spline: ThinPlate, top: int, left: int, height: int, width: int) -
     step = min(_MAX_STEP, max(1, int(float(spline.scale.min()) / _PER_STEP)))
     y = top - step / 2 + step * torch.arange(-(-height // step) + 2)
     x = left - step / 2 + step * torch.arange(-(-width // step) + 2)
-    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
-    batch = spline.at.shape[0]
-    coarse = spline(grid.reshape(1, -1, 2).expand(batch, -1, -1)).reshape(batch, *grid.shape)
-    fine = enlarge(coarse.permute(0, 3, 1, 2).contiguous(), step)
+    fine = enlarge(spline.on_grid(x, y).permute(0, 3, 1, 2).contiguous(), step)
     return fine[..., step : step + height, step : step + width].permute(0, 2, 3, 1)
 
 

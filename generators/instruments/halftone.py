@@ -101,6 +101,13 @@ def cell_spectra(screen: str) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+def cell_power(screen: str) -> Tensor:
+    """Return (LEVELS, CELL * (CELL // 2 + 1)): the squared magnitudes of `cell_spectra`."""
+    spectra = cell_spectra(screen)
+    return (spectra.real**2 + spectra.imag**2).reshape(LEVELS, -1)
+
+
+@lru_cache(maxsize=8)
 def low_harmonics(screen: str) -> Tensor:
     """Return (LEVELS, len(LOW_ORDERS)) real: a dot's coefficients about its own centre (every AM dot is symmetric)."""
     spectra = cell_spectra(screen)

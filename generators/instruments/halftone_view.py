@@ -13,19 +13,20 @@ differences of their low harmonics pass a lens that stops both, so they get thei
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from spooflab.augment.view import View
-from spooflab.generators.instruments.halftone import CELL, LEVELS, LOW_ORDERS, cell_spectra, low_harmonics
+from spooflab.generators.instruments.halftone import CELL, LEVELS, LOW_ORDERS, cell_power, cell_spectra, low_harmonics
 
 FAINT = 0.01
 """Dots (by four rms deviations) and beats below this share of the mean, at the worst coverage, are left out."""
-_STRIP = 128  # rows at a time, so that intermediate planes stay in the cache
+_STRIP = 64  # rows at a time, so that intermediate planes stay in the cache
 _SPARSE = 0.01
+_DEEPEST = 0.995
 _OFFSET = 4096.0  # cycles added to keep phases positive before truncation
 _TWO_PI = 6.283185307179586
 
@@ -123,7 +124,8 @@ def plan_dots(view: View, screens: Screens, footprint: Tensor, most: Tensor, *, 
     for ink in range(4):
         if float(most[ink]) < _SPARSE:
             continue
-        table, local, peak = _filtered_cell(view, screens.kind, frequency[ink], transfer[ink], faint)
+        levels = min(LEVELS, int(float(most[ink]) * (LEVELS - 1)) + 3)
+        table, local, peak = _filtered_cell(view, screens.kind, frequency[ink], transfer[ink], faint, levels)
         strongest = max(strongest, peak)
         if table is not None:
             cells[ink] = (table, local)
@@ -142,11 +144,11 @@ def dots_ratio(dots: Dots, u: Tensor, v: Tensor, coverage: Tensor) -> Tensor:
     """
     height, width = u.shape
     local = {
-        ink: F.interpolate(gain[None, None], size=(height, width), mode="bilinear", align_corners=True)[0, 0]
+        ink: _between(gain.shape[0], height) @ gain @ _between(gain.shape[1], width).T
         for ink, (_, gain) in dots.cells.items()
         if gain is not None
     }
-    ratio = torch.ones(3, height, width)
+    ratio = torch.empty(3, height, width)
     for first in range(0, height, _STRIP):
         rows = slice(first, first + _STRIP)
         fade = {ink: gain[rows] for ink, gain in local.items()}
@@ -155,19 +157,35 @@ def dots_ratio(dots: Dots, u: Tensor, v: Tensor, coverage: Tensor) -> Tensor:
 
 
 def _mix_inks(ratio: Tensor, dots: Dots, u: Tensor, v: Tensor, coverage: Tensor, fade: dict[int, Tensor]) -> None:
-    """Multiply `ratio` (3, h, w) in place by every ink's dots and add the beats."""
+    """Write every ink's dots and the beats into `ratio` (3, h, w)."""
     screens = dots.screens
-    solid = screens.solid ** (1 / screens.n)
-    inks = sorted(set(dots.cells) | {ink for beat in dots.beats for ink in (beat.first[0], beat.second[0])})
-    phases = {ink: _phases(screens, ink, u, v) for ink in inks}
-    leverage = {ink: [_leverage(coverage[ink], t) for t in solid[ink].tolist()] for ink in inks}
+    lost = (1 - screens.solid ** (1 / screens.n)).clamp(max=_DEEPEST).tolist()
+    mean = torch.ones(3, *u.shape)
+    ratio.fill_(1)
     for ink, (table, _) in dots.cells.items():
-        detail = _read(table, coverage[ink], *phases[ink])
+        local = _read(table, coverage[ink], screens, ink, u, v)
         if ink in fade:
-            detail.mul_(fade[ink])
+            local.mul_(fade[ink])
+        local.add_(coverage[ink])
         for channel in range(3):
-            ratio[channel].mul_((leverage[ink][channel] * detail).add_(1))
+            share = -lost[ink][channel]
+            ratio[channel].addcmul_(ratio[channel], local, value=share)
+            mean[channel].addcmul_(mean[channel], coverage[ink], value=share)
+    ratio.div_(mean)
+    if not dots.beats:
+        return
+    inks = sorted({ink for beat in dots.beats for ink in (beat.first[0], beat.second[0])})
+    phases = {ink: _phases(screens, ink, u, v) for ink in inks}
+    leverage = {ink: [_leverage(coverage[ink], share) for share in lost[ink]] for ink in inks}
     _add_beats(ratio, dots, coverage, phases, leverage)
+
+
+@lru_cache(maxsize=16)
+def _between(nodes: int, size: int) -> Tensor:
+    """Return (size, nodes): linear interpolation from nodes spread over the window, corners included, to its pixels."""
+    with torch.inference_mode(False):
+        at = torch.linspace(0, nodes - 1, size, dtype=torch.float64)[:, None]
+        return (1 - (at - torch.arange(nodes)).abs()).clamp(min=0).float()
 
 
 def _phases(screens: Screens, ink: int, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,9 +195,9 @@ def _phases(screens: Screens, ink: int, u: Tensor, v: Tensor) -> tuple[Tensor, T
 
 
 def _filtered_cell(
-    view: View, kind: str, frequency: Tensor, transfer: Tensor, faint: float
+    view: View, kind: str, frequency: Tensor, transfer: Tensor, faint: float, levels: int
 ) -> tuple[Tensor | None, Tensor | None, float]:
-    """Return the cell's deviation from its mean (LEVELS, CELL, CELL), filtered where it is seen best (None where it is
+    """Return the cell's deviation from its mean (levels, CELL, CELL), filtered where it is seen best (None where it is
     too faint); for AM, how the first harmonics' transfer elsewhere compares (m, m); and four rms deviations."""
     first = transfer.abs().mean(-1)
     best = int(first.argmax())
@@ -194,27 +212,28 @@ def _filtered_cell(
     fy = along[None] * at[0, 1] + order[:, None] * at[1, 1]
     gain = view.mtf(fx[None], fy[None])[0]
     gain[0, 0] = 0.0
-    spectra = cell_spectra(kind) * gain
-    peak = 4 * float((2 * (spectra.real**2 + spectra.imag**2).sum((1, 2)).amax()).sqrt())
+    peak = 4 * float((2 * (cell_power(kind) @ gain.square().flatten()).amax()).sqrt())
     if peak < faint:
         return None, None, peak
-    table = torch.fft.irfft2(spectra, s=(CELL, CELL)) * CELL**2
+    spectra = cell_spectra(kind)[:levels] * gain.mul_(CELL**2)
+    table = torch.fft.irfft2(spectra, s=(CELL, CELL))
     local = None if kind == "fm" else (first / first.flatten()[best].clamp(min=1e-6)).clamp(max=1.0)
     return table, local, peak
 
 
-def _read(table: Tensor, coverage: Tensor, along: Tensor, across: Tensor) -> Tensor:
-    """Look the table up at the nearest coverage and phase."""
-    column = ((along + _OFFSET) * CELL).to(torch.int32).bitwise_and_(CELL - 1)
-    row = ((across + _OFFSET) * CELL).to(torch.int32).bitwise_and_(CELL - 1)
-    level = (coverage * (LEVELS - 1) + 0.5).to(torch.int32)
-    index = level.mul_(CELL).add_(row).mul_(CELL).add_(column)
+def _read(table: Tensor, coverage: Tensor, screens: Screens, ink: int, u: Tensor, v: Tensor) -> Tensor:
+    """Look the table up at the nearest coverage and phase; each of the three is masked where its bits belong."""
+    lattice, phase = screens.lattice[ink].tolist(), screens.phase[ink].tolist()
+    cell = CELL * CELL
+    index = (coverage * ((LEVELS - 1) * cell)).add_(cell / 2).to(torch.int32).bitwise_and_(-cell)
+    for (a, b), start, scale in zip(lattice, phase, (CELL, cell), strict=True):
+        place = (u * (a * scale)).add_(v, alpha=b * scale).add_((start + _OFFSET) * scale)
+        index.add_(place.to(torch.int32).bitwise_and_(scale - scale // CELL))
     return table.flatten().index_select(0, index.flatten()).reshape(coverage.shape)
 
 
-def _leverage(coverage: Tensor, solid: float) -> Tensor:
-    """Return d(s/S) per unit of local ink: -(1 - t) / (1 - a (1 - t)), t the solid in the 1/n domain."""
-    lost = min(1 - solid, 0.995)
+def _leverage(coverage: Tensor, lost: float) -> Tensor:
+    """Return d(s/S) per unit of local ink: -l / (1 - a l), l what a solid takes away in the 1/n domain."""
     return (coverage * lost).sub_(1).reciprocal_().mul_(lost)
 
 
@@ -227,15 +246,20 @@ def _beats(view: View, screens: Screens, frequency: Tensor, transfer: Tensor, mo
     alone = view.mtf(at[None, ..., 0], at[None, ..., 1])[0]
     harmonics = low_harmonics(screens.kind).abs()
     peak = torch.stack([harmonics[: int(a * (LEVELS - 1)) + 2].amax(0) for a in most.tolist()])
-    found = []
-    for i, j in combinations([ink for ink in range(4) if float(most[ink]) >= _SPARSE], 2):
-        reach = peak[i, :, None] * peak[j] * (absorbed[i] * absorbed[j]).amax()
-        for sign in (1.0, -1.0):
-            between = at[i, :, None] + sign * at[j]
-            gain = 2 * (view.mtf(between[None, ..., 0], between[None, ..., 1])[0] - alone[i, :, None] * alone[j])
-            for a, b in (gain.abs() * reach > faint).nonzero().tolist():
-                found.append(Beat((i, a), (j, b), sign, float(gain[a, b])))
-    return found
+    pairs = list(combinations([ink for ink in range(4) if float(most[ink]) >= _SPARSE], 2))
+    if not pairs:
+        return []
+    i, j = (list(side) for side in zip(*pairs, strict=True))
+    reach = peak[i][:, :, None] * peak[j][:, None] * (absorbed[i] * absorbed[j]).amax(-1)[:, None, None]
+    signs = torch.tensor([1.0, -1.0])
+    between = at[i][:, None, :, None] + signs[:, None, None, None] * at[j][:, None, None]  # pairs, signs, orders twice
+    passed = view.mtf(between[None, ..., 0], between[None, ..., 1])[0]
+    gain = 2 * (passed - (alone[i][:, :, None] * alone[j][:, None])[:, None])
+    visible = (gain.abs() * reach[:, None] > faint).nonzero().tolist()
+    return [
+        Beat((i[pair], a), (j[pair], b), float(signs[sign]), float(gain[pair, sign, a, b]))
+        for pair, sign, a, b in visible
+    ]
 
 
 def _add_beats(

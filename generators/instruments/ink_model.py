@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 INKS = ("c", "m", "y", "k")
+_STRIP = 16384  # pixels at a time, so that intermediate planes stay in the cache
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,21 @@ def neugebauer(coverage: Tensor, primaries: Tensor, n: float) -> Tensor:
 
 
 def neugebauer_planes(coverage: Tensor, primaries: Tensor, n: float) -> Tensor:
-    """Return `neugebauer` for planes: (4, h, w) to (3, h, w), by nested interpolation, ten times faster."""
-    corners = (primaries ** (1 / n)).T.tolist()
-    mixed = torch.stack([_multilinear(coverage, channel) for channel in corners])
-    return mixed.log_().mul_(n).exp_()  # a power, three times faster
+    """Return `neugebauer` for planes: (4, h, w) to (3, h, w), as a polynomial in the coverages, far faster."""
+    polynomial = _multilinear(primaries ** (1 / n))
+    inks = coverage.reshape(4, -1)
+    count = inks.shape[1]
+    result = torch.empty(3, count, dtype=coverage.dtype)
+    for first in range(0, count, _STRIP):
+        c, m, y, k = inks[:, first : first + _STRIP].unbind(0)
+        basis = torch.stack([torch.ones_like(c), c, m, c * m])
+        free, by_y, by_k, by_yk = (polynomial @ basis).reshape(4, 3, -1).unbind(0)
+        with_k = by_k.addcmul_(by_yk, y)
+        mixed = free.addcmul_(by_y, y).addcmul_(with_k, k)
+        if n != 1:
+            mixed.log_().mul_(n).exp_()  # a power, three times faster
+        result[:, first : first + _STRIP] = mixed
+    return result.reshape(3, *coverage.shape[1:])
 
 
 def contone(amount: Tensor, density: Tensor, white: Tensor) -> Tensor:
@@ -111,9 +123,13 @@ def overprints(singles: Tensor, pairs: Tensor, black_through: float = 0.35) -> T
     return torch.cat([base, black])
 
 
-def _multilinear(coverage: Tensor, corners: list[float]) -> Tensor:
-    c, m, y, k = coverage.unbind(0)
-    pairs = [(c * (corners[i + 1] - corners[i])).add_(corners[i]) for i in range(0, 16, 2)]
-    quads = [torch.lerp(pairs[i], pairs[i + 1], m) for i in range(0, 8, 2)]
-    halves = [torch.lerp(quads[i], quads[i + 1], y) for i in range(0, 4, 2)]
-    return torch.lerp(halves[0], halves[1], k)
+def _multilinear(corners: Tensor) -> Tensor:
+    """Return (12, 4): the coefficients of the multilinear function with the given values (16, 3) at its corners.
+
+    Rows are 1, y, k, yk by channel; columns are 1, c, m, cm.
+    """
+    values = corners.double().reshape(2, 2, 2, 2, 3)  # k, y, m, c
+    for axis in range(4):
+        low, high = values.unbind(axis)
+        values = torch.stack([low, high - low], axis)
+    return values.reshape(4, 4, 3).transpose(1, 2).reshape(12, 4).to(corners.dtype)
