@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from spooflab.allocator import keep_freed_memory
 from spooflab.errors import DataError, SkipSample
 from spooflab.generators.config import GenerationConfig
 from spooflab.generators.lab import Lab
@@ -94,6 +95,7 @@ def summarise(store: Store) -> Summary:
 def make_shard(config_json: str, out: Path, shard: int) -> ShardDone | None:
     """Make and commit one shard; None where another process holds, has finished or has taken it over."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     lab, plan = _prepare(config_json)
     store = Store.open(out)
     lease = store.claim(shard)

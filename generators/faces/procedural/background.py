@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from spooflab.generators.faces.procedural.noise import patterns
+from spooflab.generators.faces.procedural.noise import blurred, patterns
 
 _SMALL = 80
 
@@ -56,22 +56,31 @@ class _Canvas:
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: Tensor, edge: float = 0.012) -> None:
         """Paint a soft rectangle."""
         middle_x, half_x, middle_y, half_y = (x0 + x1) / 2, (x1 - x0) / 2, (y0 + y1) / 2, (y1 - y0) / 2
-        across = (((self.axis - middle_x).abs() - half_x) * (-1 / edge) + 0.5).clamp_(0, 1)
-        down = (((self.axis - middle_y).abs() - half_y) * (-1 / edge) + 0.5).clamp_(0, 1)
-        self._mix(down[:, None] * across, colour)
+        rows, columns = self._span(middle_y, half_y + edge), self._span(middle_x, half_x + edge)
+        across = (((self.axis[columns] - middle_x).abs() - half_x) * (-1 / edge) + 0.5).clamp_(0, 1)
+        down = (((self.axis[rows] - middle_y).abs() - half_y) * (-1 / edge) + 0.5).clamp_(0, 1)
+        self._mix(down[:, None] * across, colour, rows, columns)
 
     def disc(self, x: float, y: float, radius: float, colour: Tensor, alpha: float = 1.0, edge: float = 0.015) -> None:
         """Paint a soft disc."""
-        away = torch.sqrt((self.x - x) ** 2 + (self.y - y) ** 2) - radius
-        self._mix((0.5 - away / edge).clamp(0, 1) * alpha, colour)
+        rows, columns = self._span(y, radius + edge), self._span(x, radius + edge)
+        across, down = self.axis[columns] - x, self.axis[rows] - y
+        away = torch.sqrt(down.square()[:, None] + across.square()) - radius
+        self._mix((0.5 - away / edge).clamp_(0, 1) * alpha, colour, rows, columns)
 
     def glow(self, x: float, y: float, radius: float, colour: Tensor) -> None:
         """Add a halo of light."""
         spread = torch.exp(-((self.x - x) ** 2 + (self.y - y) ** 2) / radius**2)
         self.image = self.image + spread * colour[:, None, None]
 
-    def _mix(self, alpha: Tensor, colour: Tensor) -> None:
-        self.image = torch.lerp(self.image, colour[:, None, None].expand_as(self.image), alpha)
+    def _span(self, middle: float, half: float) -> slice:
+        """Return the rows or columns that anything within `half` of `middle` can touch."""
+        low, high = (min(max(math.floor(v * _SMALL), 0), _SMALL) for v in (middle - half, middle + half + 1 / _SMALL))
+        return slice(low, high)
+
+    def _mix(self, alpha: Tensor, colour: Tensor, rows: slice, columns: slice) -> None:
+        part = self.image[:, rows, columns]
+        part.lerp_(colour[:, None, None].expand_as(part), alpha.expand_as(part))
 
 
 def _wall(c: _Canvas) -> None:
@@ -166,12 +175,7 @@ def _street(c: _Canvas) -> None:
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:
     radius = math.ceil(2.5 * sigma)
-    x = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).reshape(1, 1, 1, -1)
-    padded = torch.nn.functional.pad(image[:, None], (radius,) * 4, mode="replicate")
-    across = torch.nn.functional.conv2d(padded, kernel)
-    return torch.nn.functional.conv2d(across, kernel.transpose(2, 3))[:, 0]
+    return blurred(torch.nn.functional.pad(image, (radius,) * 4, mode="replicate"), sigma, radius)
 
 
 def _texture(size: int, generator: torch.Generator) -> Tensor:

@@ -163,14 +163,25 @@ def highlight(normal: Tensor, view: Tensor, lamp: Lamp, roughness: Tensor, f0: f
 
     Source: Walter et al. 2007; visibility after Hammon 2017. A soft lamp widens the lobe (Karis 2013).
     """
+    return highlights(normal, view, lamp, (roughness,), f0)[0]
+
+
+def highlights(normal: Tensor, view: Tensor, lamp: Lamp, roughness: tuple[Tensor, ...], f0: float) -> list[Tensor]:
+    """Return the `highlight` of the same points for several roughnesses."""
     half = unit(view + lamp.direction)
-    n_h = dot(normal, half).clamp(0, 1)
-    n_l = (normal @ lamp.direction).clamp(min=0)
-    n_v = dot(normal, view).clamp(min=1e-2)
-    alpha = (roughness.square() + 0.16 * lamp.softness).clamp(max=1)
+    n_h2 = dot(normal, half).clamp_(0, 1).square_()
+    n_l = (normal @ lamp.direction).clamp_(min=0)
+    n_v = dot(normal, view).clamp_(min=1e-2)
+    smooth, rough = n_l * n_v * 2.0, n_l + n_v
+    fresnel = (f0 + (1 - f0) * fifth_power(1 - dot(view, half).clamp_(0, 1))) * n_l * 0.5
+    return [_lobe(n_h2, smooth, rough, value, lamp.softness) * fresnel for value in roughness]
+
+
+def _lobe(n_h2: Tensor, smooth: Tensor, rough: Tensor, roughness: Tensor, softness: float) -> Tensor:
+    """Return (N,) spread times visibility of one roughness."""
+    r2 = roughness.square()
+    alpha = (r2 + 0.16 * softness).clamp_(max=1)
     a2 = alpha.square()
-    spread = a2 / (n_h.square() * (a2 - 1) + 1).square()
-    sharpen = (roughness.square() / alpha).square()
-    visible = 0.5 / (torch.lerp(2 * n_l * n_v, n_l + n_v, alpha) + 1e-4)
-    fresnel = f0 + (1 - f0) * fifth_power(1 - dot(view, half).clamp(0, 1))
-    return spread * visible * fresnel * n_l * torch.lerp(sharpen, torch.ones_like(sharpen), 0.6)
+    below = (n_h2 * (a2 - 1)).add_(1).square_().mul_(torch.lerp(smooth, rough, alpha).add_(1e-4))
+    sharpen = r2.div_(alpha).square_().mul_(0.4).add_(0.6)
+    return a2.div_(below).mul_(sharpen)

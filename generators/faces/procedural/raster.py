@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_ID_BITS = 23
+ID_BITS = 23
+"""Width of the identity in a key."""
 _CHUNK = 48_000
 EMPTY = (1 << 62) - 1
 """Key of a cell that nothing covers."""
@@ -104,11 +105,11 @@ def _fill_chunk(setup: Setup, first: int, last: int, width: int, out: Tensor) ->
     out.scatter_reduce_(0, pixel, keys, "amin")
 
 
-def pack(depth_mm: Tensor, identity: Tensor) -> Tensor:
+def pack(depth_mm: Tensor, identity: Tensor | int) -> Tensor:
     """Return sortable keys: depth in micrometres above, the identity (< 2²³) below."""
-    return (depth_mm * 1000).to(torch.int64).clamp_(0, (1 << 38) - 1).bitwise_left_shift_(_ID_BITS) + identity
+    return (depth_mm * 1000).to(torch.int64).clamp_(0, (1 << 38) - 1).bitwise_left_shift_(ID_BITS) + identity
 
 
 def unpack(keys: Tensor) -> tuple[Tensor, Tensor]:
     """Return depth in millimetres and the identity of keys that are not `EMPTY`."""
-    return (keys >> _ID_BITS).to(torch.float32) / 1000, keys & ((1 << _ID_BITS) - 1)
+    return (keys >> ID_BITS).to(torch.float32) / 1000, keys & ((1 << ID_BITS) - 1)

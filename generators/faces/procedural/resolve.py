@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import pad
 
 from spooflab.generators.face import Face
+from spooflab.generators.faces.procedural.noise import blurred
 from spooflab.generators.faces.procedural.samples import Samples
 from spooflab.generators.faces.procedural.shading import Shaded
 from spooflab.generators.faces.procedural.shape import Camera
@@ -47,11 +48,7 @@ def _scattered(planes: Tensor, mm_per_px: float) -> Tensor:
     for channel, millimetres in enumerate((1.9, 0.85, 0.5)):
         sigma = max(millimetres / mm_per_px, 0.15)
         radius = max(1, min(round(2.2 * sigma), 8))
-        x = torch.arange(-radius, radius + 1, dtype=torch.float32)
-        kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-        kernel = (kernel / kernel.sum()).reshape(1, 1, 1, -1)
-        pair = pad(planes[[channel, 3]][:, None], (radius,) * 4)
-        pair = conv2d(conv2d(pair, kernel), kernel.transpose(2, 3))[:, 0]
+        pair = blurred(pad(planes[channel :: 3 - channel], (radius,) * 4), sigma, radius)
         out.append(pair[0] / pair[1].clamp(min=1e-5))
     return torch.stack(out)
 

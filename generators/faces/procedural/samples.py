@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from spooflab.generators.faces.procedural import raster
 from spooflab.generators.faces.procedural.scene import SKIN, Scene
@@ -79,8 +80,7 @@ def sample(scene: Scene, setup: raster.Setup, keys: Tensor, view: Camera) -> tup
     weights = weights / weights.sum(1, keepdim=True)
     table = torch.cat([scene.points, scene.normals, scene.rest, scene.extra], 1)
     corners = scene.triangles.index_select(0, which)
-    mixed = sum(weights[:, k : k + 1] * table.index_select(0, corners[:, k]) for k in range(3))
-    assert isinstance(mixed, Tensor)
+    mixed = embedding_bag(corners, table, per_sample_weights=weights, mode="sum")
     weight = torch.cat([torch.ones(len(whole)), torch.full((len(split),), 0.25)])
     samples = Samples(
         index,

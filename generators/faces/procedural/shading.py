@@ -7,7 +7,7 @@ from torch import Tensor
 
 from spooflab.generators.face import PARSING
 from spooflab.generators.faces.procedural import clothes, eyes, facehair, hair, skin
-from spooflab.generators.faces.procedural.light import Lighting, ambient, fifth_power, highlight
+from spooflab.generators.faces.procedural.light import Lighting, ambient, fifth_power, highlight, highlights
 from spooflab.generators.faces.procedural.modes import EXPRESSIONS
 from spooflab.generators.faces.procedural.params import HAIR_STYLES, IdentityParams, NuisanceParams
 from spooflab.generators.faces.procedural.samples import Samples
@@ -85,7 +85,12 @@ def _shade_body(
     mm_per_px = camera_.distance_mm / camera_.focal_px
     smile = nuisance.expression[0, EXPRESSIONS.index("mouth-corner-puller")].clamp(0, 1)
     sky = s.extra[:, 0]
-    surface = skin.surface(s.rest, s.extra[:, 1:7], identity, smile, mm_per_px)
+    style = int(nuisance.clothes_style[0])
+    low = (s.rest[:, 1] < clothes.HIGHEST_MM).nonzero()[:, 0]
+    below = clothes.below_neckline(s.rest.index_select(0, low), style)
+    cloth_depth = torch.full_like(sky, -100.0).index_copy_(0, low, below)
+    cloth = skin.step(cloth_depth, -0.6, 0.6)
+    surface = _bare(s, cloth < 1, identity, smile, mm_per_px)
     scalp = _scalp(s, identity)
     mouth = surface.mouth
     albedo, slope = surface.albedo, surface.slope
@@ -97,11 +102,6 @@ def _shade_body(
         albedo = torch.lerp(albedo, hair_colour * 0.6 + 0.012, stubble[:, None].clamp(0, 0.8))
     if float(mouth.amax()) > 0:
         albedo = torch.lerp(albedo, torch.tensor([0.30, 0.06, 0.05]).expand_as(albedo), mouth[:, None])
-    style = int(nuisance.clothes_style[0])
-    low = (s.rest[:, 1] < clothes.HIGHEST_MM).nonzero()[:, 0]
-    cloth_depth = torch.full_like(sky, -100.0)
-    cloth_depth[low] = clothes.below_neckline(s.rest[low], style)
-    cloth = skin.step(cloth_depth, -0.6, 0.6)
     worn = (cloth > 0).nonzero()[:, 0]
     dyed, cloth_slope = clothes.dye(s.rest[worn], nuisance)
     share = cloth[worn, None]
@@ -118,17 +118,36 @@ def _shade_body(
     rough = torch.lerp(surface.roughness, torch.full_like(sky, 0.9), torch.maximum(cloth, scalp * 0.8))
     key, _, rim = light.lamps
     # The fill light is broad: its mirror image is part of the ambient reflection below.
-    shine = 0.68 * highlight(normal, view, key, rough, 0.034)
-    shine = shine + 0.42 * highlight(normal, view, key, (rough * 0.62).clamp(min=0.25), 0.034)
+    broad, narrow = highlights(normal, view, key, (rough, (rough * 0.62).clamp(min=0.25)), 0.034)
+    shine = 0.68 * broad + 0.42 * narrow
     gloss = (shine * lit)[:, None] * key.colour
     if float(rim.colour.amax()) > 0.05:
         gloss = gloss + (highlight(normal, view, rim, rough, 0.034) * sky)[:, None] * rim.colour
-    grazing = 0.028 + 0.5 * fifth_power(1 - dot(normal, view).clamp(0, 1))
-    mirror = 2 * dot(normal, view)[:, None] * normal - view
+    facing = dot(normal, view)
+    grazing = 0.028 + 0.5 * fifth_power(1 - facing.clamp(0, 1))
+    mirror = (2 * facing)[:, None] * normal - view
     gloss = gloss + ambient(light, mirror) * (grazing * sky * sky * 0.75)[:, None]
     gloss = gloss * (1 - 0.85 * torch.maximum(cloth, scalp))[:, None]
     label = _body_label(s, surface.lips, mouth, cloth_depth, scalp)
     return albedo, diffuse, gloss, 1 - torch.maximum(cloth, scalp), label
+
+
+def _bare(s: Samples, bare: Tensor, identity: IdentityParams, smile: Tensor, mm_per_px: float) -> skin.Skin:
+    """Return the skin of all samples, evaluated only where it is `bare`; elsewhere cloth replaces it."""
+    index = bare.nonzero()[:, 0]
+    some = skin.surface(
+        s.rest.index_select(0, index), s.extra[:, 1:7].index_select(0, index), identity, smile, mm_per_px
+    )
+
+    def spread(values: Tensor) -> Tensor:
+        return values.new_full((len(bare), *values.shape[1:]), 0.5).index_copy_(0, index, values)
+
+    def patch(values: Tensor) -> Tensor:
+        return values.new_zeros(len(bare)).index_copy_(0, index, values)
+
+    return skin.Skin(
+        spread(some.albedo), spread(some.slope), spread(some.roughness), patch(some.lips), patch(some.mouth)
+    )
 
 
 def _bounce(sky: Tensor, albedo: Tensor) -> Tensor:
@@ -155,10 +174,13 @@ def _soft_lambert(cosine: Tensor, smooth: Tensor, softness: float) -> Tensor:
 
 
 def _tilted(normal: Tensor, slope: Tensor) -> Tensor:
-    up = torch.tensor([0.0, 1.0, 0.0])
-    along = unit(torch.linalg.cross(up.expand_as(normal), normal))
-    above = torch.linalg.cross(normal, along)
-    return unit(normal - slope[:, :1] * along - slope[:, 1:] * above)
+    """Return (N, 3) normals tilted by (N, 2) slopes along up × normal and normal × that, written out by components."""
+    x, y, z = normal.T.contiguous()
+    across, rise = slope.T.contiguous()
+    scale = torch.rsqrt((x * x + z * z).clamp_(min=1e-20))
+    along_x, along_z = z * scale, -x * scale
+    flat_x, flat_y = x - across * along_x - rise * y * along_z, y - rise * (z * along_x - x * along_z)
+    return unit(torch.stack([flat_x, flat_y, z - across * along_z + rise * y * along_x], 1))
 
 
 def _scalp(s: Samples, identity: IdentityParams) -> Tensor:

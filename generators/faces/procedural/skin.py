@@ -92,7 +92,11 @@ def surface(rest: Tensor, zone: Tensor, identity: IdentityParams, smile: Tensor,
     melanin = torch.lerp(melanin, own * (0.75 + 0.3 * deep + (own * 1.6).clamp(max=0.4)) + 0.008, lips)
     colour = albedo(melanin, blood)
     inner = step((y + 67.6).abs(), 3.2, 0.2) * lips
-    crease_x, crease_y, dark = _lines(ax, y, x, age, smile)
+    # Outside of this part of the face every line's window is shut.
+    lined = ((ax < 62) & (y < 62) & (y > -96)).nonzero()[:, 0]
+    ax_in, y_in, x_in = (v.index_select(0, lined) for v in (ax, y, x))
+    creases = _lines(ax_in, y_in, x_in, age, smile)
+    crease_x, crease_y, dark = (torch.zeros_like(x).index_copy_(0, lined, v) for v in creases)
     shade = torch.stack([0.75 * dark, 0.95 * dark, dark], 1) + (0.35 * inner + 0.62 * lash_line)[:, None]
     colour = colour * (1 - shade).clamp(min=0.1)
     keep = min(max(1.55 - mm_per_px, 0.25), 1.0)

@@ -98,6 +98,8 @@ def _lobe(tangent: Tensor, half: Tensor, squarings: int) -> Tensor:
 
 
 _CHUNK = 24_000
+_DOTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256, 512, 1024, 4096)
+_SURFACE = (1 << raster.ID_BITS) - 1
 
 
 @dataclass(frozen=True)
@@ -128,41 +130,63 @@ def splat(strands: Strands, camera: Camera, behind: Tensor, width_px: int) -> Ha
     inside = (x > -6) & (x < size + 6) & (y > -6) & (y < size + 6)
     seen = ((z < behind.index_select(0, cell) + 6) & inside).reshape(count, steps)
     base = torch.arange(count * steps).reshape(count, steps)[:, :-1][seen[:, 1:] | seen[:, :-1]]
-    dx, dy = ((v.index_select(0, base + 1) - v.index_select(0, base)).abs() for v in (x, y))
-    dots = torch.maximum(dx, dy).ceil().clamp(1, 4 * size).to(torch.int64)
-    grid = torch.full((size * size,), raster.EMPTY, dtype=torch.int64)
-    end = dots.cumsum(0)
-    total = int(end[-1]) if len(end) else 0
-    marks = (torch.searchsorted(end, torch.arange(_CHUNK, total + _CHUNK, _CHUNK)) + 1).clamp(max=len(base)).tolist()
-    share_of = torch.empty(total)
-    done, low = 0, 0
-    for high in marks:
-        if high <= low:
-            continue
-        some = dots[low:high]
-        segment = torch.repeat_interleave(torch.arange(high - low), some)
-        start = some.cumsum(0) - some
-        share = (torch.arange(len(segment)) - start.index_select(0, segment)) / some.index_select(0, segment)
-        share_of[done : done + len(share)] = share
-        at = base[low:high].index_select(0, segment)
+    start = torch.stack([x + width_px, y + 1, z * 1000])
+    low, high = start.index_select(1, base), start.index_select(1, base + 1)
+    step = high.sub_(low)
+    dots = torch.maximum(step[0].abs(), step[1].abs()).clamp_(max=_DOTS[-1])
+    # Segments with about as many dots share one dense block of work; the stable sort fixes the order of equal depths.
+    ordered, order = torch.sort(torch.searchsorted(torch.tensor(_DOTS, dtype=torch.float32), dots), stable=True)
+    low, step, base = low.index_select(1, order), step.index_select(1, order), base.index_select(0, order)
+    kinds, counts = torch.unique_consecutive(ordered, return_counts=True)
+    # The grid has a margin for what sticks out of the frame, and starts as the surface with a number of its own.
+    grid = torch.zeros(size + 2, size + 2 * width_px, dtype=torch.int64)
+    inner = grid[1 : size + 1, width_px : size + width_px]
+    inner.copy_(raster.pack(behind, _SURFACE).reshape(size, size))
+    blocks = _blocks([_DOTS[kind] for kind in kinds.tolist()], counts.tolist())
+    for begin, end, dots_each, offset in blocks:
+        _splat_dots(low[:, begin:end], step[:, begin:end], dots_each, offset, width_px, grid)
+    keys = inner.reshape(-1)
+    hit = ((keys & _SURFACE) != _SURFACE).nonzero()[:, 0]
+    depth_of, winner = raster.unpack(keys.index_select(0, hit))
+    if not blocks:
+        return HairLayer(hit, depth_of, hit, depth_of)
+    table = torch.tensor(blocks)
+    first, last, many, number = table.index_select(
+        0, torch.searchsorted(table[:, 3].contiguous(), winner, right=True) - 1
+    ).unbind(1)
+    place = winner - number
+    turn = torch.div(place, last - first, rounding_mode="floor")
+    which = first + place - turn * (last - first)
+    return HairLayer(hit, depth_of, base.index_select(0, which), turn / many)
 
-        def along(values: Tensor, at: Tensor = at, share: Tensor = share) -> Tensor:
-            return torch.lerp(values.index_select(0, at), values.index_select(0, at + 1), share)
 
-        column, row, near = along(x).floor().to(torch.int64), along(y).floor().to(torch.int64), along(z)
-        number = torch.arange(done, done + len(share))
-        for shift in range(width_px):
-            good = ((column >= -shift) & (column < size - shift) & (row >= 0) & (row < size)).nonzero()[:, 0]
-            where = row[good] * size + column[good] + shift
-            deep = near[good] + 0.4 * shift
-            front = (deep < behind.index_select(0, where)).nonzero()[:, 0]
-            grid.scatter_reduce_(0, where[front], raster.pack(deep[front], number[good[front]]), "amin")
-        done += len(share)
-        low = high
-    hit = (grid != raster.EMPTY).nonzero()[:, 0]
-    depth_of, winner = raster.unpack(grid[hit])
-    segment_of = torch.searchsorted(end, winner, right=True)
-    return HairLayer(hit, depth_of, base.index_select(0, segment_of), share_of.index_select(0, winner))
+def _blocks(dots: list[int], counts: list[int]) -> list[tuple[int, int, int, int]]:
+    """Cut runs of segments with equal dots: first and last segment, dots of each, and the first dot's number."""
+    out, first, number = [], 0, 0
+    for many, count in zip(dots, counts, strict=True):
+        wide = max(1, _CHUNK // many)
+        for low in range(first, first + count, wide):
+            high = min(low + wide, first + count)
+            out.append((low, high, many, number))
+            number += (high - low) * many
+        first += count
+    return out
+
+
+def _splat_dots(low: Tensor, step: Tensor, dots: int, number: int, width_px: int, grid: Tensor) -> None:
+    """Draw `dots` dots along each of N segments: (3, N) `low` and `step` are column, row and micrometres."""
+    rows, columns = grid.shape
+    # The segments are the last axis: inner loops over few dots would be slow.
+    share = torch.arange(dots, dtype=torch.float32)[:, None] / dots
+    at = torch.addcmul(low[:, None], step[:, None], share)
+    column = at[0].clamp_(0, columns - width_px).to(torch.int32)
+    cell = at[1].clamp_(0, rows - 1).to(torch.int32).mul_(columns).add_(column).to(torch.int64).reshape(-1)
+    keys = at[2].to(torch.int64).bitwise_left_shift_(raster.ID_BITS).reshape(-1)
+    keys += torch.arange(number, number + len(keys))
+    flat = grid.reshape(-1)
+    flat.scatter_reduce_(0, cell, keys, "amin")
+    for _ in range(1, width_px):
+        flat.scatter_reduce_(0, cell.add_(1), keys.add_(400 << raster.ID_BITS), "amin")
 
 
 def trace(points: Tensor, camera: Camera, spacing: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -23,14 +23,19 @@ def bench(suite: tyro.conf.Positional[Suite] = "all", /, *, json: bool = False, 
     """
     import torch
 
+    from spooflab.allocator import keep_freed_memory
     from spooflab.experiments.bench import SUITES
 
     torch.set_num_threads(threads)
+    kept = keep_freed_memory()  # for ours and the peers alike
     names = list(SUITES) if suite == "all" else [suite]
     rows: list[dict[str, Any]] = []
     for name in names:
         Console(stderr=True).print(f"measuring {name} …")
-        rows += [{"suite": name, **row, "threads": threads, "machine": _machine()} for row in SUITES[name](threads)]
+        rows += [
+            {"suite": name, **row, "threads": threads, "malloc_keeps": kept, "machine": _machine()}
+            for row in SUITES[name](threads)
+        ]
     if json:
         sys.stdout.writelines(json_module.dumps(row) + "\n" for row in rows)
         return 0
@@ -41,7 +46,8 @@ def bench(suite: tyro.conf.Positional[Suite] = "all", /, *, json: bool = False, 
         table.add_row(f"{row['suite']} {row['name']}", f"{row['ours_per_s']:.1f}", row["peer"] or "–", peer, ratio)
     console = Console()
     console.print(table)
-    console.print(f"{threads} thread(s), {_machine()}")
+    malloc = "keeps freed memory" if kept else "default"
+    console.print(f"{threads} thread(s), malloc {malloc}, {_machine()}")
     return 0
 
 
