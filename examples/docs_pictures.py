@@ -4,6 +4,7 @@ Usage: python examples/docs_pictures.py OUT_FOLDER
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def main(out: Path) -> None:
     write(out / "faces.jpg", [tile(rendered.load(ref), 128, ref.subject_id) for ref in by_subject[:32]], 8)
     write(out / "sessions.jpg", [tile(rendered.load(ref), 192, ref.source_id) for ref in refs[:8]], 4)
     people = [rendered.load(ref) for ref in by_subject[:6]]
-    faces = [*people[:3], portrait(out)]
+    faces = [*people[:3], portrait()]
     species = ("bonafide", *known_attacks())
     overview = [shoot(name, faces[k % 4], people[4 + k % 2], k) for k in range(4) for name in species]
     write(out / "species.jpg", overview, len(species))
@@ -45,16 +46,17 @@ def main(out: Path) -> None:
     write(out / "devices.jpg", [camera(people[1], name, unit) for name in list_profiles() for unit in range(2)], 4)
 
 
-def portrait(out: Path) -> Face:
+def portrait() -> Face:
     """Return the photograph that scikit-image ships, laid out by examples/portraits.py."""
     import portraits
 
-    folder = out.parent / ".portraits"
-    portraits.main(folder, None)
-    photos = FolderFaces(
-        folder, landmarks=folder / "landmarks.csv", subjects="file", size=384, licence="public domain (NASA)"
-    )
-    return photos.load(photos.refs()[0])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        portraits.main(folder, None)
+        photos = FolderFaces(
+            folder, landmarks=folder / "landmarks.csv", subjects="file", size=384, licence="public domain (NASA)"
+        )
+        return photos.load(photos.refs()[0])
 
 
 def shoot(species: str, face: Face, donor: Face, number: int, side: int = 160) -> Tile:

@@ -39,33 +39,43 @@ class Bonafide:
         return BonafideParams.from_json(record)
 
     def render(self, face: Face, view: View, params: Params, donor: Face | None = None) -> Rendered:
-        """Image the face's radiance, which fills the sensor window, through the lens."""
+        """Image the face's radiance, which fills the sensor window, through the lens.
+
+        A barrel lens sees past the window's edge, where the source has no light to give. The source is enlarged just so
+        far that every ray meets it: a smeared border would tell live faces from attacks.
+        """
         assert isinstance(params, BonafideParams)
-        rays = window_rays(view)
+        rays, zoom = window_rays(view)
         through = view.blur(resample(face.radiance, rays)).mul_(params.gain[:, None, None, None])
         zeros = torch.zeros_like(through[:, :1])
         mask = zeros if face.spoof_mask is None else resample(face.spoof_mask, rays)
         depth = zeros + torch.inf if face.depth_mm is None else resample(face.depth_mm, rays, mode="nearest")
-        scale = torch.tensor([view.width / face.size[1], view.height / face.size[0]])
-        corners = torch.stack([face.box[:, :2], face.box[:, :2] + face.box[:, 2:]], 1) * scale
-        corners = view.distort(corners)
+        corners = _seen(torch.stack([face.box[:, :2], face.box[:, :2] + face.box[:, 2:]], 1), face, view, zoom)
         return Rendered(
             irradiance=through,
             mask=mask,
             depth_mm=depth,
-            landmarks=view.distort(face.landmarks * scale),
+            landmarks=_seen(face.landmarks, face, view, zoom),
             box=torch.cat([corners[:, 0], corners[:, 1] - corners[:, 0]], -1),
-            facts={"face_px": corners[:, 1, 0] - corners[:, 0, 0]},
+            facts={"face_px": corners[:, 1, 0] - corners[:, 0, 0], "zoom": zoom},
             instrument_id=("",) * face.batch_size,
         )
 
 
-def window_rays(view: View) -> Tensor:
-    """Return (B, H, W, 2): the view's rays in the unit of `grid_sample`, where [-1, 1] spans the window."""
+def window_rays(view: View) -> tuple[Tensor, Tensor]:
+    """Return rays (B, H, W, 2) in `grid_sample`'s unit, all within [-1, 1], and the zoom (B,) >= 1 that it took."""
     rays = view.ideal_grid()
     for axis, extent in enumerate((view.width, view.height)):  # one by one: an inner loop of two is slow
         rays[..., axis].mul_(2 / extent).sub_(1)
-    return rays
+    zoom = rays.abs().amax(dim=(1, 2, 3)).clamp(min=1.0)
+    return rays.div_(zoom[:, None, None, None]), zoom
+
+
+def _seen(points: Tensor, face: Face, view: View, zoom: Tensor) -> Tensor:
+    """Map the face image's pixels (B, N, 2) to sensor pixels."""
+    window = torch.tensor([view.width, view.height], device=points.device)
+    image = torch.tensor([face.size[1], face.size[0]], device=points.device)
+    return view.distort(((points / image - 0.5) * zoom[:, None, None] + 0.5) * window)
 
 
 def resample(image: Tensor, rays: Tensor, *, mode: str = "bilinear") -> Tensor:
