@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from spooflab.allocator import keep_freed_memory
-from spooflab.errors import DataError, SkipSample
+from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.config import GenerationConfig
 from spooflab.generators.lab import Lab
 from spooflab.generators.plan import Plan, SampleSpec, make_plan, plan_record
@@ -72,6 +72,8 @@ def generate(
         DataError: `out` holds something else, the plan differs from the stored one, or a worker process died.
         ConfigError: the configuration names something unknown.
     """
+    if workers < 1:
+        raise ConfigError(f"workers: {workers}", wanted="a number of processes >= 1")
     lab, plan = _prepare(config.model_dump_json())
     record = plan_record(config, lab.refs(), code_facts())
     store = Store.open(out, plan=record) if resume else Store.create(out, plan=record, shards=plan.shards)

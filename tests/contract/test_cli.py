@@ -97,6 +97,7 @@ def test_generate_verify_replay_and_refusals(tiny: Path, tmp_path: Path, capsys:
         (["generate", "--out", "OUT", "--n", "0"], "n:"),
         (["generate", "--out", "OUT", "--faces", "nowhere"], "nowhere"),
         (["generate", "--out", "OUT", "--resume"], "OUT"),
+        (["generate", "--out", "OUT", "--workers", "0"], "workers: 0"),
         (["verify", "nowhere"], "nowhere"),
         (["preview", "nobody.png", "--out", "OUT/sheet.png"], "nobody.png"),
         (["preview", "procedural", "--out", "OUT/sheet.png", "--attacks", "swirl"], "swirl"),
