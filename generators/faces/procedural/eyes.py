@@ -61,39 +61,65 @@ def gaze_axes(nuisance: NuisanceParams, turn: Tensor, side: int) -> Tensor:
     return torch.stack([right, torch.linalg.cross(forward, right), forward]) @ turn.T
 
 
-def shade(world: Tensor, view: Tensor, lit: Tensor, eye: EyeFrame, light: Lighting, identity: IdentityParams) -> Tensor:
-    """Return (N, 3) radiance of samples on one eyeball; `lit` is the key lamp's visibility."""
-    normal = unit(world - eye.centre)
-    local = (normal * eye.radius) @ eye.axes.T
-    u, v = local[:, 0], local[:, 1]
+def shade(
+    world: Tensor,
+    view: Tensor,
+    lit: Tensor,
+    which: Tensor,
+    pair: tuple[EyeFrame, EyeFrame],
+    light: Lighting,
+    identity: IdentityParams,
+) -> Tensor:
+    """Return (N, 3) radiance of samples on the eyeballs.
+
+    Both eyes go through in one call: they have few samples, so the number of operations is what costs.
+
+    Args:
+        world, view: (N, 3) positions and unit vectors towards the camera.
+        lit: (N,) the key lamp's visibility.
+        which: (N,) 0 or 1, the eye of `pair`.
+        pair: the eyes.
+        light: the light.
+        identity: whose iris.
+    """
+    centre = torch.stack([eye.centre for eye in pair]).index_select(0, which)
+    axes = torch.stack([eye.axes for eye in pair])
+    right, up = axes[:, 0].index_select(0, which), axes[:, 1].index_select(0, which)
+    lids = torch.tensor([[eye.lid_top, eye.lid_low, eye.radius] for eye in pair]).index_select(0, which)
+    lid_top, lid_low, radius = lids.unbind(1)
+    offset = world - centre
+    normal = unit(offset)
+    u, v = dot(normal, right) * radius, dot(normal, up) * radius
     rho, angle = torch.sqrt(u * u + v * v + 1e-6), torch.atan2(v, u)
     iris_mm = float(identity.iris_mm[0])
     share = rho / iris_mm
     base = torch.lerp(_sclera(u, v, rho, identity), _iris(share, angle, identity), step(share, 1.05, 0.95)[:, None])
-    height = (world - eye.centre) @ eye.head_up
+    height = offset @ pair[0].head_up
     # Lids and lashes shade the ball: strongly below the upper lid, a little above the lower one.
-    open_top = step(eye.lid_top - height, -0.4, 3.4)
-    open_low = step(height - eye.lid_low, -0.8, 2.0)
-    across = step((world - eye.centre - normal * 0) @ eye.axes[0].abs() * 0 + rho, 15.5, 9.5)
+    open_top = step(lid_top - height, -0.4, 3.4)
+    open_low = step(height - lid_low, -0.8, 2.0)
+    across = step(rho, 15.5, 9.5)
     shelter = (0.22 + 0.78 * open_top) * (0.6 + 0.4 * open_low) * (0.55 + 0.45 * across)
     light_in = ambient(light, normal) * 0.95
+    inner = 0.7 / iris_mm * step(share, 1, 0.7)
     for k, lamp in enumerate(light.lamps[:2]):
         wrap = ((normal @ lamp.direction + 0.25) / 1.25).clamp(min=0)
-        caustic = 1 + 0.7 * step(share, 1, 0.7) * ((-u * (eye.axes[0] @ lamp.direction)) / iris_mm).clamp(-0.6, 1)
-        light_in = light_in + (wrap * caustic * (lit if k == 0 else 1))[:, None] * lamp.colour
+        aside = (axes[:, 0] @ lamp.direction).index_select(0, which)
+        caustic = 1 + inner * (u * aside).neg_().clamp_(-0.6 * iris_mm, iris_mm)
+        light_in.addcmul_((wrap * caustic * lit if k == 0 else wrap * caustic)[:, None], lamp.colour)
     colour = base * light_in * shelter[:, None]
     # The cornea bulges: its normal turns faster than the ball's.
-    bulge = step(share, 1.25, 0.85)[:, None]
-    tilt = (local[:, :1] * eye.axes[0] + local[:, 1:2] * eye.axes[1]) / eye.radius
-    cornea = unit(normal + 0.75 * tilt * bulge)
-    mirror = 2 * dot(cornea, view)[:, None] * cornea - view
-    fresnel = 0.025 + 0.6 * fifth_power(1 - dot(cornea, view).clamp(0, 1))
-    glint = ambient(light, mirror) * fresnel[:, None] * 1.2
+    bulge = 0.75 * step(share, 1.25, 0.85) / radius
+    cornea = unit(normal + (bulge * u)[:, None] * right + (bulge * v)[:, None] * up)
+    facing = dot(cornea, view)
+    mirror = (2 * facing)[:, None] * cornea - view
+    fresnel = 0.03 + 0.72 * fifth_power(1 - facing.clamp(0, 1))
+    glint = ambient(light, mirror) * fresnel[:, None]
     for k, lamp in enumerate(light.lamps[:2]):
         spread = 0.985 - 0.045 * lamp.softness
         disc = step(mirror @ lamp.direction, spread - 0.012, spread + 0.012)
         power = (2.4 if k == 0 else 0.9) / (0.5 + lamp.softness)
-        glint = glint + (disc * power * (0.35 + 0.65 * lit if k == 0 else 1))[:, None] * lamp.colour
+        glint.addcmul_((disc * power * (0.35 + 0.65 * lit) if k == 0 else disc * power)[:, None], lamp.colour)
     return colour + glint * (0.35 + 0.65 * open_top)[:, None]
 
 

@@ -32,6 +32,27 @@ class SoftHair:
     beard: Tensor
 
 
+@lru_cache(maxsize=3)
+def _draws(count: int, first: int, last: int) -> Tensor:
+    """Return (last - first + 1, count) draws in [0, 1): `hashed` numbers of the first `count` roots for each salt."""
+    index = torch.arange(count)
+    return torch.stack([hashed(index, salt) for salt in range(first, last + 1)])
+
+
+@lru_cache(maxsize=1)
+def _brow_fields() -> Tensor:
+    """Return (5, N) of the brow roots: |x|, middle line, rise by the arch, half width, and where brows grow at all."""
+    x = _brow_roots().rest[:, 0].abs()
+    line, half = interpolate(x, _BROW_X, _BROW_Y), interpolate(x, _BROW_X, _BROW_HALF)
+    return torch.stack([x, line, 1.6 * torch.exp(-((x - 38) / 12).square()), half, step(x, 8, 14) * step(x, 56, 51)])
+
+
+@lru_cache(maxsize=8)
+def _beard_odds(style: int) -> Tensor:
+    """Return the `beard_density` of the beard's roots."""
+    return beard_density(_beard_roots().rest, style)
+
+
 @lru_cache(maxsize=1)
 def _brow_roots() -> Attachment:
     rest = head_model().rest
@@ -82,13 +103,13 @@ def stubble(density: Tensor, identity: IdentityParams, speck: Tensor) -> Tensor:
     """Return (N,) how much shaven or growing hair darkens a man's skin.
 
     Args:
-        density: (N, 3) `beard_density` of moustache, goatee and full beard.
+        density: (3, N) `beard_density` of moustache, goatee and full beard.
         speck: (N,) noise.
     """
     style = int(identity.beard_style[0])
-    shadow = density[:, 2] * 0.14 * min(float(identity.eumelanin[0]) * 1.2, 1.0)
+    shadow = density[2] * 0.14 * min(float(identity.eumelanin[0]) * 1.2, 1.0)
     column, strength = ((2, 0.0), (2, 0.34), (0, 0.55), (1, 0.55), (2, 0.6))[style]
-    return torch.maximum(shadow, density[:, column] * strength) * (1 + 0.22 * speck).clamp(0.4, 1.5)
+    return torch.maximum(shadow, density[column] * strength) * (1 + 0.22 * speck).clamp(0.4, 1.5)
 
 
 def grow(head: Head, identity: IdentityParams) -> SoftHair:
@@ -99,6 +120,11 @@ def grow(head: Head, identity: IdentityParams) -> SoftHair:
     fields = ("points", "colour", "outward", "shelter")
     merged = [torch.cat([getattr(p.strands, name) for p in parts]) for name in fields]
     return SoftHair(Strands(*merged), torch.cat([p.width_mm for p in parts]), torch.cat([p.beard for p in parts]))
+
+
+def _carried(roots: Attachment, head: Head) -> tuple[Tensor, Tensor]:
+    """Return the (N, 3) places and unit normals of roots on a head."""
+    return roots.carry(head.points), unit(roots.carry(head.normals))
 
 
 def _curve(root: Tensor, start: Tensor, bend: Tensor, length: Tensor) -> Tensor:
@@ -115,24 +141,22 @@ def _bundle(path: Tensor, colours: Tensor, normal: Tensor, shelter: float, width
 
 def _brows(head: Head, identity: IdentityParams) -> SoftHair:
     roots = _brow_roots()
-    x, y = roots.rest[:, 0].abs(), roots.rest[:, 1]
-    index = torch.arange(len(x))
-    arch = float(identity.brow_arch[0])
-    line = interpolate(x, _BROW_X, _BROW_Y) + arch * 1.6 * torch.exp(-((x - 38) / 12).square())
-    half = interpolate(x, _BROW_X, _BROW_HALF) * float(identity.brow_thickness[0])
-    place = (y - line) / half
-    odds = (step(place.abs(), 1.15, 0.55) * step(x, 8, 14) * step(x, 56, 51)) * 0.85 * float(identity.brow_density[0])
-    keep = (hashed(index + (int(identity.hair_seed[0]) & 0xFFFF), 31) < odds).nonzero()[:, 0]
-    part = roots.take(keep)
-    x, place, side = x[keep], place[keep], torch.sign(part.rest[:, 0])
-    normal = unit(part.carry(head.normals))
+    x, line, rise, half, grows = _brow_fields()
+    line = torch.add(line, rise, alpha=float(identity.brow_arch[0]))
+    place = (roots.rest[:, 1] - line) / (half * float(identity.brow_thickness[0]))
+    odds = (step(place.abs(), 1.15, 0.55) * grows) * 0.85 * float(identity.brow_density[0])
+    shift = int(identity.hair_seed[0]) & 0xFFFF
+    keep = (hashed(torch.arange(shift, shift + len(x)), 31) < odds).nonzero()[:, 0]
+    part, draws = roots.take(keep), _draws(len(x), 32, 35).index_select(1, keep)
+    x, place, side = x.index_select(0, keep), place.index_select(0, keep), torch.sign(part.rest[:, 0])
+    points, normal = _carried(part, head)
     out = step(x, 9, 22)
     rise = torch.lerp(torch.tensor(1.0), torch.tensor(0.30), out) - 0.55 * step(x, 30, 50) - 0.35 * place * out
-    jitter = torch.stack([hashed(keep, k) - 0.5 for k in (32, 33, 34)], 1) * 0.5
+    jitter = (draws[:3].T - 0.5) * 0.5
     across = torch.stack([side * (0.25 + 0.75 * out), rise, torch.zeros_like(x)], 1) + jitter
     across = unit(across - (across * normal).sum(1, keepdim=True) * normal)
-    length = (5.0 + 3.6 * hashed(keep, 35)) * (0.75 + 0.25 * step(x, 54, 40))
-    path = _curve(part.carry(head.points) + normal * 0.3, across + 0.22 * normal, -0.2 * normal, length)
+    length = (5.0 + 3.6 * draws[3]) * (0.75 + 0.25 * step(x, 54, 40))
+    path = _curve(points + normal * 0.3, across + 0.22 * normal, -0.2 * normal, length)
     tone = colour(identity, keep + 50_000) * 0.45
     return _bundle(path, tone, normal, 0.85, torch.full((len(keep),), 0.23), False)
 
@@ -141,16 +165,17 @@ def _lashes(head: Head, identity: IdentityParams) -> SoftHair:
     roots, place = _lash_roots()
     side = torch.sign(roots.rest[:, 0])
     index = torch.arange(len(side))
-    upper = torch.arange(len(side)) < 116
+    upper = index < 116
+    draws = _draws(len(side), 41, 44)
     lean = (place - 0.42) * 1.3
     soft = 1 - 0.25 * float(identity.masculinity[0])
     lift = torch.where(upper, 0.30, -0.55)
     start = torch.stack([side * lean, lift, torch.full_like(lean, 0.8)], 1)
-    start = unit(start) + 0.15 * torch.stack([hashed(index, k) - 0.5 for k in (41, 42, 43)], 1)
+    start = unit(start) + 0.15 * (draws[:3].T - 0.5)
     bend = torch.stack([side * lean * 0.2, torch.where(upper, 0.65, -0.2), torch.full_like(lean, -0.1)], 1)
-    length = torch.where(upper, 5.2 + 2.4 * place, 2.6) * soft * (0.8 + 0.4 * hashed(index, 44))
-    normal = unit(roots.carry(head.normals))
-    path = _curve(roots.carry(head.points), start, bend, length)
+    length = torch.where(upper, 5.2 + 2.4 * place, 2.6) * soft * (0.8 + 0.4 * draws[3])
+    points, normal = _carried(roots, head)
+    path = _curve(points, start, bend, length)
     tone = colour(identity, index + 80_000) * 0.25
     return _bundle(path, tone, normal, 0.6, torch.where(upper, 0.17, 0.08), False)
 
@@ -158,17 +183,17 @@ def _lashes(head: Head, identity: IdentityParams) -> SoftHair:
 def _beard(head: Head, identity: IdentityParams) -> SoftHair:
     roots = _beard_roots()
     style = int(identity.beard_style[0])
-    index = torch.arange(len(roots.rest))
-    odds = beard_density(roots.rest, style) * (0.9 if style > 1 else 0.75)
-    keep = (hashed(index, 51) < odds).nonzero()[:, 0]
-    part = roots.take(keep)
-    normal = unit(part.carry(head.normals))
+    draws = _draws(len(roots.rest), 51, 55)
+    odds = _beard_odds(style) * (0.9 if style > 1 else 0.75)
+    keep = (draws[0] < odds).nonzero()[:, 0]
+    part, draws = roots.take(keep), draws.index_select(1, keep)
+    points, normal = _carried(part, head)
     x, y = part.rest[:, 0], part.rest[:, 1]
     upper = step(y, -78, -70)
     flow = torch.stack([torch.sign(x) * (0.12 + 0.7 * upper), -torch.ones_like(x), 0.15 + 0 * x], 1)
-    flow = unit(flow + 0.7 * torch.stack([hashed(keep, k) - 0.5 for k in (52, 53, 54)], 1))
+    flow = unit(flow + 0.7 * (draws[1:4].T - 0.5))
     length = float(identity.beard_length_mm[0]) if style > 1 else 1.3
-    reach = length * (0.55 + 0.7 * hashed(keep, 55)) * (0.55 + 0.45 * step(y, -60, -88))
-    path = _curve(part.carry(head.points), flow + 0.55 * normal, -0.4 * normal, reach)
+    reach = length * (0.55 + 0.7 * draws[4]) * (0.55 + 0.45 * step(y, -60, -88))
+    path = _curve(points, flow + 0.55 * normal, -0.4 * normal, reach)
     tone = colour(identity, keep + 90_000) * 0.34
     return _bundle(path, tone, normal, 0.7, torch.full((len(keep),), 0.30 if style > 1 else 0.19), True)

@@ -15,7 +15,7 @@ from spooflab.generators.faces.procedural.params import HAIR_STYLES, IdentityPar
 from spooflab.generators.faces.procedural.shape import Head
 from spooflab.generators.faces.procedural.skin import step
 from spooflab.generators.faces.procedural.strands import Strands
-from spooflab.generators.faces.procedural.vectors import unit
+from spooflab.generators.faces.procedural.vectors import dot, unit
 
 ROOTS, _GUIDES = 6500, 400
 _CENTRE = (0.0, 15.0, -75.0)
@@ -156,8 +156,9 @@ def _radius_map(model: HeadModel, points: Tensor) -> Tensor:
 
 
 def _radius_at(table: Tensor, direction: Tensor) -> Tensor:
-    polar = torch.acos(direction[:, 1].clamp(-0.9999, 0.9999)) / math.pi * 2 - 1
-    around = torch.atan2(direction[:, 0], direction[:, 2]) / math.pi * _AROUND / (_AROUND + 2)
+    """Return (N,) the head's radius in (3, N) directions."""
+    polar = torch.acos(direction[1].clamp(-0.9999, 0.9999)) * (2 / math.pi) - 1
+    around = torch.atan2(direction[0], direction[2]) * (_AROUND / (_AROUND + 2) / math.pi)
     grid = torch.stack([around, polar], -1)[None, None]
     return grid_sample(table, grid, "bilinear", "border", align_corners=False)[0, 0, 0]
 
@@ -241,7 +242,9 @@ def grow(
     keep = wanted[index]
     if style.covers_ears:
         keep = keep & ~_on_face(path, name, roots.rest)
-    return Strands(path[keep], colour(identity, index)[keep], outward[keep], shelter[keep])
+    kept = keep.nonzero()[:, 0]
+    fields = (path, colour(identity, index), outward, shelter)
+    return Strands(*(values.index_select(0, kept) for values in fields))
 
 
 def _on_face(path: Tensor, name: str, rest: Tensor) -> Tensor:
@@ -268,32 +271,42 @@ def _fall(
     table: Tensor, roots: Tensor, normals: Tensor, comb: Tensor, length: Tensor, clearance: Tensor, style: Style
 ) -> Tensor:
     """Return (S, K, 3) paths that start along the scalp, follow the comb, fall, and stay outside the head."""
-    centre = roots.new_tensor(_CENTRE)
-    stride = (length / (style.steps - 1))[:, None]
-    down = roots.new_tensor([0.0, -1.0, 0.0])
-    pull = unit(comb)
-    heading = unit(style.lift * normals + 0.7 * pull)
-    path = [roots]
-    point = roots
+    # Components lie along the first axis: arithmetic along rows of three is several times slower.
+    centre = roots.new_tensor(_CENTRE)[:, None]
+    stride = length / (style.steps - 1)
+    pull = _unit(comb.T.contiguous())
+    heading = _unit(style.lift * normals.T + 0.7 * pull)
+    point = roots.T.contiguous()
+    path = [point]
+    pull = 0.45 * pull
     for k in range(1, style.steps):
-        travelled = k * stride[:, 0]
-        fade = torch.exp(-travelled / style.hold)[:, None]
-        fall = (style.weight * (travelled / 25).clamp(max=1.5))[:, None] * down
-        heading = unit(heading + 0.45 * fade * pull + fall)
-        point = point + heading * stride
-        away = point - centre
-        distance = away.norm(dim=1)
-        ray = away / distance[:, None]
-        layer = clearance * (1 - torch.exp(-travelled / 14)) * (1 - 0.5 * k / style.steps)
-        least = _radius_at(table, ray) + 0.6 + layer
+        travelled = k * stride
+        heading = torch.addcmul(heading, pull, torch.exp(travelled * (-1 / style.hold)))
+        if style.weight:
+            heading[1] -= (travelled * (style.weight / 25)).clamp_(max=1.5 * style.weight)
+        away = torch.addcmul(point, _unit(heading), stride).sub_(centre)
+        distance = _length_of(away)
+        ray = away / distance
+        layer = clearance * (1 - torch.exp(travelled * (-1 / 14))) * (1 - 0.5 * k / style.steps)
+        least = _radius_at(table, ray).add_(0.6).add_(layer)
         # Below the jaw hair hangs free of the neck.
-        hold = step(ray[:, 1], -0.75, -0.45)
+        hold = step(ray[1], -0.75, -0.45)
         most = torch.maximum(least + style.slack, distance * (1 - hold))
         pushed = torch.minimum(torch.maximum(distance, torch.lerp(distance, least, hold)), most)
-        point = centre + ray * pushed[:, None]
-        heading = unit(point - path[-1])
+        point = torch.addcmul(centre, ray, pushed)
+        heading = _unit(point - path[-1])
         path.append(point)
-    return torch.stack(path, 1)
+    return torch.stack(path).permute(2, 0, 1).contiguous()
+
+
+def _length_of(vectors: Tensor) -> Tensor:
+    """Return (N,) lengths of (3, N) vectors."""
+    return (vectors * vectors).sum(0).clamp_(min=1e-20).sqrt_()
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Return (3, N) vectors at length 1."""
+    return vectors / _length_of(vectors)
 
 
 def _gather(
@@ -302,22 +315,28 @@ def _gather(
     """Pull strands into locks and wave them."""
     steps = style.steps
     t = torch.linspace(0, 1, steps)[None, :, None]
-    lock = path[guide] + (roots - roots[guide])[:, None] * (1 - 0.55 * t)
+    guides = path.index_select(0, guide)
+    # Starts with the guide's root, which the first point is.
+    lock = torch.addcmul(guides, (roots - guides[:, 0])[:, None], 1 - 0.55 * t)
     loose = 0.55 + 0.45 * hashed(index + seed, 12)[:, None, None]
     # A lock does not reach across a parting.
-    ahead, with_ahead = path[:, steps // 2] - roots, (path[guide] - roots[guide][:, None])[:, steps // 2]
+    ahead, with_ahead = path[:, steps // 2] - roots, guides[:, steps // 2] - guides[:, 0]
     agree = torch.nn.functional.cosine_similarity(ahead, with_ahead, dim=1)[:, None, None]
     path = torch.lerp(path, lock, style.clump * loose * t.sqrt() * step(agree, 0.5, 0.85))
     amplitude = style.wave * (0.35 + 1.3 * float(identity.hair_wave[0]))
-    span = (path[:, 1:] - path[:, :-1]).norm(dim=-1)
+    stretch = path[:, 1:] - path[:, :-1]
+    span = dot(stretch, stretch).sqrt_()
     along = torch.cat([torch.zeros(len(path), 1), span.cumsum(1)], 1)
     phase = 6.28 * hashed(guide + seed, 13) + 1.6 * hashed(index + seed, 14)
     turn = along / style.period * 6.28 * (0.85 + 0.3 * hashed(guide, 15))[:, None] + phase[:, None]
     tangent = unit(path[:, -1] - path[:, 0])[:, None]
     outward = unit(path - path.new_tensor(_CENTRE))
-    across = unit(torch.linalg.cross(tangent.expand_as(outward), outward))
+    tx, ty, tz = tangent.unbind(-1)
+    ox, oy, oz = outward.unbind(-1)
+    across = unit(torch.stack([ty * oz - tz * oy, tz * ox - tx * oz, tx * oy - ty * ox], -1))
     ramp = (along / (0.6 * style.period)).clamp(max=1) * amplitude
-    return path + (ramp * turn.sin())[..., None] * across + (0.55 * ramp * turn.cos().add(0.6))[..., None] * outward
+    path = torch.addcmul(path, (ramp * turn.sin())[..., None], across)
+    return path.addcmul_((0.55 * ramp * turn.cos().add_(0.6))[..., None], outward)
 
 
 def _shelter(path: Tensor, rank: Tensor, style: Style) -> Tensor:

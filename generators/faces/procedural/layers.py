@@ -32,33 +32,44 @@ def face_hair(
     toward = unit(torch.tensor([0.0, 0.0, view.distance_mm]) - posed.points[:, 0])
     facing = (posed.outward[:, 0] * toward).sum(1)
     shown = facing > -0.15
-    posed = Strands(posed.points[shown], posed.colour[shown], posed.outward[shown], posed.shelter[shown])
-    width, beard = grown.width_mm[shown], grown.beard[shown]
+    shown = shown.nonzero()[:, 0]
+    posed = _some(posed, shown)
+    width, beard = grown.width_mm.index_select(0, shown), grown.beard.index_select(0, shown)
     flat = strands.pick(posed, torch.arange(posed.points.shape[0] * posed.points.shape[1]))
     lit = shadows.lit(flat.world, flat.outward, 0.6)
     radiance = (strands.shade(flat, view.distance_mm, light, lit, 0.35) * level).reshape(posed.points.shape)
     for kind, name in ((False, "brows"), (True, "beard")):
-        pick = beard == kind
-        if not bool(pick.any()):
+        pick = (beard == kind).nonzero()[:, 0]
+        if len(pick) == 0:
             continue
-        some = Strands(posed.points[pick], posed.colour[pick], posed.outward[pick], posed.shelter[pick])
-        colour, cover = strands.soft(some, radiance[pick], view, near, width[pick])
-        cover = cover * (maps.label != 0)
-        image = image * (1 - cover)[:, None] + colour * cover[:, None]
-        eyes_kept = (maps.label != CLASS["eyes"]) & (maps.label != CLASS["glasses"])
-        brow_only = cover > 0.33 if kind else (cover > 0.33) & _above_eyes(head, turn, view)
-        maps.label = torch.where(brow_only & eyes_kept, CLASS[name], maps.label)
+        some, light_out = _some(posed, pick), radiance.index_select(0, pick)
+        colour, cover = strands.soft(some, light_out, view, near, width.index_select(0, pick))
+        # Few pixels have hair: the rest of the image is left alone.
+        at = ((cover > 0) & (maps.label != 0)).nonzero()[:, 0]
+        cover, under = cover.index_select(0, at), image.index_select(0, at)
+        image.index_copy_(0, at, torch.lerp(under, colour.index_select(0, at), cover[:, None]))
+        label = maps.label.index_select(0, at)
+        named = (cover > 0.33) & (label != CLASS["eyes"]) & (label != CLASS["glasses"])
+        if not kind:
+            named &= _above_eyes(head, turn, view, at)
+        maps.label.index_fill_(0, at[named], CLASS[name])
     return image
 
 
-def _above_eyes(head: Head, turn: Tensor, view: Camera) -> Tensor:
-    """Return (size²,) pixels above the middle between eye and brow, where dark hair is brow and not lashes."""
+def _some(hairs: Strands, index: Tensor) -> Strands:
+    """Return some of the strands."""
+    fields = (hairs.points, hairs.colour, hairs.outward, hairs.shelter)
+    return Strands(*(values.index_select(0, index) for values in fields))
+
+
+def _above_eyes(head: Head, turn: Tensor, view: Camera, cell: Tensor) -> Tensor:
+    """Return which of the (N,) pixels lie above the middle of eye and brow, where dark hair is brow and not lashes."""
     eyes_at = turned(head.eye_centre + torch.tensor([0.0, 9.0, 15.0]), turn)
     pixel, _ = view.project(eyes_at)
-    x = torch.arange(view.size) + 0.5
+    column = cell % view.size
+    row = torch.div(cell, view.size, rounding_mode="floor")
     slope = (pixel[0, 1] - pixel[1, 1]) / (pixel[0, 0] - pixel[1, 0])
-    line = pixel[1, 1] + (x - pixel[1, 0]) * slope
-    return (x[:, None] < line[None, :]).reshape(-1)
+    return row + 0.5 < pixel[1, 1] + (column + 0.5 - pixel[1, 0]) * slope
 
 
 def lenses(image: Tensor, scene: Scene, view: Camera, light: Lighting, level: float) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from spooflab.generators.faces.procedural import raster
 from spooflab.generators.faces.procedural.params import NuisanceParams
-from spooflab.generators.faces.procedural.vectors import dot, unit
+from spooflab.generators.faces.procedural.vectors import dot
 
 _SHADOW_PX = 224
 _SHADOW_MM = 420.0
@@ -95,6 +95,12 @@ def ambient(light: Lighting, normal: Tensor) -> Tensor:
     return torch.lerp(light.ground, light.sky, up) * front
 
 
+def ambient_planes(light: Lighting, y: Tensor, z: Tensor) -> Tensor:
+    """Return (3, N) `ambient` irradiance for the upward and forward components, each (N,), of normals."""
+    up = (0.5 * y + 0.5).clamp_(0, 1)
+    return torch.addcmul(light.ground[:, None], (light.sky - light.ground)[:, None], up).mul_(0.2 * z + 0.8)
+
+
 @dataclass(frozen=True)
 class ShadowMap:
     """Depth along a lamp's direction, in an orthographic view of the head from the lamp.
@@ -163,18 +169,25 @@ def highlight(normal: Tensor, view: Tensor, lamp: Lamp, roughness: Tensor, f0: f
 
     Source: Walter et al. 2007; visibility after Hammon 2017. A soft lamp widens the lobe (Karis 2013).
     """
-    return highlights(normal, view, lamp, (roughness,), f0)[0]
+    return highlights(
+        normal @ lamp.direction, dot(normal, view), view @ lamp.direction, lamp.softness, (roughness,), f0
+    )[0]
 
 
-def highlights(normal: Tensor, view: Tensor, lamp: Lamp, roughness: tuple[Tensor, ...], f0: float) -> list[Tensor]:
-    """Return the `highlight` of the same points for several roughnesses."""
-    half = unit(view + lamp.direction)
-    n_h2 = dot(normal, half).clamp_(0, 1).square_()
-    n_l = (normal @ lamp.direction).clamp_(min=0)
-    n_v = dot(normal, view).clamp_(min=1e-2)
-    smooth, rough = n_l * n_v * 2.0, n_l + n_v
-    fresnel = (f0 + (1 - f0) * fifth_power(1 - dot(view, half).clamp_(0, 1))) * n_l * 0.5
-    return [_lobe(n_h2, smooth, rough, value, lamp.softness) * fresnel for value in roughness]
+def highlights(
+    n_l: Tensor, n_v: Tensor, v_l: Tensor, softness: float, roughness: tuple[Tensor, ...], f0: float
+) -> list[Tensor]:
+    """Return the `highlight` of the same points for several roughnesses, from the cosines of unit vectors.
+
+    The halfway vector is (view + lamp) / |view + lamp|, so its cosines follow from the three given ones.
+    """
+    scale = torch.rsqrt((2 * v_l + 2).clamp_(min=1e-8))
+    n_h2 = (n_v + n_l).mul_(scale).clamp_(0, 1).square_()
+    away = 1 - (v_l + 1).mul_(scale).clamp_(0, 1)
+    n_l, n_v = n_l.clamp(min=0), n_v.clamp(min=1e-2)
+    fresnel = (fifth_power(away).mul_(1 - f0).add_(f0)).mul_(n_l).mul_(0.5)
+    smooth, rough = (n_l * n_v).mul_(2.0), n_l + n_v
+    return [_lobe(n_h2, smooth, rough, value, softness).mul_(fresnel) for value in roughness]
 
 
 def _lobe(n_h2: Tensor, smooth: Tensor, rough: Tensor, roughness: Tensor, softness: float) -> Tensor:

@@ -38,7 +38,7 @@ def look_up(uv: Tensor, period: float, offset: Tensor, channels: slice = slice(N
     `offset` is a (2,) shift in tiles, which makes the same tiles look different on each face.
     """
     tile = uv / period + offset
-    grid = (tile - tile.floor()) * 2 - 1
+    grid = tile.sub_(tile.floor()).mul_(2).sub_(1)
     image = patterns()[:, channels]
     return grid_sample(image, grid[None, None], "bilinear", "border", align_corners=False)[0, :, 0]
 

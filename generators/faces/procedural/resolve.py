@@ -66,17 +66,19 @@ class Maps:
     def start(cls, samples: Samples, shaded: Shaded, cover: Tensor, size: int) -> "Maps":
         """Take for each pixel its first sample, where at least half of it is covered."""
         cells = size * size
+        number = torch.arange(len(samples.pixel))
         order = torch.full((cells,), len(samples.pixel))
-        order.scatter_reduce_(0, samples.pixel, torch.arange(len(samples.pixel)), "amin")
+        order.index_copy_(0, samples.pixel[: samples.whole], number[: samples.whole])
+        order.scatter_reduce_(0, samples.pixel[samples.whole :], number[samples.whole :], "amin")
         solid = (cover >= 0.5).nonzero()[:, 0]
-        first = order[solid]
+        first = order.index_select(0, solid)
         depth = torch.full((cells,), torch.inf)
         normal = torch.zeros(cells, 3)
         normal[:, 2] = 1.0
         label = torch.zeros(cells, dtype=torch.int64)
-        depth[solid] = samples.world[first, 2]
-        normal[solid] = samples.normal[first]
-        label[solid] = shaded.label[first]
+        depth.index_copy_(0, solid, samples.world[:, 2].index_select(0, first))
+        normal.index_copy_(0, solid, samples.normal.index_select(0, first))
+        label.index_copy_(0, solid, shaded.label.index_select(0, first))
         return cls(depth, normal, label, size)
 
     def face(self, image: Tensor, points: Tensor, view: Camera) -> Face:

@@ -7,16 +7,24 @@ from torch import Tensor
 
 from spooflab.generators.face import PARSING
 from spooflab.generators.faces.procedural import clothes, eyes, facehair, hair, skin
-from spooflab.generators.faces.procedural.light import Lighting, ambient, fifth_power, highlight, highlights
+from spooflab.generators.faces.procedural.light import (
+    Lighting,
+    ambient,
+    ambient_planes,
+    fifth_power,
+    highlight,
+    highlights,
+)
 from spooflab.generators.faces.procedural.modes import EXPRESSIONS
 from spooflab.generators.faces.procedural.params import HAIR_STYLES, IdentityParams, NuisanceParams
 from spooflab.generators.faces.procedural.samples import Samples
-from spooflab.generators.faces.procedural.scene import EYE_LEFT, EYE_RIGHT, SKIN, TEETH, Scene
+from spooflab.generators.faces.procedural.scene import EYE_LEFT, EYE_RIGHT, FRAME, SKIN, TEETH, Scene
 from spooflab.generators.faces.procedural.shape import Camera
-from spooflab.generators.faces.procedural.vectors import dot, unit
+from spooflab.generators.faces.procedural.vectors import dot, dot_planes, unit
 
 CLASS = {name: index for index, name in enumerate(PARSING)}
 """Value of each parsing class by name."""
+_RIM_MM = 0.6
 
 
 @dataclass(frozen=True)
@@ -49,160 +57,227 @@ def shade(
     """Return the light of all samples of a batch of one; `lit` is (N,), the share of the key lamp that each sees."""
     count = len(samples.pixel)
     albedo, diffuse, gloss = (torch.zeros(count, 3) for _ in range(3))
-    out = Shaded(albedo, diffuse, gloss, torch.zeros(count), torch.zeros(count).long())
-    eye = unit(torch.tensor([0.0, 0.0, view.distance_mm]) - samples.world)
-    for part in range(5):
-        index = (samples.part == part).nonzero()[:, 0]
+    out = Shaded(albedo, diffuse, gloss, torch.zeros(count), torch.zeros(count, dtype=torch.int64))
+    for part in (SKIN, TEETH, EYE_LEFT, FRAME):
+        here = (samples.part == EYE_LEFT) | (samples.part == EYE_RIGHT) if part == EYE_LEFT else samples.part == part
+        index = here.nonzero()[:, 0]
         if len(index) == 0:
             continue
-        some, toward, seen = samples.where(index), eye[index], lit[index]
         if part == SKIN:
-            values = _shade_body(some, toward, seen, light, identity, nuisance, view)
-        elif part in {EYE_LEFT, EYE_RIGHT}:
-            colour = eyes.shade(some.world, toward, seen, scene.eyes[part - EYE_LEFT], light, identity)
-            values = (torch.ones_like(colour), colour, torch.zeros_like(colour), 0.0, CLASS["eyes"])
-        elif part == TEETH:
-            values = _shade_teeth(some, toward, seen, light)
+            index, bare, worn = _by_cover(samples, index, int(nuisance.clothes_style[0]))
+            body = _Body.take(samples, lit, index, bare, worn)
+            values = _shade_body(body, light, identity, nuisance, view)
         else:
-            values = _shade_frame(some, toward, seen, light, identity)
+            some, seen = samples.where(index), lit[index]
+            toward = unit(torch.tensor([0.0, 0.0, view.distance_mm]) - some.world)
+            values = _shade_object(part, some, toward, seen, scene, light, identity)
         for name, value in zip(("albedo", "diffuse", "gloss", "scatters", "label"), values, strict=True):
-            getattr(out, name)[index] = value
+            whole = getattr(out, name)
+            if isinstance(value, Tensor):
+                whole.index_copy_(0, index, value)
+            else:
+                whole.index_fill_(0, index, value)
     return out
 
 
 _Values = tuple[Tensor, Tensor, Tensor, Tensor | float, Tensor | int]
 
 
+def _shade_object(
+    part: int, s: Samples, view: Tensor, lit: Tensor, scene: Scene, light: Lighting, identity: IdentityParams
+) -> _Values:
+    """Return the light of samples of the eyeballs, of the teeth or of the glasses' frame."""
+    if part == EYE_LEFT:
+        colour = eyes.shade(s.world, view, lit, s.part - EYE_LEFT, scene.eyes, light, identity)
+        return torch.ones_like(colour), colour, torch.zeros_like(colour), 0.0, CLASS["eyes"]
+    if part == TEETH:
+        return _shade_teeth(s, view, lit, light)
+    return _shade_frame(s, view, lit, light, identity)
+
+
+def _by_cover(samples: Samples, index: Tensor, style: int) -> tuple[Tensor, int, int]:
+    """Order samples of the body: bare skin, cloth's rim, whole cloth; return how many lie before the two borders.
+
+    What is ordered so is shaded by slices; the order within each part stays.
+    """
+    rest = samples.rest.index_select(0, index)
+    low = (rest[:, 1] < clothes.HIGHEST_MM).nonzero()[:, 0]
+    depth = clothes.below_neckline(rest.index_select(0, low), style)
+    kind = torch.zeros(len(index), dtype=torch.uint8).index_copy_(
+        0, low, (depth > -_RIM_MM).to(torch.uint8) + (depth >= _RIM_MM).to(torch.uint8)
+    )
+    parts = [(kind == k).nonzero()[:, 0] for k in range(3)]
+    return index.index_select(0, torch.cat(parts)), len(parts[0]), len(parts[0]) + len(parts[1])
+
+
+@dataclass(frozen=True)
+class _Body:
+    """Samples of the body as planes, because arithmetic on whole planes is faster than on rows of three.
+
+    Attributes:
+        world, normal, rest: (3, N).
+        extra: (14, N).
+        lit: (N,) share of the key lamp.
+        bare, worn: the first `bare` samples have no cloth, those from `worn` on are all cloth.
+    """
+
+    world: Tensor
+    normal: Tensor
+    rest: Tensor
+    extra: Tensor
+    lit: Tensor
+    bare: int
+    worn: int
+
+    @classmethod
+    def take(cls, samples: Samples, lit: Tensor, index: Tensor, bare: int, worn: int) -> "_Body":
+        rows = (samples.world, samples.normal, samples.rest, samples.extra)
+        world, normal, rest, extra = (r.index_select(0, index).T.contiguous() for r in rows)
+        return cls(world, normal, rest, extra, lit.index_select(0, index), bare, worn)
+
+
 def _shade_body(
-    s: Samples,
-    view: Tensor,
-    lit: Tensor,
-    light: Lighting,
-    identity: IdentityParams,
-    nuisance: NuisanceParams,
-    camera_: Camera,
+    s: _Body, light: Lighting, identity: IdentityParams, nuisance: NuisanceParams, camera_: Camera
 ) -> _Values:
     mm_per_px = camera_.distance_mm / camera_.focal_px
-    smile = nuisance.expression[0, EXPRESSIONS.index("mouth-corner-puller")].clamp(0, 1)
-    sky = s.extra[:, 0]
-    style = int(nuisance.clothes_style[0])
-    low = (s.rest[:, 1] < clothes.HIGHEST_MM).nonzero()[:, 0]
-    below = clothes.below_neckline(s.rest.index_select(0, low), style)
-    cloth_depth = torch.full_like(sky, -100.0).index_copy_(0, low, below)
-    cloth = skin.step(cloth_depth, -0.6, 0.6)
-    surface = _bare(s, cloth < 1, identity, smile, mm_per_px)
+    smile = float(nuisance.expression[0, EXPRESSIONS.index("mouth-corner-puller")].clamp(0, 1))
+    sky, count = s.extra[0], len(s.lit)
+    surface = skin.surface(s.rest[:, : s.worn], s.extra[1:7, : s.worn], identity, smile, mm_per_px)
+    cloth_depth = torch.full_like(sky, -100.0)
+    cloth_depth[s.bare :] = clothes.below_neckline(s.rest[:, s.bare :].T, int(nuisance.clothes_style[0]))
+    cloth = skin.step(cloth_depth, -_RIM_MM, _RIM_MM)
     scalp = _scalp(s, identity)
-    mouth = surface.mouth
-    albedo, slope = surface.albedo, surface.slope
-    hair_colour = hair.colour(identity, torch.arange(64)).mean(0)
-    if float(scalp.amax()) > 0:
-        albedo = torch.lerp(albedo, hair_colour * 0.75, scalp[:, None])
-    if float(identity.masculinity[0]) >= 0.5:
-        stubble = facehair.stubble(s.extra[:, 11:], identity, surface.slope[:, 0] * 8)
-        albedo = torch.lerp(albedo, hair_colour * 0.6 + 0.012, stubble[:, None].clamp(0, 0.8))
-    if float(mouth.amax()) > 0:
-        albedo = torch.lerp(albedo, torch.tensor([0.30, 0.06, 0.05]).expand_as(albedo), mouth[:, None])
-    worn = (cloth > 0).nonzero()[:, 0]
-    dyed, cloth_slope = clothes.dye(s.rest[worn], nuisance)
-    share = cloth[worn, None]
-    albedo = albedo.index_copy(0, worn, torch.lerp(albedo[worn], dyed, share))
-    slope = slope.index_copy(0, worn, torch.lerp(slope[worn], cloth_slope, share))
+    covered = torch.maximum(cloth, scalp)
+    lips, mouth = sky.new_zeros(2, count)
+    lips[: s.worn], mouth[: s.worn] = surface.lips, surface.mouth
+    rough = torch.full_like(sky, 0.5)
+    rough[: s.worn] = surface.roughness
+    rough += (0.9 - rough) * torch.maximum(cloth, scalp * 0.8)
+    albedo, slope = _material(s, surface, cloth, scalp, mouth, identity, nuisance)
     normal = _tilted(s.normal, slope)
-    diffuse = ambient(light, normal) * _bounce(sky, albedo)
+    view = s.world.neg()
+    view[2] += camera_.distance_mm
+    view *= torch.rsqrt(dot_planes(view, view))
+    facing = dot_planes(normal, view)
+    diffuse = ambient_planes(light, normal[1], normal[2]) * _bounce(sky, albedo)
+    cosines = [lamp.direction @ normal for lamp in light.lamps]
     for k, lamp in enumerate(light.lamps):
-        cosine = normal @ lamp.direction
-        smooth = s.normal @ lamp.direction
-        seen = lit if k == 0 else 0.35 + 0.65 * sky if k == 1 else sky
-        diffuse = diffuse + _soft_lambert(cosine, smooth, lamp.softness) * seen[:, None] * lamp.colour
-    diffuse = diffuse * (1 - 0.9 * mouth * skin.step(sky, 0.5, 0.1))[:, None]
-    rough = torch.lerp(surface.roughness, torch.full_like(sky, 0.9), torch.maximum(cloth, scalp * 0.8))
+        if float(lamp.colour.amax()) == 0:
+            continue
+        seen = s.lit if k == 0 else 0.35 + 0.65 * sky if k == 1 else sky
+        fallen = _soft_lambert(cosines[k], lamp.direction @ s.normal, lamp.softness)
+        diffuse.addcmul_(fallen.mul_(seen), lamp.colour[:, None])
+    if float(mouth.amax()) > 0:
+        diffuse *= 1 - 0.9 * mouth * skin.step(sky, 0.5, 0.1)
     key, _, rim = light.lamps
+    dull = 1 - 0.85 * covered
     # The fill light is broad: its mirror image is part of the ambient reflection below.
-    broad, narrow = highlights(normal, view, key, (rough, (rough * 0.62).clamp(min=0.25)), 0.034)
-    shine = 0.68 * broad + 0.42 * narrow
-    gloss = (shine * lit)[:, None] * key.colour
-    if float(rim.colour.amax()) > 0.05:
-        gloss = gloss + (highlight(normal, view, rim, rough, 0.034) * sky)[:, None] * rim.colour
-    facing = dot(normal, view)
+    two = (rough, (rough * 0.62).clamp_(min=0.25))
+    broad, narrow = highlights(cosines[0], facing, key.direction @ view, key.softness, two, 0.034)
+    shine = (0.68 * broad).add_(narrow, alpha=0.42).mul_(s.lit).mul_(dull)
+    twice = 2 * facing
     grazing = 0.028 + 0.5 * fifth_power(1 - facing.clamp(0, 1))
-    mirror = (2 * facing)[:, None] * normal - view
-    gloss = gloss + ambient(light, mirror) * (grazing * sky * sky * 0.75)[:, None]
-    gloss = gloss * (1 - 0.85 * torch.maximum(cloth, scalp))[:, None]
-    label = _body_label(s, surface.lips, mouth, cloth_depth, scalp)
-    return albedo, diffuse, gloss, 1 - torch.maximum(cloth, scalp), label
+    mirror_y, mirror_z = (torch.addcmul(-view[k], twice, normal[k]) for k in (1, 2))
+    gloss = ambient_planes(light, mirror_y, mirror_z).mul_(grazing.mul_(sky * sky).mul_(dull).mul_(0.75))
+    gloss.addcmul_(shine, key.colour[:, None])
+    if float(rim.colour.amax()) > 0.05:
+        (edge,) = highlights(cosines[2], facing, rim.direction @ view, rim.softness, (rough,), 0.034)
+        gloss.addcmul_(edge.mul_(sky).mul_(dull), rim.colour[:, None])
+    label = _body_label(s, lips, mouth, cloth_depth, scalp)
+    return albedo.T, diffuse.T, gloss.T, 1 - covered, label
 
 
-def _bare(s: Samples, bare: Tensor, identity: IdentityParams, smile: Tensor, mm_per_px: float) -> skin.Skin:
-    """Return the skin of all samples, evaluated only where it is `bare`; elsewhere cloth replaces it."""
-    index = bare.nonzero()[:, 0]
-    some = skin.surface(
-        s.rest.index_select(0, index), s.extra[:, 1:7].index_select(0, index), identity, smile, mm_per_px
-    )
-
-    def spread(values: Tensor) -> Tensor:
-        return values.new_full((len(bare), *values.shape[1:]), 0.5).index_copy_(0, index, values)
-
-    def patch(values: Tensor) -> Tensor:
-        return values.new_zeros(len(bare)).index_copy_(0, index, values)
-
-    return skin.Skin(
-        spread(some.albedo), spread(some.slope), spread(some.roughness), patch(some.lips), patch(some.mouth)
-    )
+def _material(
+    s: _Body,
+    surface: skin.Skin,
+    cloth: Tensor,
+    scalp: Tensor,
+    mouth: Tensor,
+    identity: IdentityParams,
+    nuisance: NuisanceParams,
+) -> tuple[Tensor, Tensor]:
+    """Return (3, N) albedo and (2, N) slopes of skin, hair roots and cloth together."""
+    count, some = len(s.lit), slice(0, s.worn)
+    albedo, slope = torch.empty(3, count), torch.empty(2, count)
+    albedo[:, some], slope[:, some] = surface.albedo, surface.slope
+    hair_colour = hair.colour(identity, torch.arange(64)).mean(0)[:, None]
+    bare = albedo[:, some]
+    if float(scalp.amax()) > 0:
+        bare.lerp_(hair_colour * 0.75, scalp[some])
+    if float(identity.masculinity[0]) >= 0.5:
+        stubble = facehair.stubble(s.extra[11:, some], identity, surface.slope[0] * 8)
+        bare.lerp_(hair_colour * 0.6 + 0.012, stubble.clamp_(0, 0.8))
+    if float(mouth.amax()) > 0:
+        bare.lerp_(torch.tensor([0.30, 0.06, 0.05])[:, None], mouth[some])
+    if s.bare < count:
+        dyed, relief = clothes.dye(s.rest[:, s.bare :].T, nuisance)
+        rim = s.worn - s.bare
+        share = cloth[s.bare : s.worn]
+        for whole, worn in ((albedo, dyed.T), (slope, relief.T)):
+            whole[:, s.bare : s.worn].lerp_(worn[:, :rim], share.expand(len(whole), -1))
+            whole[:, s.worn :] = worn[:, rim:]
+    return albedo, slope
 
 
 def _bounce(sky: Tensor, albedo: Tensor) -> Tensor:
-    """Return (N, 3) ambient visibility with the light that skin passes on to itself (Jimenez et al. 2016)."""
-    a = 2.0404 * albedo - 0.3324
-    b = -4.7951 * albedo + 0.6417
-    c = 2.7552 * albedo + 0.6903
-    x = sky[:, None]
-    return torch.maximum(x, ((x * a + b) * x + c) * x)
+    """Return (3, N) ambient visibility with the light that skin passes on to itself (Jimenez et al. 2016).
+
+    Their cubic in the visibility has coefficients linear in the albedo; sorted here by the albedo's powers.
+    """
+    constant = ((sky * -0.3324 + 0.6417) * sky + 0.6903) * sky
+    linear = ((sky * 2.0404 - 4.7951) * sky + 2.7552) * sky
+    return torch.maximum(torch.addcmul(constant, linear, albedo), sky)
 
 
 def _soft_lambert(cosine: Tensor, smooth: Tensor, softness: float) -> Tensor:
-    """Return (N, 3) irradiance of a lamp: red light travels further inside skin and softens the terminator.
+    """Return (3, N) irradiance of a lamp: red light travels further inside skin and softens the terminator.
 
     Source: the idea of pre-integrated skin shading (Penner 2011) with a per-channel wrap instead of its table, and
     blurred normals per channel (Ma et al. 2007).
     """
-    wrap = torch.tensor([0.22, 0.09, 0.05]) + 0.12 * softness
-    mix = torch.tensor([0.75, 0.35, 0.15])
-    value = torch.lerp(cosine[:, None].expand(-1, 3), smooth[:, None].expand(-1, 3), mix)
-    value = ((value + wrap) / (1 + wrap)).clamp(min=0)
+    wrap = torch.tensor([[0.22], [0.09], [0.05]]) + 0.12 * softness
+    mix = torch.tensor([[0.75], [0.35], [0.15]])
+    value = torch.addcmul(wrap / (1 + wrap), cosine, (1 - mix) / (1 + wrap))
+    value.addcmul_(smooth, mix / (1 + wrap)).clamp_(min=0)
     # Close to value ** (1 + wrap), which conserves energy, and much faster.
-    return value * (1 - wrap + wrap * value)
+    return torch.addcmul(1 - wrap, wrap, value).mul_(value)
 
 
 def _tilted(normal: Tensor, slope: Tensor) -> Tensor:
-    """Return (N, 3) normals tilted by (N, 2) slopes along up × normal and normal × that, written out by components."""
-    x, y, z = normal.T.contiguous()
-    across, rise = slope.T.contiguous()
-    scale = torch.rsqrt((x * x + z * z).clamp_(min=1e-20))
+    """Return (3, N) normals tilted by (2, N) slopes along up × normal and normal × that, written out by components."""
+    x, y, z = normal
+    across, rise = slope
+    scale = torch.rsqrt(torch.addcmul(x * x, z, z).clamp_(min=1e-20))
     along_x, along_z = z * scale, -x * scale
-    flat_x, flat_y = x - across * along_x - rise * y * along_z, y - rise * (z * along_x - x * along_z)
-    return unit(torch.stack([flat_x, flat_y, z - across * along_z + rise * y * along_x], 1))
+    out = torch.empty_like(normal)
+    climb = rise * y
+    torch.sub(x, (across * along_x).addcmul_(climb, along_z), out=out[0])
+    torch.sub(y, rise * (z * along_x - x * along_z), out=out[1])
+    torch.sub(z, (across * along_z).addcmul_(climb, along_x, value=-1), out=out[2])
+    return out.mul_(torch.rsqrt(dot_planes(out, out)))
 
 
-def _scalp(s: Samples, identity: IdentityParams) -> Tensor:
+def _scalp(s: _Body, identity: IdentityParams) -> Tensor:
     """Return (N,) how much the scalp reads as hair."""
     paint = hair.STYLES[HAIR_STYLES[int(identity.hair_style[0])]].paint
-    depth = hair.scalp_mix(s.extra[:, 7:10], float(identity.hairline[0]), float(identity.masculinity[0]))
-    x, y, z = s.rest.unbind(1)
+    depth = hair.scalp_mix(s.extra[7:10].T, float(identity.hairline[0]), float(identity.masculinity[0]))
+    x, y, z = s.rest
     ear = (x.abs() > 70) & (y < 10) & (z > -95)
     return torch.where(ear, torch.zeros(()), paint * skin.step(depth, -1.0, 7.0))
 
 
-def _body_label(s: Samples, lips: Tensor, mouth: Tensor, cloth_depth: Tensor, scalp: Tensor) -> Tensor:
-    x, y, z = s.rest[:, 0].abs(), s.rest[:, 1], s.rest[:, 2]
-    label = torch.where(s.extra[:, 10] < 0, CLASS["neck"], CLASS["skin"])
-    wide = hair.interpolate(y, (-46.0, -36.0, -20.0, 2.0), (15.0, 18.5, 12.5, 8.0))
-    label = torch.where((y < 2) & (y > -47.5) & (x < wide) & (z > 8), CLASS["nose"], label)
+def _body_label(s: _Body, lips: Tensor, mouth: Tensor, cloth_depth: Tensor, scalp: Tensor) -> Tensor:
+    x, y, z = s.rest[0].abs(), s.rest[1], s.rest[2]
+    label = torch.where(s.extra[10] < 0, CLASS["neck"], CLASS["skin"])
+    middle = ((y < 2) & (y > -47.5) & (x < 18.5) & (z > 8)).nonzero()[:, 0]
+    wide = hair.interpolate(y.index_select(0, middle), (-46.0, -36.0, -20.0, 2.0), (15.0, 18.5, 12.5, 8.0))
+    label.index_fill_(0, middle[x.index_select(0, middle) < wide], CLASS["nose"])
     ear = (x > 69.5) & (y < 8) & (y > -50) & (z < -52)
-    label = torch.where(ear, CLASS["ears"], label)
-    label = torch.where(lips > 0.5, CLASS["lips"], label)
-    label = torch.where(mouth > 0.5, CLASS["mouth"], label)
-    label = torch.where(scalp > 0.5, CLASS["hair"], label)
-    return torch.where(cloth_depth > 0, CLASS["clothes"], label)
+    label.masked_fill_(ear, CLASS["ears"])
+    label.masked_fill_(lips > 0.5, CLASS["lips"])
+    label.masked_fill_(mouth > 0.5, CLASS["mouth"])
+    label.masked_fill_(scalp > 0.5, CLASS["hair"])
+    return label.masked_fill_(cloth_depth > 0, CLASS["clothes"])
 
 
 def _shade_teeth(s: Samples, view: Tensor, lit: Tensor, light: Lighting) -> _Values:
@@ -232,7 +307,9 @@ def _shade_frame(s: Samples, view: Tensor, lit: Tensor, light: Lighting, identit
 def exposure(samples: Samples, shaded: Shaded, nuisance: NuisanceParams) -> float:
     """Return the gain that exposes the skin; dark skin stays darker than light skin, as cameras leave it."""
     face = ((shaded.label == CLASS["skin"]) | (shaded.label == CLASS["nose"])) & (samples.weight == 1)
-    radiance = (shaded.albedo * shaded.diffuse)[face].mean()
-    reflect = shaded.albedo[face].mean()
+    index = face.nonzero()[:, 0]
+    albedo = shaded.albedo.index_select(0, index)
+    radiance = (albedo * shaded.diffuse.index_select(0, index)).mean()
+    reflect = albedo.mean()
     target = float(nuisance.exposure[0]) * (float(reflect) / 0.45) ** 0.7
     return float(target / max(float(radiance), 1e-4))

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from spooflab.generators.faces.procedural.noise import hashed, look_up
 from spooflab.generators.faces.procedural.params import IdentityParams
-from spooflab.generators.faces.procedural.skinoptics import albedo
+from spooflab.generators.faces.procedural.skinoptics import albedo_planes
+
+_MOLE_CELL_MM, _MOLE_CELLS = 4.0, 160
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,8 @@ class Skin:
     """Surface of N skin samples.
 
     Attributes:
-        albedo: (N, 3) diffuse reflectance.
-        slope: (N, 2) relief: tangent of the tilt along x and along y.
+        albedo: (3, N) diffuse reflectance.
+        slope: (2, N) relief: tangent of the tilt along x and along y.
         roughness: (N,) GGX roughness (alpha is its square).
         lips: (N,) share of vermilion.
         mouth: (N,) 1 inside the mouth.
@@ -60,53 +62,58 @@ def inner_mouth(rest: Tensor) -> Tensor:
     return step(front - z, 9.0, 11.5) * step(x, 26, 24.5) * step(y, -95, -88) * step(y, -52, -56) * step(z, -60, -50)
 
 
-def surface(rest: Tensor, zone: Tensor, identity: IdentityParams, smile: Tensor, mm_per_px: float) -> Skin:
-    """Return the skin at (N, 3) rest points in their (N, 6) `zones`, for a batch of one.
+def surface(rest: Tensor, zone: Tensor, identity: IdentityParams, smile: float, mm_per_px: float) -> Skin:
+    """Return the skin at (3, N) rest points in their (6, N) `zones`, for a batch of one.
 
     Relief finer than `mm_per_px` fades out.
     """
-    x, y, z = rest.unbind(1)
+    x, y, z = rest
     ax = x.abs()
     uv = torch.stack([torch.atan2(x, z + 95) * 100, y], 1)
     seed = int(identity.skin_seed[0])
     shift = hashed(torch.arange(16) + (seed & 0xFFFFFF), seed >> 40).reshape(8, 2)
     cloudy, blotch = look_up(uv, 190.0, shift[0], slice(0, 2))
     mid, fine, _, slope_x, slope_y = look_up(uv, 74.0, shift[2], slice(1, 6))
-    red, age = float(identity.redness[0]), float(identity.wrinkles[0])
+    red, age, own = float(identity.redness[0]), float(identity.wrinkles[0]), float(identity.melanin[0])
     around = ((ax < 26.5) & (y < -50) & (y > -96)).nonzero()[:, 0]
+    mouth_rest = rest.index_select(1, around).T
+    lips_near = lips_mask(mouth_rest)
     lips, mouth = torch.zeros_like(x), torch.zeros_like(x)
-    lips[around], mouth[around] = lips_mask(rest[around]), inner_mouth(rest[around])
-    flush, under_eye, sun, freckle_zone, tzone, lash_line = zone[:, :6].unbind(1)
-    patchy = (0.05 + 0.05 * red) * blotch + 0.035 * mid + 0.07 * cloudy
-    blood = identity.blood[0] * torch.exp(0.8 * red * flush + patchy)
-    change = 0.06 * cloudy + 0.02 * blotch + 0.015 * mid + 0.02 * fine + sun + under_eye * (0.10 + 0.25 * age)
+    lips.index_copy_(0, around, lips_near)
+    mouth.index_copy_(0, around, inner_mouth(mouth_rest))
+    flush, under_eye, sun, freckle_zone, tzone, lash_line = zone
+    patchy = (blotch * (0.05 + 0.05 * red)).add_(mid, alpha=0.035).add_(cloudy, alpha=0.07).add_(flush, alpha=0.8 * red)
+    blood = patchy.exp_().mul_(float(identity.blood[0]))
+    change = torch.add(sun, cloudy, alpha=0.06).add_(blotch, alpha=0.02).add_(mid, alpha=0.015).add_(fine, alpha=0.02)
+    change.add_(under_eye, alpha=0.10 + 0.25 * age)
     if float(identity.freckles[0]) > 0.03:
         speck = look_up(uv, 61.0, shift[3], slice(2, 3))[0]
-        change = change + step(speck, 1.0, 2.0) * freckle_zone * (1.4 * float(identity.freckles[0]))
+        change.addcmul_(step(speck, 1.0, 2.0), freckle_zone, value=1.4 * float(identity.freckles[0]))
     if age > 0.3:
-        change = change + step(blotch + 0.5 * fine, 1.9, 2.7) * age * 0.28
-    melanin = identity.melanin[0] * torch.exp(change) + _moles(uv, identity, seed)
+        change.add_(step(blotch + 0.5 * fine, 1.9, 2.7), alpha=age * 0.28)
+    melanin = _add_moles(change.exp_().mul_(own), uv, identity, seed)
     deep = float(identity.lip_colour[0])
-    blood = torch.lerp(blood, identity.blood[0] * (1.9 + 1.8 * deep) * torch.exp(0.12 * mid), lips)
-    own = identity.melanin[0]
-    melanin = torch.lerp(melanin, own * (0.75 + 0.3 * deep + (own * 1.6).clamp(max=0.4)) + 0.008, lips)
-    colour = albedo(melanin, blood)
-    inner = step((y + 67.6).abs(), 3.2, 0.2) * lips
-    # Outside of this part of the face every line's window is shut.
-    lined = ((ax < 62) & (y < 62) & (y > -96)).nonzero()[:, 0]
-    ax_in, y_in, x_in = (v.index_select(0, lined) for v in (ax, y, x))
-    creases = _lines(ax_in, y_in, x_in, age, smile)
-    crease_x, crease_y, dark = (torch.zeros_like(x).index_copy_(0, lined, v) for v in creases)
-    shade = torch.stack([0.75 * dark, 0.95 * dark, dark], 1) + (0.35 * inner + 0.62 * lash_line)[:, None]
-    colour = colour * (1 - shade).clamp(min=0.1)
+    full = torch.exp(0.12 * mid.index_select(0, around)) * (float(identity.blood[0]) * (1.9 + 1.8 * deep))
+    dark_lips = torch.tensor(own * (0.75 + 0.3 * deep + min(own * 1.6, 0.4)) + 0.008)
+    blood.index_copy_(0, around, torch.lerp(blood.index_select(0, around), full, lips_near))
+    melanin.index_copy_(0, around, torch.lerp(melanin.index_select(0, around), dark_lips, lips_near))
+    colour = albedo_planes(melanin, blood)
+    inner = step((y.index_select(0, around) + 67.6).abs(), 3.2, 0.2) * lips_near
+    crease_x, crease_y, dark = _lines(rest, age, smile)
+    closed = (0.62 * lash_line).index_add_(0, around, inner, alpha=0.35)
+    tint = torch.tensor([[-0.75], [-0.95], [-1.0]])
+    colour *= torch.addcmul(1 - closed, tint, dark).clamp_(min=0.1)
     keep = min(max(1.55 - mm_per_px, 0.25), 1.0)
-    relief = (0.04 + 0.07 * float(identity.pores[0])) * keep * (1 - 0.55 * lips)
-    folds = torch.sin(ax * 4.2 + 2.0 * fine) * lips * 0.10 * keep
-    slope = torch.stack([slope_x * relief + torch.sign(x) * crease_x + folds, slope_y * relief + crease_y], 1)
+    relief = (lips * -0.55 + 1).mul_((0.04 + 0.07 * float(identity.pores[0])) * keep)
+    folds = torch.sin(ax.index_select(0, around) * 4.2 + 2.0 * fine.index_select(0, around)) * lips_near * (0.10 * keep)
+    slope = torch.empty(2, len(x))
+    torch.addcmul(x.sign() * crease_x, slope_x, relief, out=slope[0])
+    slope[0].index_add_(0, around, folds)
+    torch.addcmul(crease_y, slope_y, relief, out=slope[1])
     oil = float(identity.oiliness[0])
-    roughness = 0.60 - (0.10 + 0.13 * oil) * tzone - 0.03 * oil + 0.03 * mid
-    roughness = torch.lerp(roughness, torch.full_like(roughness, 0.40), lips)
-    return Skin(colour, slope, roughness.clamp(0.3, 0.75), lips, mouth)
+    roughness = (tzone * -(0.10 + 0.13 * oil)).add_(mid, alpha=0.03).add_(0.60 - 0.03 * oil)
+    roughness += (0.40 - roughness) * lips
+    return Skin(colour, slope, roughness.clamp_(0.3, 0.75), lips, mouth)
 
 
 def zones(rest: Tensor) -> Tensor:
@@ -132,46 +139,69 @@ def zones(rest: Tensor) -> Tensor:
     return torch.stack([flush, under_eye, sun, freckle_zone, tzone.clamp(0, 1), lash], 1)
 
 
-def _moles(uv: Tensor, identity: IdentityParams, seed: int) -> Tensor:
-    """Return (N,) extra melanin of the moles."""
+def _add_moles(melanin: Tensor, uv: Tensor, identity: IdentityParams, seed: int) -> Tensor:
+    """Add the extra melanin of the moles to (N,) `melanin` in place."""
     count = int(identity.moles[0])
-    total = torch.zeros(len(uv))
-    u = hashed(torch.arange(count * 4) + (seed & 0xFFFFF), 77).reshape(count, 4).tolist()
-    across, up = uv[:, 0].contiguous(), uv[:, 1].contiguous()
-    for a, b, c, d in u:
-        centre_x, centre_y, radius = (a - 0.5) * 130, -95 + 150 * b, 0.6 + 1.3 * c**3
-        near = (((across - centre_x).abs() < 3) & ((up - centre_y).abs() < 3)).nonzero()[:, 0]
-        distance = (uv[near] - uv.new_tensor([centre_x, centre_y])).norm(dim=1)
-        total[near] += step(distance, radius * 1.35, radius * 0.6) * (0.06 + 0.3 * d)
-    return total
+    if count == 0:
+        return melanin
+    draws = hashed(torch.arange(count * 4) + (seed & 0xFFFFF), 77).reshape(count, 4)
+    a, b, c, d = draws.unbind(1)
+    centre = torch.stack([(a - 0.5) * 130, -95 + 150 * b], 1)
+    radius, extra = 0.6 + 1.3 * c**3, 0.06 + 0.3 * d
+    # A coarse map of cells within 3 mm of a mole picks the few samples that may lie on one.
+    cells = (torch.arange(_MOLE_CELLS) + 0.5) * _MOLE_CELL_MM - _MOLE_CELLS * _MOLE_CELL_MM / 2
+    close = (centre[..., None] - cells).abs() < 3 + _MOLE_CELL_MM / 2
+    spotted = (close[:, 1, :, None] & close[:, 0, None, :]).any(0).reshape(-1)
+    place = (uv * (1 / _MOLE_CELL_MM) + _MOLE_CELLS / 2).to(torch.int64).clamp_(0, _MOLE_CELLS - 1)
+    near = spotted.index_select(0, place[:, 1] * _MOLE_CELLS + place[:, 0]).nonzero()[:, 0]
+    away = uv.index_select(0, near)[:, None] - centre
+    distance = torch.sqrt(away[..., 0].square() + away[..., 1].square())
+    spot = ((radius * 1.35 - distance) / (radius * 0.75)).clamp_(0, 1)
+    return melanin.index_add_(0, near, (spot * spot * (3 - 2 * spot) * extra).sum(1))
 
 
-def _lines(ax: Tensor, y: Tensor, x: Tensor, age: float, smile: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the slopes along |x| and y, and the darkening, of wrinkles and folds."""
-    fold = float(smile)
-    total_x, total_y, dark = torch.zeros_like(y), torch.zeros_like(y), torch.zeros_like(y)
+def _lines(rest: Tensor, age: float, smile: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the slopes along |x| and y, and the darkening, of wrinkles and folds at (3, N) rest points."""
+    total = torch.zeros(3, rest.shape[1])
+    x_all, y_all = rest[0], rest[1]
+    ax_all = x_all.abs()
 
-    def groove(distance: Tensor, window: Tensor, width: float, depth: float, along: tuple[float, float]) -> None:
-        nonlocal total_x, total_y, dark
-        shape = torch.exp(-(distance / width).square()) * window
-        tilt = shape * distance / width * 1.6 * depth
-        total_x = total_x + tilt * along[0]
-        total_y = total_y + tilt * along[1]
-        dark = dark + shape * depth * 0.35
+    def inside(left: float, right: float, low: float, high: float) -> tuple[Tensor, ...]:
+        index = ((ax_all > left) & (ax_all < right) & (y_all > low) & (y_all < high)).nonzero()[:, 0]
+        x = x_all.index_select(0, index)
+        return index, x.abs(), y_all.index_select(0, index), x
 
-    # Nasolabial fold: from the wing of the nose down past the corner of the mouth.
-    line = ax - (18.5 + 0.28 * (-40 - y) + 0.0035 * (-40 - y) ** 2)
+    def groove(
+        index: Tensor, distance: Tensor, window: Tensor, width: float, depth: float, along: tuple[float, float]
+    ) -> None:
+        shape = torch.exp((distance / width).square().neg_()).mul_(window).mul_(depth)
+        tilt = (shape * distance).mul_(1.6 / width)
+        for row, (value, scale) in enumerate(((tilt, along[0]), (tilt, along[1]), (shape, 0.35))):
+            if scale:
+                total[row].index_add_(0, index, value, alpha=scale)
+
+    # Nasolabial fold: from the wing of the nose down past the corner of the mouth. Outside of each line's rectangle
+    # its window is shut.
+    index, ax, y, _ = inside(8, 52, -74, -34)
+    down = -40 - y
+    line = ax - 18.5 - down * (0.28 + 0.0035 * down)
     window = step(y, -74, -64) * step(y, -34, -42)
-    groove(line, window, 2.6, 0.10 + 0.30 * age + 0.25 * fold, (0.95, 0.3))
-    if age < 0.05 and fold < 0.05:
-        return total_x, total_y, dark
+    groove(index, line, window, 2.6, 0.10 + 0.30 * age + 0.25 * smile, (0.95, 0.3))
+    if age < 0.05 and smile < 0.05:
+        return total[0], total[1], total[2]
     # Forehead lines, frown lines, crow's feet, marionette lines: with age.
+    index, ax, y, x = inside(-1, 46, 22, 58)
     wobble = 1.5 * torch.sin(x * 0.11) - 0.0016 * x * x
+    window = step(ax, 46, 26)
     for level in (33.0, 42.0, 51.0):
-        groove(y - level - wobble, step(ax, 46, 26), 1.3, 0.22 * age, (0.0, 1.0))
-    groove(ax - 5.5 - 0.05 * (y - 14), step(y, 4, 9) * step(y, 27, 20), 1.3, 0.24 * age, (1.0, 0.0))
+        groove(index, y - level - wobble, window, 1.3, 0.22 * age, (0.0, 1.0))
+    index, ax, y, _ = inside(-1, 11, 4, 27)
+    groove(index, ax - 5.5 - 0.05 * (y - 14), step(y, 4, 9) * step(y, 27, 20), 1.3, 0.24 * age, (1.0, 0.0))
+    index, ax, y, _ = inside(45, 60, -12, 12)
+    away = ax - 45
+    window = step(away, 0, 3) * step(away, 15, 6)
     for tilt in (-0.45, -0.05, 0.4):
-        away = ax - 45
-        groove(y - 0.5 - tilt * away, step(away, 0, 3) * step(away, 15, 6), 1.0, 0.26 * age + 0.2 * fold, (0.0, 1.0))
-    groove(ax - 25 - 0.15 * (-75 - y), step(y, -95, -88) * step(y, -70, -77), 2.0, 0.22 * age, (1.0, 0.2))
-    return total_x, total_y, dark.clamp(0, 0.5)
+        groove(index, y - 0.5 - tilt * away, window, 1.0, 0.26 * age + 0.2 * smile, (0.0, 1.0))
+    index, ax, y, _ = inside(15, 38, -95, -70)
+    groove(index, ax - 25 - 0.15 * (-75 - y), step(y, -95, -88) * step(y, -70, -77), 2.0, 0.22 * age, (1.0, 0.2))
+    return total[0], total[1], total[2].clamp_(0, 0.5)

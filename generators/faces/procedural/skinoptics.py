@@ -57,10 +57,15 @@ def _table() -> Tensor:
 
 def albedo(melanin: Tensor, blood: Tensor) -> Tensor:
     """Return (N, 3) like `reflectance`, from a table: within 1 % of it inside `MELANIN` × `BLOOD`."""
+    return albedo_planes(melanin, blood).T
+
+
+def albedo_planes(melanin: Tensor, blood: Tensor) -> Tensor:
+    """Return `albedo` as (3, N) planes."""
 
     def axis(values: Tensor, low: float, high: float) -> Tensor:
-        span = torch.tensor(high / low).log()
-        return (values / low).log() / span * 2 - 1
+        span = math.log(high / low)
+        return values.log().sub_(math.log(low)).mul_(2 / span).sub_(1)
 
     grid = torch.stack([axis(melanin, *MELANIN), axis(blood, *BLOOD)], -1)[None, None]
-    return grid_sample(_table(), grid, "bilinear", "border", align_corners=True)[0, :, 0].T
+    return grid_sample(_table(), grid, "bilinear", "border", align_corners=True)[0, :, 0]

@@ -15,3 +15,8 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     """Return the (…) dot products of (…, 3) vectors."""
     product = a * b
     return product[..., 0] + product[..., 1] + product[..., 2]
+
+
+def dot_planes(a: Tensor, b: Tensor) -> Tensor:
+    """Return the (N,) dot products of (3, N) vectors."""
+    return (a[0] * b[0]).addcmul_(a[1], b[1]).addcmul_(a[2], b[2])
