@@ -364,3 +364,18 @@ def test_highlights_stay_within_bounds(crowd: list[Face]) -> None:
     for face in crowd:
         assert face.parsing is not None
         assert float(face.radiance[0, :, face.parsing[0, 0] > 0].amax()) < 8
+
+
+def test_skin_of_every_tone_has_the_hue_of_skin() -> None:
+    """Red over green over blue on the median skin pixel, dark skin too: a shading slip once turned it purple."""
+    source = ProceduralFaces(n_subjects=24, sessions=1, size=64, seed=11)
+    medians = []
+    for ref in source.refs():
+        face = source.load(ref)
+        assert face.parsing is not None
+        skin = face.radiance[0][:, face.parsing[0, 0] == PARSING.index("skin")]
+        medians.append(skin.median(dim=1).values)
+    red, green, blue = torch.stack(medians).unbind(1)
+    assert red.min() < 0.5 * red.max(), "the subjects should span light and dark skin"
+    assert (red > 1.05 * green).all()
+    assert (green > 0.95 * blue).all()
