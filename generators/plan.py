@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,7 +138,7 @@ def _even(names: Sequence[str], share: float) -> dict[str, float]:
     return {name: share / len(names) for name in names}
 
 
-def _interleave(shares: Mapping[str, float], *, offset: int = 0) -> Any:
+def _interleave(shares: Mapping[str, float], *, offset: int = 0) -> Iterator[str]:
     """Yield names without end so that every prefix is as near to `shares` as whole numbers allow."""
     due = {name: offset * share for name, share in shares.items()}
     due = {name: value - int(value) for name, value in due.items()}
