@@ -1,4 +1,4 @@
-"""A photograph seen through a lens: resampled at the rays of the view, then blurred."""
+"""A picture that fills the sensor's window, seen through a lens: resampled at the rays of the view, then blurred."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -6,15 +6,29 @@ from torch.nn import functional as F
 from spooflab.augment.view import View
 
 
+def window_rays(view: View) -> tuple[Tensor, Tensor]:
+    """Return rays (B, H, W, 2) in `grid_sample`'s unit, all within [-1, 1], and the zoom (B,) >= 1 that it took.
+
+    A barrel lens sees past the window's edge, where a picture that fills the window has no light to give. The picture
+    is enlarged just so far that every ray meets it: a smeared border would tell which pictures came this way.
+    """
+    rays = view.ideal_grid()
+    for axis, extent in enumerate((view.width, view.height)):  # one by one: an inner loop of two is slow
+        rays[..., axis].mul_(2 / extent).sub_(1)
+    zoom = rays.abs().amax(dim=(1, 2, 3)).clamp(min=1.0)
+    return rays.div_(zoom[:, None, None, None]), zoom
+
+
+def resample(image: Tensor, rays: Tensor, *, mode: str = "bilinear") -> Tensor:
+    """Sample (B, C, H, W), taken to fill the window, at `window_rays`; edges replicate."""
+    return F.grid_sample(image, rays, mode=mode, padding_mode="border", align_corners=False)
+
+
 def through_lens(photo: Tensor, view: View) -> Tensor:
     """Return what the sensor receives of linear (B, C, H, W) that fills the view's window.
 
-    A lens that sees past the photograph's border (barrel distortion) is moved closer until the photograph fills the
-    frame: a border of repeated pixels would tell the device. Right for pictures whose detail is no finer than the
-    window's pixels; finer structure must be rendered through the view's transfer function instead.
+    Right for pictures whose detail is no finer than the window's pixels; finer structure must be rendered through the
+    view's transfer function instead.
     """
-    half = photo.new_tensor([view.width / 2, view.height / 2])
-    offset = (view.ideal_grid() - half) / (half - 0.5)  # 1 is the centre of the photograph's outermost pixel
-    reach = offset.abs().flatten(1).amax(1).clamp(min=1)[:, None, None, None]
-    norm = offset / reach * (1 - 0.5 / half)
-    return view.blur(F.grid_sample(photo, norm, mode="bilinear", padding_mode="border", align_corners=False))
+    rays, _ = window_rays(view)
+    return view.blur(resample(photo, rays))

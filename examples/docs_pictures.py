@@ -1,10 +1,11 @@
 """Render the pictures that README.md and docs/ show.
 
-Usage: python examples/docs_pictures.py OUT_FOLDER
+Usage: python examples/docs_pictures.py OUT_FOLDER [faces|devices|species|FAMILY ...]
 """
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,29 +22,51 @@ from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.lab import photograph
 from spooflab.generators.sheet import contact_sheet
 from spooflab.seeds import generator
+from spooflab.taxonomy import species_of
 
 Tile = tuple[str, NDArray[np.uint8]]
 JPEG_QUALITY = 88
 
 
-def main(out: Path) -> None:
-    """Write faces.jpg, species.jpg, one sheet per species, and devices.jpg."""
+def main(out: Path, only: Sequence[str]) -> None:
+    """Write faces.jpg, sessions.jpg, devices.jpg, species.jpg, and one sheet per family of attacks."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     rendered = ProceduralFaces(n_subjects=64, sessions=4, size=384, seed=7)
     refs = rendered.refs()
     by_subject = [ref for ref in refs if ref.record["session"] == 0]
-    write(out / "faces.jpg", [tile(rendered.load(ref), 128, ref.subject_id) for ref in by_subject[:32]], 8)
-    write(out / "sessions.jpg", [tile(rendered.load(ref), 192, ref.source_id) for ref in refs[:8]], 4)
-    people = [rendered.load(ref) for ref in by_subject[:6]]
-    faces = [*people[:3], portrait()]
-    species = ("bonafide", *known_attacks())
-    overview = [shoot(name, faces[k % 4], people[4 + k % 2], k) for k in range(4) for name in species]
-    write(out / "species.jpg", overview, len(species))
+    people = [rendered.load(ref) for ref in by_subject[:8]]
+    photo = portrait()
+    if wanted(only, "faces"):
+        write(out / "faces.jpg", [tile(rendered.load(ref), 128, ref.subject_id) for ref in by_subject[:32]], 8)
+        write(out / "sessions.jpg", [tile(rendered.load(ref), 192, ref.source_id) for ref in refs[:8]], 4)
+    if wanted(only, "devices"):
+        cameras = [camera(people[1], name, unit) for name in list_profiles() for unit in range(2)]
+        write(out / "devices.jpg", cameras, 4)
+    families: dict[str, list[str]] = {}
     for name in known_attacks():
-        shots = [shoot(name, faces[k % 4], people[4 + k % 2], 10 + k, 256) for k in range(8)]
-        write(out / f"{name}.jpg", shots, 4)
-    write(out / "devices.jpg", [camera(people[1], name, unit) for name in list_profiles() for unit in range(2)], 4)
+        families.setdefault("chain" if "+" in name else species_of(name).family, []).append(name)
+    if wanted(only, "species"):
+        shown = ["bonafide", *(name for names in families.values() for name in names)]
+        write(
+            out / "species.jpg", [shoot(n, (*people[:4], photo)[k % 5], people[5], k) for k, n in enumerate(shown)], 8
+        )
+    for family, names in families.items():
+        if wanted(only, family):
+            rows = [
+                shoot(name, face, people[4 + k % 4], 10 + k, 208) for name in names for k, face in four(people, photo)
+            ]
+            write(out / f"attacks_{family}.jpg", rows, 4)
+
+
+def wanted(only: Sequence[str], name: str) -> bool:
+    """Whether a sheet was asked for; all are where none was named."""
+    return not only or name in only
+
+
+def four(people: Sequence[Face], photo: Face) -> list[tuple[int, Face]]:
+    """Return the faces of one row of a family's sheet: two rendered ones and the photograph twice."""
+    return [(0, people[0]), (1, people[2]), (2, photo), (3, photo)]
 
 
 def portrait() -> Face:
@@ -62,7 +85,7 @@ def portrait() -> Face:
 def shoot(species: str, face: Face, donor: Face, number: int, side: int = 160) -> Tile:
     """Photograph one attack with a drawn device."""
     attack = build_attack(species)
-    names = list_profiles()
+    names = [name for name in list_profiles() if name != "ideal"]
     device = CaptureDevice(load_profile(names[number % len(names)]), unit=number % 3)
     picture = photograph(
         attack,
@@ -72,7 +95,7 @@ def shoot(species: str, face: Face, donor: Face, number: int, side: int = 160) -
         device.sample(1, generator(77, "device", species, number)),
         side,
     )
-    return (picture.instrument_id or species) if side > 200 else species, picture.image
+    return species, picture.image
 
 
 def camera(face: Face, profile: str, unit: int) -> Tile:
@@ -97,7 +120,7 @@ def write(path: Path, tiles: list[Tile], columns: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
     sys.path.insert(0, str(Path(__file__).parent))
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -25,6 +25,7 @@ class Rendered:
         box: (B, 4) the face's box, in sensor pixels.
         facts: derived physical figures for the record, each (B,), units in the name (`distance_mm`).
         instrument_id: one per sample; empty where there is no instrument.
+        models: ids of the trained models that had a part in it.
     """
 
     irradiance: Tensor
@@ -34,6 +35,7 @@ class Rendered:
     box: Tensor
     facts: dict[str, Tensor] = field(default_factory=dict)
     instrument_id: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -41,6 +43,10 @@ class Attack(Protocol):
     """A presentation or injection attack (or the bona fide presentation) of one species.
 
     `render` must treat samples independently: row i of a batch equals the batch of row i alone.
+
+    Attributes:
+        species: name in the taxonomy.
+        needs_donor: whether a second subject's face is wanted.
     """
 
     species: str
@@ -59,11 +65,36 @@ class Attack(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Changed:
+    """A face after a manipulation.
+
+    Attributes:
+        face: with its `spoof_mask` set; pixels where that is 0 keep their bits.
+        facts: derived physical figures for the record, each (B,), units in the name.
+        instrument_id: one per face; empty where nothing physical is worn.
+        models: ids of the trained models that had a part in it.
+    """
+
+    face: Face
+    facts: dict[str, Tensor] = field(default_factory=dict)
+    instrument_id: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+
 @runtime_checkable
 class Manipulation(Protocol):
-    """A change of the face itself (a swap, a morph): injected as it is, or shown on an instrument by `Chain`."""
+    """A change of the face itself: digital (a swap, a morph) or worn (a mask, makeup, glasses).
+
+    It is injected or photographed as a live face is, or shown on an instrument by `Chain`.
+
+    Attributes:
+        species: name in the taxonomy.
+        needs_donor: whether a second subject's face is wanted.
+    """
 
     species: str
+    needs_donor: bool
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Params:
         """Draw parameters on the CPU."""
@@ -73,8 +104,8 @@ class Manipulation(Protocol):
         """Rebuild parameters from a record's JSON (`Params.to_json`)."""
         ...
 
-    def apply(self, face: Face, donor: Face, params: Params) -> Face:
-        """Return the manipulated face with its `spoof_mask` set; deterministic."""
+    def apply(self, face: Face, donor: Face | None, params: Params) -> Changed:
+        """Return the manipulated face; deterministic, and row by row."""
         ...
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from spooflab.augment.lens import resample, window_rays
 from spooflab.augment.view import View
 from spooflab.generators.attack import Rendered
 from spooflab.generators.face import Face
@@ -39,11 +39,7 @@ class Bonafide:
         return BonafideParams.from_json(record)
 
     def render(self, face: Face, view: View, params: Params, donor: Face | None = None) -> Rendered:
-        """Image the face's radiance, which fills the sensor window, through the lens.
-
-        A barrel lens sees past the window's edge, where the source has no light to give. The source is enlarged just so
-        far that every ray meets it: a smeared border would tell live faces from attacks.
-        """
+        """Image the face's radiance, which fills the sensor window, through the lens."""
         assert isinstance(params, BonafideParams)
         rays, zoom = window_rays(view)
         through = view.blur(resample(face.radiance, rays)).mul_(params.gain[:, None, None, None])
@@ -62,22 +58,8 @@ class Bonafide:
         )
 
 
-def window_rays(view: View) -> tuple[Tensor, Tensor]:
-    """Return rays (B, H, W, 2) in `grid_sample`'s unit, all within [-1, 1], and the zoom (B,) >= 1 that it took."""
-    rays = view.ideal_grid()
-    for axis, extent in enumerate((view.width, view.height)):  # one by one: an inner loop of two is slow
-        rays[..., axis].mul_(2 / extent).sub_(1)
-    zoom = rays.abs().amax(dim=(1, 2, 3)).clamp(min=1.0)
-    return rays.div_(zoom[:, None, None, None]), zoom
-
-
 def _seen(points: Tensor, face: Face, view: View, zoom: Tensor) -> Tensor:
     """Map the face image's pixels (B, N, 2) to sensor pixels."""
     window = torch.tensor([view.width, view.height], device=points.device)
     image = torch.tensor([face.size[1], face.size[0]], device=points.device)
     return view.distort(((points / image - 0.5) * zoom[:, None, None] + 0.5) * window)
-
-
-def resample(image: Tensor, rays: Tensor, *, mode: str = "bilinear") -> Tensor:
-    """Sample (B, C, H, W), taken to fill the window, at `window_rays`; edges replicate."""
-    return F.grid_sample(image, rays, mode=mode, padding_mode="border", align_corners=False)

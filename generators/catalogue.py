@@ -1,72 +1,242 @@
 """Every species that can be made, by name: the one place where a name becomes an attack."""
 
 from collections.abc import Sequence
+from typing import ClassVar, Protocol
 
 from spooflab.errors import ConfigError
-from spooflab.generators.attack import Attack
+from spooflab.generators.attack import Attack, Manipulation
+from spooflab.generators.attacks.adversarial_patch import AdversarialPatch
+from spooflab.generators.attacks.adversarial_pixel import AdversarialPixel
+from spooflab.generators.attacks.attribute_edit import AttributeEdit
+from spooflab.generators.attacks.baseline_colour_jitter import BaselineColourJitter
+from spooflab.generators.attacks.baseline_dots import BaselineDots
+from spooflab.generators.attacks.baseline_sine_moire import BaselineSineMoire
+from spooflab.generators.attacks.baseline_swirl_moire import BaselineSwirlMoire
 from spooflab.generators.attacks.chain import Chain
-from spooflab.generators.attacks.injected import Injected
+from spooflab.generators.attacks.live import Live
+from spooflab.generators.attacks.makeup_cosmetic import MakeupCosmetic
+from spooflab.generators.attacks.makeup_impersonation import MakeupImpersonation
+from spooflab.generators.attacks.makeup_obfuscation import MakeupObfuscation
+from spooflab.generators.attacks.mannequin import Mannequin
+from spooflab.generators.attacks.mask_half import MaskHalf
+from spooflab.generators.attacks.mask_paper import MaskPaper
+from spooflab.generators.attacks.mask_rigid import MaskRigid
+from spooflab.generators.attacks.mask_silicone import MaskSilicone
+from spooflab.generators.attacks.mask_transparent import MaskTransparent
+from spooflab.generators.attacks.morph import Morph
+from spooflab.generators.attacks.partial_eye import PartialEye
+from spooflab.generators.attacks.partial_funny_eye import PartialFunnyEye
+from spooflab.generators.attacks.partial_mouth import PartialMouth
+from spooflab.generators.attacks.partial_paper_glasses import PartialPaperGlasses
 from spooflab.generators.attacks.print_a4 import PrintA4
 from spooflab.generators.attacks.print_cut import PrintCut
 from spooflab.generators.attacks.print_photo import PrintPhoto
-from spooflab.generators.attacks.replay import ReplayMonitor, ReplayPhone
+from spooflab.generators.attacks.print_poster import PrintPoster
+from spooflab.generators.attacks.recapture import Recapture
+from spooflab.generators.attacks.reenact import Reenact
+from spooflab.generators.attacks.region_upper_body import RegionUpperBody
+from spooflab.generators.attacks.replay_monitor import ReplayMonitor
+from spooflab.generators.attacks.replay_phone import ReplayPhone
+from spooflab.generators.attacks.replay_tablet import ReplayTablet
+from spooflab.generators.attacks.replay_tv import ReplayTV
 from spooflab.generators.attacks.swap_blend import SwapBlend
+from spooflab.generators.attacks.tattoo import Tattoo
+from spooflab.generators.attacks.wig import Wig
 from spooflab.generators.bonafide import Bonafide
-from spooflab.taxonomy import SPECIES
 
-INSTRUMENT_ATTACKS: dict[str, type[PrintA4 | PrintPhoto | PrintCut | ReplayPhone | ReplayMonitor]] = {
+
+class InstrumentAttack(Attack, Protocol):
+    """A presentation that shows a face on an instrument from a bank."""
+
+    EFFECTS: ClassVar[tuple[str, ...]]
+
+    def __init__(self, *, instruments: Sequence[str] | None = None, ablate: Sequence[str] = ()) -> None: ...
+
+    @classmethod
+    def bank_ids(cls) -> tuple[str, ...]:
+        """Return the ids of the shipped instruments that it may use."""
+        ...
+
+
+class WornAttack(Manipulation, Protocol):
+    """Something worn on a live face, from a bank."""
+
+    EFFECTS: ClassVar[tuple[str, ...]]
+
+    def __init__(self, *, instruments: Sequence[str] | None = None, ablate: Sequence[str] = ()) -> None: ...
+
+    @classmethod
+    def bank_ids(cls) -> tuple[str, ...]:
+        """Return the ids of the shipped instruments that it may use."""
+        ...
+
+
+class DigitalAttack(Manipulation, Protocol):
+    """A digital change of the picture."""
+
+    EFFECTS: ClassVar[tuple[str, ...]]
+
+    def __init__(self, *, ablate: Sequence[str] = ()) -> None: ...
+
+
+SHOWN: dict[str, type[InstrumentAttack]] = {
     "print_a4": PrintA4,
     "print_photo": PrintPhoto,
+    "print_poster": PrintPoster,
     "print_cut": PrintCut,
+    "region_upper_body": RegionUpperBody,
     "replay_phone": ReplayPhone,
+    "replay_tablet": ReplayTablet,
     "replay_monitor": ReplayMonitor,
+    "replay_tv": ReplayTV,
 }
-"""Presentation attacks that show a face on an instrument from a bank."""
+"""Presentations that show a face on a flat or bent instrument."""
 
-MANIPULATIONS = {"swap_blend": SwapBlend}
-"""Changes of the face itself: injected under their own name, or shown as `manipulation+presentation`."""
+WORN: dict[str, type[WornAttack]] = {
+    "mask_paper": MaskPaper,
+    "mask_rigid": MaskRigid,
+    "mask_silicone": MaskSilicone,
+    "mask_transparent": MaskTransparent,
+    "mask_half": MaskHalf,
+    "mannequin": Mannequin,
+    "partial_funny_eye": PartialFunnyEye,
+    "partial_paper_glasses": PartialPaperGlasses,
+    "partial_mouth": PartialMouth,
+    "partial_eye": PartialEye,
+    "makeup_cosmetic": MakeupCosmetic,
+    "makeup_impersonation": MakeupImpersonation,
+    "makeup_obfuscation": MakeupObfuscation,
+    "tattoo": Tattoo,
+    "wig": Wig,
+    "adversarial_patch": AdversarialPatch,
+}
+"""Presentations that somebody wears: masks, makeup, glasses, prints worn before the head."""
+
+BASELINES: dict[str, type[WornAttack]] = {
+    "baseline_swirl_moire": BaselineSwirlMoire,
+    "baseline_sine_moire": BaselineSineMoire,
+    "baseline_colour_jitter": BaselineColourJitter,
+    "baseline_dots": BaselineDots,
+}
+"""Simulations in common use, for comparison: they change the picture and know no instrument."""
+
+DIGITAL: dict[str, type[DigitalAttack]] = {
+    "swap_blend": SwapBlend,
+    "morph": Morph,
+    "reenact": Reenact,
+    "attribute_edit": AttributeEdit,
+    "adversarial_pixel": AdversarialPixel,
+}
+"""Changes of the picture, injected past the camera."""
+
+CHAINS = ("swap_blend+replay_phone", "replay_phone+print_a4", "print_photo+replay_monitor")
+"""Chains that `spooflab list attacks` names; any other of known steps can be built as well."""
 
 
-def build_attack(species: str, *, instruments: Sequence[str] = ()) -> Attack:
+def build_attack(species: str, *, instruments: Sequence[str] = (), ablate: Sequence[str] = ()) -> Attack:
     """Return the attack that makes `species`.
 
     Args:
-        species: `bonafide`, a presentation, a manipulation, or a chain `manipulation+presentation`.
+        species: `bonafide`, a species, or a chain `first+second+...`: a digital or worn step changes the face, a shown
+            step that is not the last is photographed, and the last step is what reaches the detector.
         instruments: ids that may be used; ids of other banks are ignored, an empty sequence allows all.
+        ablate: physical effects to switch off, in every step that has them; see `effects_of`.
 
     Raises:
-        ConfigError: nothing makes that species, or none of its bank's instruments is allowed.
+        ConfigError: nothing makes that species, none of a bank's instruments is allowed, an effect that no step has,
+            or a chain with two steps that want a donor.
+    """
+    if species == "bonafide" and not ablate:
+        return Bonafide()
+    steps = species.split("+")
+    if strange := sorted(set(ablate) - set(effects_of(species))):
+        raise ConfigError(
+            f"attack {species}: it has no effect {', '.join(strange)} to switch off",
+            wanted=f"some of {', '.join(effects_of(species)) or '(none)'}",
+        )
+    attack = _last(steps[-1], instruments, ablate)
+    for step in reversed(steps[:-1]):
+        try:
+            attack = Chain(_link(step, instruments, ablate), attack)
+        except ValueError as error:
+            raise ConfigError(f"attack {species}: {error}", wanted="a chain with one donor at most") from error
+    return attack
+
+
+def effects_of(species: str) -> tuple[str, ...]:
+    """Return the physical effects that a species, or the steps of a chain, can switch off.
+
+    Raises:
+        ConfigError: nothing makes that species.
     """
     if species == "bonafide":
-        return Bonafide()
-    if species in INSTRUMENT_ATTACKS:
-        kind = INSTRUMENT_ATTACKS[species]
-        if not instruments:
-            return kind()
-        allowed = tuple(i for i in kind.bank_ids() if i in set(instruments))
-        if not allowed:
-            raise ConfigError(
-                f"attack {species}: none of the allowed instruments {list(instruments)} is in its bank",
-                wanted=f"at least one of {', '.join(kind.bank_ids())}",
-            )
-        return kind(instruments=allowed)
-    if species in MANIPULATIONS:
-        return Injected(MANIPULATIONS[species]())
-    first, _, second = species.partition("+")
-    if first in MANIPULATIONS and second in INSTRUMENT_ATTACKS:
-        return Chain(MANIPULATIONS[first](), build_attack(second, instruments=instruments))
+        return ()
+    kinds = [_kind(step, species) for step in species.split("+")]
+    return tuple(dict.fromkeys(effect for kind in kinds for effect in kind.EFFECTS))
+
+
+def known_attacks() -> tuple[str, ...]:
+    """Return every species that `build_attack` makes by itself, in the taxonomy's order, then the named chains."""
+    from spooflab.taxonomy import SPECIES
+
+    made = (*SHOWN, *WORN, *DIGITAL, *BASELINES)
+    return (*(name for name in SPECIES if name in made), *CHAINS)
+
+
+def instruments() -> dict[str, tuple[str, ...]]:
+    """Return the instrument ids of each species that has a bank."""
+    shown = {species: kind.bank_ids() for species, kind in SHOWN.items()}
+    return shown | {species: kind.bank_ids() for species, kind in (WORN | BASELINES).items()}
+
+
+def _kind(step: str, species: str) -> type[InstrumentAttack] | type[WornAttack] | type[DigitalAttack]:
+    kind = SHOWN.get(step) or WORN.get(step) or DIGITAL.get(step) or BASELINES.get(step)
+    if kind is not None:
+        return kind
+    where = "" if step == species else f" (a step of {species!r})"
     raise ConfigError(
-        f"attack {species!r} is not known",
-        wanted=f"one of {', '.join(known_attacks())}",
+        f"attack {step!r}{where} is not known",
+        wanted=f"one of {', '.join((*SHOWN, *WORN, *DIGITAL, *BASELINES))}, or a chain of them joined by +",
         next_step="spooflab list attacks",
     )
 
 
-def known_attacks() -> tuple[str, ...]:
-    """Return every species that `build_attack` makes and the taxonomy names, bona fide excepted."""
-    return tuple(name for name in SPECIES if name != "bonafide")
+def _last(step: str, instruments: Sequence[str], ablate: Sequence[str]) -> Attack:
+    if step in SHOWN:
+        return _shown(step, instruments, ablate)
+    return Live(_manipulation(step, instruments, ablate))
 
 
-def instruments() -> dict[str, tuple[str, ...]]:
-    """Return the instrument ids of each instrument attack's bank."""
-    return {species: tuple(kind.bank_ids()) for species, kind in INSTRUMENT_ATTACKS.items()}
+def _link(step: str, instruments: Sequence[str], ablate: Sequence[str]) -> Manipulation:
+    if step in SHOWN:
+        return Recapture(_shown(step, instruments, ablate))
+    return _manipulation(step, instruments, ablate)
+
+
+def _shown(step: str, instruments: Sequence[str], ablate: Sequence[str]) -> Attack:
+    kind = SHOWN[step]
+    return kind(instruments=_allowed(step, kind.bank_ids(), instruments), ablate=_own(kind.EFFECTS, ablate))
+
+
+def _manipulation(step: str, instruments: Sequence[str], ablate: Sequence[str]) -> Manipulation:
+    worn = WORN.get(step) or BASELINES.get(step)
+    if worn is not None:
+        return worn(instruments=_allowed(step, worn.bank_ids(), instruments), ablate=_own(worn.EFFECTS, ablate))
+    digital = DIGITAL[step]
+    return digital(ablate=_own(digital.EFFECTS, ablate))
+
+
+def _own(effects: tuple[str, ...], ablate: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in effects if name in set(ablate))
+
+
+def _allowed(step: str, bank: Sequence[str], instruments: Sequence[str]) -> tuple[str, ...] | None:
+    if not instruments:
+        return None
+    allowed = tuple(name for name in bank if name in set(instruments))
+    if not allowed:
+        raise ConfigError(
+            f"attack {step}: none of the allowed instruments {list(instruments)} is in its bank",
+            wanted=f"at least one of {', '.join(bank)}",
+        )
+    return allowed

@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from spooflab.config import Config
+from spooflab.generators.faces.detect.onnx import OnnxSettings
+from spooflab.generators.faces.detect.reader import Dense, DetectorName, Geometry
+from spooflab.generators.qc import QCLimits
 
 
 class ProceduralFacesConfig(Config):
@@ -28,7 +31,14 @@ class FolderFacesConfig(Config):
 
     Attributes:
         root: the folder; relative paths are taken from the working directory.
-        landmarks: sidecar file (CSV or JSON), or None for tight crops without landmarks.
+        landmarks: sidecar file (CSV or JSON), or None where a detector finds the faces.
+        detector: who finds the face in a photograph without points: `sidecar` (nobody: it is skipped), `network`,
+            `mediapipe`, `onnx` or `template`; None for `sidecar` where `landmarks` is given, else `network`.
+        model: model file of the detectors `mediapipe` and `onnx`.
+        onnx: what an ONNX model takes and gives; see `OnnxSettings`.
+        dense: who makes 68 points of five: `network` or `mean_head`.
+        geometry: `network` reads classes, depth and normals of photographs, `none` leaves them unknown.
+        weights: file of the network's weights, None for the shipped ones.
         subjects: `folder` (a photograph's subject is its folder), `file` (each file is a subject), or a CSV path.
         licence: the photographs' licence, written into every record.
         share: weight of this source among all samples.
@@ -37,6 +47,12 @@ class FolderFacesConfig(Config):
     kind: Literal["folder"] = "folder"
     root: Path
     landmarks: Path | None = None
+    detector: DetectorName | None = None
+    model: Path | None = None
+    onnx: OnnxSettings | None = None
+    dense: Dense = "network"
+    geometry: Geometry = "network"
+    weights: Path | None = None
     subjects: str = "folder"
     licence: str = "unstated"
     share: float = Field(default=1.0, gt=0)
@@ -48,6 +64,7 @@ class HFFacesConfig(Config):
     Attributes:
         dataset: the saved data set's folder.
         image_column, subject_column, landmarks_column, box_column: names of columns; see `HFFaces`.
+        detector, model, onnx, dense, geometry, weights: as for photographs in a folder.
         licence: the photographs' licence, written into every record.
         share: weight of this source among all samples.
     """
@@ -58,6 +75,12 @@ class HFFacesConfig(Config):
     subject_column: str | None = None
     landmarks_column: str | None = None
     box_column: str | None = None
+    detector: DetectorName | None = None
+    model: Path | None = None
+    onnx: OnnxSettings | None = None
+    dense: Dense = "network"
+    geometry: Geometry = "network"
+    weights: Path | None = None
     licence: str = "unstated"
     share: float = Field(default=1.0, gt=0)
 
@@ -74,6 +97,9 @@ class GenerationConfig(Config):
         faces: where bona fide faces come from.
         attacks: species to make, beside `bonafide`.
         bonafide_share: share of bona fide samples.
+        ablate: physical effects to switch off wherever they exist, in attacks (`spooflab list attacks --json` names
+            each one's) and in cameras (`cfa`, `noise`, `jpeg` ...; bona fide samples lose those too).
+        qc: limits that a finished sample must hold.
         instruments: ids that may be used, over all banks; empty for every instrument.
         devices: device profiles (names or YAML paths).
         units_per_device: physical units drawn of each profile.
@@ -97,6 +123,8 @@ class GenerationConfig(Config):
         "swap_blend+replay_phone",
     )
     bonafide_share: float = Field(default=0.3, ge=0, le=1)
+    ablate: tuple[str, ...] = ()
+    qc: QCLimits = QCLimits()
     instruments: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("front_phone", "webcam_720p", "kiosk", "dslr", "old_phone")
     units_per_device: int = Field(default=3, ge=1, le=10_000)

@@ -10,22 +10,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spooflab.augment import CaptureDevice, DeviceParams, develop, load_profile
+from spooflab.augment.ablate import DEVICE_EFFECTS, ablated
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.attack import Attack, Rendered
-from spooflab.generators.catalogue import build_attack
+from spooflab.generators.catalogue import build_attack, effects_of
 from spooflab.generators.config import FacesConfig, FolderFacesConfig, GenerationConfig, ProceduralFacesConfig
 from spooflab.generators.face import Face, FaceRef, FaceSource
 from spooflab.generators.faces.folder import FolderFaces
 from spooflab.generators.faces.hf import HFFaces
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.plan import PlannedFace, SampleSpec
-from spooflab.generators.qc import measure
+from spooflab.generators.qc import check, measure
 from spooflab.images import encode_depth, encode_mask, encode_png
 from spooflab.params import Params
 from spooflab.provenance import code_version, source_type
+from spooflab.regions import attacked_share, draw_regions
 from spooflab.sample import Sample
 from spooflab.seeds import generator
-from spooflab.taxonomy import SPECIES
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Picture:
         box: (4,) float32 x, y, width, height in pixels.
         facts: derived physical figures.
         instrument_id: empty where there is no instrument.
+        models: ids of the trained models that had a part in it.
     """
 
     image: np.ndarray
@@ -49,6 +51,7 @@ class Picture:
     box: np.ndarray
     facts: dict[str, float]
     instrument_id: str
+    models: tuple[str, ...]
 
 
 class Lab:
@@ -68,7 +71,10 @@ class Lab:
             if source.name in self.sources:
                 raise ConfigError(f"faces: two sources are named {source.name!r}", wanted="one entry for each source")
             self.sources[source.name] = source
-        self.attacks = {s: build_attack(s, instruments=config.instruments) for s in ("bonafide", *config.attacks)}
+        species = ("bonafide", *config.attacks)
+        _check_effects(config.ablate, species)
+        self._off = {s: tuple(e for e in effects_of(s) if e in config.ablate) for s in species}
+        self.attacks = {s: build_attack(s, instruments=config.instruments, ablate=self._off[s]) for s in species}
         self._devices: dict[str, CaptureDevice] = {}
         self.device_ids = tuple(
             device.device_id for name in config.devices for device in self._units(name, config.units_per_device)
@@ -97,6 +103,7 @@ class Lab:
         donor = self._load(spec.donor) if attack.needs_donor and spec.donor is not None else None
         size = (self.config.sensor_px, self.config.sensor_px)
         device_params = device.sample(1, generator(spec.seed, "device"), size=size)
+        device_params = ablated(device_params, [name for name in DEVICE_EFFECTS if name in self.config.ablate])
         attack_params = attack.sample(1, generator(spec.seed, "attack"))
         picture = photograph(attack, face, donor, attack_params, device_params, self.config.output_px)
         return self._record(spec, attack_params, device_params, device, face, donor, picture)
@@ -114,8 +121,10 @@ class Lab:
         donor: Face | None,
         picture: Picture,
     ) -> Sample:
-        species = SPECIES[spec.species]
         used = spec.donor if donor is not None else None
+        figures = measure(picture.image, picture.box)
+        check(figures, picture.box, self.config.output_px, self.config.qc)
+        regions = draw_regions(picture.landmarks, self.config.output_px, self.config.output_px)
         params = {
             "attack": attack_params.to_json(),
             "device": device_params.to_json(),
@@ -124,6 +133,7 @@ class Lab:
                 "donor": _face_record(self.sources[used.source], used) if used else None,
             },
             "facts": picture.facts,
+            "attacked_share": attacked_share(regions, picture.mask),
             "output": {
                 "output_px": self.config.output_px,
                 "sensor_px": self.config.sensor_px,
@@ -133,8 +143,8 @@ class Lab:
         synthetic_pixels = face.synthetic and (donor is None or donor.synthetic)
         return Sample.create(
             key=spec.key,
-            species=species.name,
-            chain=tuple(species.name.split("+")),
+            species=spec.species,
+            ablated=(*self._off[spec.species], *(e for e in DEVICE_EFFECTS if e in self.config.ablate)),
             instrument_id=picture.instrument_id,
             device_id=device.device_id,
             device_profile=device.profile_name,
@@ -150,7 +160,9 @@ class Lab:
             image=encode_png(picture.image),
             mask=encode_mask(picture.mask),
             depth=encode_depth(picture.depth_mm),
-            qc=measure(picture.image),
+            regions=encode_mask(regions),
+            qc=figures,
+            model_ids=picture.models,
             digital_source_type=source_type(rendered=synthetic_pixels),
             licence=_licence(spec.face, used),
             code_version=code_version(),
@@ -237,6 +249,16 @@ def _open_source(entry: FacesConfig, config: GenerationConfig) -> FaceSource:
     return kind(**options, size=config.face_px)
 
 
+def _check_effects(ablate: tuple[str, ...], species: tuple[str, ...]) -> None:
+    """Refuse an effect that neither a camera nor one of the attacks has: a misspelt control would control nothing."""
+    known = {*DEVICE_EFFECTS, *(effect for name in species for effect in effects_of(name))}
+    if strange := sorted(set(ablate) - known):
+        raise ConfigError(
+            f"ablate: {', '.join(strange)} is an effect of no camera and of none of the attacks",
+            wanted=f"some of {', '.join(sorted(known))}",
+        )
+
+
 def _licence(face: PlannedFace, donor: PlannedFace | None) -> str:
     names = {face.ref.licence} | ({donor.ref.licence} if donor else set())
     return " AND ".join(sorted(names))
@@ -258,4 +280,5 @@ def _reduce(photo: Tensor, rendered: Rendered, output_px: int) -> Picture:
         box=(rendered.box[0] * scale).numpy(),
         facts={name: float(value[0]) for name, value in sorted(rendered.facts.items())},
         instrument_id=rendered.instrument_id[0] if rendered.instrument_id else "",
+        models=rendered.models,
     )

@@ -90,16 +90,6 @@ def project(view: View, pose: Pose, uv_mm: Tensor) -> Tensor:
     return view.distort(torch.stack([x, y], -1))
 
 
-def pixel_footprint(hit: Hit) -> Tensor:
-    """Return (B, H, W, 2, 2): millimetres on the instrument per sensor pixel, d(u, v)/d(x, y), by central differences.
-
-    A lattice vector of period p along u has the image frequency `footprint[..., 0, :] / p` cycles per pixel.
-    """
-    ddy = torch.gradient(hit.uv_mm, dim=1)[0]
-    ddx = torch.gradient(hit.uv_mm, dim=2)[0]
-    return torch.stack([ddx, ddy], dim=-1)
-
-
 def framing(view: View, width_mm: Tensor, share: Tensor, max_distance_mm: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distance (mm) and binning at which `width_mm` fills `share` of the window's width.
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spooflab.generators.some import some
+
 
 def signed_distance(u: Tensor, v: Tensor, half: Tensor, radius: Tensor) -> Tensor:
     """Return (B, ...) distance to the outline, negative inside; beyond a sharp corner, the larger of the two axes'.
@@ -17,13 +19,13 @@ def signed_distance(u: Tensor, v: Tensor, half: Tensor, radius: Tensor) -> Tenso
     """
     like = (-1, *([1] * (u.ndim - 1)))
     r = radius.reshape(like)
-    qu = u.abs() - (half[:, 0].reshape(like) - r)
-    qv = v.abs() - (half[:, 1].reshape(like) - r)
+    qu = u.abs().sub_(half[:, 0].reshape(like) - r)
+    qv = v.abs().sub_(half[:, 1].reshape(like) - r)
     inside = torch.maximum(qu, qv)
-    if not bool(radius.any()):
+    if not some(radius > 0):
         return inside
     rounded = torch.hypot(qu.clamp_(min=0), qv.clamp_(min=0)).add_(inside.clamp(max=0)).sub_(r)
-    return rounded if bool(radius.all()) else torch.where(r > 0, rounded, inside)
+    return rounded if radius.is_cpu and bool(radius.all()) else torch.where(r > 0, rounded, inside)
 
 
 def coverage(distance_px: Tensor | None, blur_px: Tensor) -> Tensor:
@@ -35,9 +37,9 @@ def coverage(distance_px: Tensor | None, blur_px: Tensor) -> Tensor:
         blur_px: (B,) standard deviation of the blur.
     """
     if distance_px is None:
-        return torch.ones(len(blur_px), 1, 1, 1)
+        return torch.ones(len(blur_px), 1, 1, 1, device=blur_px.device)
     width = torch.sqrt(1 + 12 * blur_px**2)[:, None, None]
-    return (0.5 - distance_px / width).clamp_(0, 1)[:, None]
+    return (distance_px * (-1 / width)).add_(0.5).clamp_(0, 1)[:, None]
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,16 @@ class Box:
         """
         # The outermost nodes lie within 1.5 pixels of the frame's edge.
         reach = mm_per_px * (3 + 2 * blur_px)
-        if bool((self._distance(around).flatten(1).amax(1) < -reach).all()):
+        if not some(self._distance(around).flatten(1).amax(1) >= -reach):
             return None
         return self._distance(at).div_(mm_per_px[:, None, None])
+
+    def missed(self, around: Tensor, mm_per_px: Tensor, blur_px: Tensor) -> bool:
+        """Return whether no row's frame sees any of the box; see `distance_px` for the arguments."""
+        reach = (mm_per_px * (3 + 2 * blur_px))[:, None]
+        offset = (around - self.centre[..., None, None].to(around.dtype)).flatten(2)
+        apart = torch.maximum(offset.amin(2), -offset.amax(2)) - self.half  # of the frame's extent along u and v
+        return not some((apart <= reach).all(1))
 
     def _distance(self, at: Tensor) -> Tensor:
         u, v = (at - self.centre[..., None, None].to(at.dtype)).unbind(1)

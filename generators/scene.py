@@ -13,8 +13,9 @@ from torch import Tensor
 
 from spooflab.augment.view import View
 from spooflab.generators.pose import Pose
-from spooflab.generators.scene_hand import hand, skin_albedo
+from spooflab.generators.scene_hand import hand
 from spooflab.generators.scene_room import room_background, room_reflection
+from spooflab.generators.scene_skin import skin_albedo
 from spooflab.params import Params, choice, uniform
 
 ILLUMINATIONS = ("normal", "strong", "back", "dark")

@@ -18,7 +18,7 @@ from spooflab.augment.view import View
 from spooflab.generators.enlarge import enlarge
 from spooflab.generators.pose import Hit, Pose, cast_points, project
 from spooflab.generators.scene_bones import hand_bones
-from spooflab.seeds import generator as named_generator
+from spooflab.generators.scene_skin import Spots, light_up, skin_texture
 
 if TYPE_CHECKING:
     from spooflab.generators.scene import SceneParams
@@ -27,18 +27,11 @@ _CELL_MM = 0.55
 """Size of the cells that the hand is shaded on, enlarged afterwards: skin is smooth, and it is the costliest part."""
 _MIN_STEP, _MAX_STEP = 2, 3
 _FAR = 1e4
+_LENS_NODES = 17
+_FAINT_SHADOW = 0.03
 _REACH_MM = 12.0
 """How far past a bone's outline its joints and shade reach."""
 _CORNERS = ((-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0))
-
-_LIGHT = torch.tensor([0.60, 0.36, 0.26]).log()
-_DARK = torch.tensor([0.085, 0.042, 0.026]).log()
-
-
-def skin_albedo(melanin: Tensor, warmth: Tensor) -> Tensor:
-    """Return (B, 3) linear albedo of skin from `melanin` 0-1 (pale to deep) and `warmth` -1...1 (sallow to ruddy)."""
-    rgb = (_LIGHT + (_DARK - _LIGHT) * melanin[:, None]).exp()
-    return rgb * torch.stack([1 + 0.05 * warmth, 1 - 0.02 * warmth, 1 - 0.08 * warmth], -1)
 
 
 def hand(view: View, params: SceneParams, pose: Pose, half_size_mm: Tensor, *, shadow: bool) -> tuple[Tensor, Tensor]:
@@ -51,9 +44,11 @@ def hand(view: View, params: SceneParams, pose: Pose, half_size_mm: Tensor, *, s
             continue
         shot = _Shot(view.row(index), pose.row(index), params.row(index), half_size_mm[index : index + 1])
         cells = _cells(shot, table)
-        frame = _Cells(*(f(edge) for f, edge in zip((min, min, max, max), zip(*cells, strict=True), strict=True)))
-        if frame.empty:
+        if all(cell.empty for cell in cells):
             continue
+        shade = [cell for cell in _cells(shot, _cast(table, shot.params)) if not cell.empty] if shadow else []
+        edges = zip(*(cells + shade), strict=True)
+        frame = _Cells(*(f(edge) for f, edge in zip((min, min, max, max), edges, strict=True)))
         patch = _hand_patch(shot, table, frame, [cell.within(frame) for cell in cells], shadow=shadow)
         full = enlarge(patch, shot.step)
         top, left = frame.top * shot.step, frame.left * shot.step
@@ -104,6 +99,19 @@ class _Cells(NamedTuple):
         )
 
 
+def _cast(table: Tensor, params: SceneParams) -> Tensor:
+    """Return the near bones where the key light casts their shade on the instrument."""
+    near = table[table[:, 6] == 0]
+    offset = _cast_offset(params)[0]
+    return near + torch.cat([offset, offset, torch.zeros(near.shape[1] - 4)])
+
+
+def _cast_offset(params: SceneParams) -> Tensor:
+    """Return (B, 2) mm by which the key light displaces a bone's shade: its axis lies about 7 mm high."""
+    slant = (-params.key_direction[:, 2]).clamp(min=0.25)
+    return params.key_direction[:, :2] / slant[:, None] * -7.0
+
+
 def _cells(shot: _Shot, table: Tensor) -> list[_Cells]:
     """Return, for each bone, the cells that it, its joints and its shade can touch; empty ones are kept, at 0."""
     radius = torch.maximum(table[:, 4:5], table[:, 5:6]) + _REACH_MM
@@ -120,18 +128,25 @@ def _cells(shot: _Shot, table: Tensor) -> list[_Cells]:
 
 def _hand_patch(shot: _Shot, table: Tensor, frame: _Cells, cells: list[tuple[slice, slice]], *, shadow: bool) -> Tensor:
     """Return (1, 4, h, w): premultiplied rgb and alpha on the frame's cells."""
-    y = (torch.arange(frame.top, frame.bottom) + 0.5) * shot.step
-    x = (torch.arange(frame.left, frame.right) + 0.5) * shot.step
-    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
-    hit = cast_points(shot.view, shot.pose, shot.view.undistort(grid))
+    hit = cast_points(shot.view, shot.pose, _ideal(shot, frame))
     softness = shot.mm_per_px * max(shot.step, float(torch.sqrt(0.5 + shot.view.blur_px[0] ** 2)))
     outside = (hit.uv_mm.abs() - shot.half_mm[:, None, None]).amax(-1)
     body = _Surface.build(table, hit.uv_mm, outside, softness, cells)
     rgb = _shade(body, shot.params, shot.pose, hit, shot.mm_per_px * shot.step) * body.cover[:, None]
     alpha = body.cover
     if shadow:
-        alpha = alpha + (1 - alpha) * _shadow(body, shot.params, table, hit.uv_mm, outside)
+        alpha = alpha + (1 - alpha) * _shadow(shot.params, table, hit.uv_mm, outside, cells)
     return torch.cat([rgb, alpha[:, None]], 1)
+
+
+def _ideal(shot: _Shot, frame: _Cells) -> Tensor:
+    """Return (1, h, w, 2) pinhole points of the frame's cells: the lens's displacement, linear between few nodes."""
+    rows, columns = frame.bottom - frame.top, frame.right - frame.left
+    down = (torch.linspace(0.5, rows - 0.5, _LENS_NODES) + frame.top) * shot.step
+    across = (torch.linspace(0.5, columns - 0.5, _LENS_NODES) + frame.left) * shot.step
+    nodes = torch.stack(torch.meshgrid(across, down, indexing="xy"), -1)[None]
+    ideal = shot.view.undistort(nodes).permute(0, 3, 1, 2).contiguous()
+    return F.interpolate(ideal, size=(rows, columns), mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
 
 
 def _rows(params: SceneParams, half: Tensor) -> list[tuple[float, ...]]:
@@ -255,85 +270,64 @@ def _smooth_max(a: Tensor, b: Tensor, width: float) -> Tensor:
     return torch.maximum(a, b) + mix * mix * (width / 4)
 
 
-def _normals(height: Tensor, pose: Pose, step_mm: float) -> Tensor:
-    """Return (B, 3, h, w) unit normals towards the camera of a height field (mm) over the instrument."""
+def _slopes(height: Tensor, step_mm: float) -> tuple[Tensor, Tensor]:
+    """Return the slopes (B, h, w) of a height field (mm) along the image's axes."""
     pad = F.pad(height[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
-    slope_u = (pad[:, 1:-1, 2:] - pad[:, 1:-1, :-2]) / (2 * step_mm)
-    slope_v = (pad[:, 2:, 1:-1] - pad[:, :-2, 1:-1]) / (2 * step_mm)
-    roll = torch.deg2rad(pose.roll_deg)[:, None, None]  # image axes to the instrument's
-    su, sv = slope_u * roll.cos() + slope_v * roll.sin(), slope_v * roll.cos() - slope_u * roll.sin()
-    u, v, n = (axis[:, :, None, None] for axis in pose.axes())
-    return _unit(-su[:, None] * u - sv[:, None] * v - n)
+    slope_x = (pad[:, 1:-1, 2:] - pad[:, 1:-1, :-2]).mul_(0.5 / step_mm)
+    slope_y = (pad[:, 2:, 1:-1] - pad[:, :-2, 1:-1]).mul_(0.5 / step_mm)
+    return slope_x, slope_y
+
+
+def _normals(slope_x: Tensor, slope_y: Tensor, pose: Pose) -> Tensor:
+    """Return (3, N) unit normals towards the camera of slopes (N,) over the instrument of a batch of one."""
+    roll = torch.deg2rad(pose.roll_deg)  # image axes to the instrument's
+    slope_u, slope_v = slope_x * roll.cos() + slope_y * roll.sin(), slope_y * roll.cos() - slope_x * roll.sin()
+    u, v, n = (axis[0, :, None] for axis in pose.axes())
+    return _unit(-slope_u * u - slope_v * v - n)
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    return vectors * torch.rsqrt((vectors * vectors).sum(1, keepdim=True))
+    """Return vectors (3, N) at length 1."""
+    return vectors * torch.rsqrt((vectors * vectors).sum(0, keepdim=True))
 
 
 def _shade(body: _Surface, params: SceneParams, pose: Pose, hit: Hit, step_mm: float) -> Tensor:
-    """Return (B, 3, h, w) radiance of skin, nails and sleeve."""
-    texture = _skin_texture(params, hit.uv_mm)
+    """Return (1, 3, h, w) radiance of skin, nails and sleeve; 0 where the hand is not."""
+    texture = skin_texture(params, hit.uv_mm)
     relief = body.height + 0.16 * body.crease - 0.35 * body.rim + 0.35 * body.nail + 0.10 * texture * (1 - body.nail)
-    normal = _normals(relief, pose, step_mm)
-    toward = (-normal[:, 2]).clamp(0, 1)
-    cosine = torch.einsum("bchw,bc->bhw", normal, params.key_direction)
-    albedo = _albedo(body, params, texture)
-    # Light that enters skin comes out redder and further on: the terminator is soft and red.
-    wrap = torch.tensor([0.32, 0.16, 0.10])[:, None, None]
-    key = ((cosine[:, None] + wrap) / (1 + wrap)).clamp(min=0)
-    light = params.key_rgb[:, :, None, None] * key
-    occlusion = 0.45 + 0.55 * toward
-    over = 0.5 + 0.5 * (-normal[:, 1]).clamp(-1, 1)  # more comes from above than from below
-    light = light + params.ambient_rgb[:, :, None, None] * (occlusion * (0.7 + 0.5 * over))[:, None]
-    half = _unit(params.key_direction - torch.tensor([0.0, 0.0, 1.0]))
-    shine = torch.einsum("bchw,bc->bhw", normal, half).clamp(min=0)
-    gloss = 0.035 * shine**18 + 0.30 * body.nail * shine**70 + 0.05 * body.nail * toward**4 * over
-    gloss = gloss * (1 - body.sleeve)
-    spark = params.key_rgb.mean(1)[:, None, None] * gloss + 0.02 * params.ambient_rgb.mean(1)[:, None, None] * body.nail
-    return albedo * light + spark[:, None]
+    maps = torch.stack([*_slopes(relief, step_mm), texture, body.nail, body.rim, body.free, body.tip, body.crease,
+                        body.sleeve]).flatten(1)  # fmt: skip
+    there = (body.cover > 0).flatten().nonzero()[:, 0]
+    radiance = torch.zeros(3, maps.shape[1])
+    if there.numel():
+        spots = Spots(*maps.index_select(1, there).unbind(0))
+        lit = light_up(spots, _normals(spots.slope_x, spots.slope_y, pose), params)
+        for channel in range(3):
+            radiance[channel].index_copy_(0, there, lit[channel])
+    return radiance.reshape(1, 3, *body.cover.shape[1:])
 
 
-def _albedo(body: _Surface, params: SceneParams, texture: Tensor) -> Tensor:
-    skin = params.skin_rgb[:, :, None, None]
-    blood = torch.tensor([1.08, 0.80, 0.78])[:, None, None]
-    tint = (0.55 * body.tip + 0.10 * texture).clamp(-0.3, 1)[:, None]
-    base = skin * (1 + (blood - 1) * tint) * (1 + 0.05 * texture[:, None] - 0.13 * body.crease[:, None])
-    bed = skin * torch.tensor([1.12, 0.98, 0.98])[:, None, None] + torch.tensor([0.05, 0.022, 0.022])[:, None, None]
-    white = skin * 0.35 + torch.tensor([0.42, 0.39, 0.35])[:, None, None]
-    nail = bed + (white - bed) * body.free[:, None]
-    base = base + (nail - base) * body.nail[:, None]
-    base = base * (1 - 0.30 * body.rim[:, None])
-    cloth = params.sleeve_rgb[:, :, None, None] * (1 + 0.15 * texture[:, None])
-    return base + (cloth - base) * body.sleeve[:, None]
-
-
-def _skin_texture(params: SceneParams, uv: Tensor) -> Tensor:
-    """Return mottling of about unit variance, fixed to the hand."""
-    fields = torch.stack([
-        torch.randn(1, 64, 64, generator=named_generator(int(s), "skin")) for s in params.seed.tolist()
-    ])  # fmt: skip
-    total = torch.zeros_like(uv[..., 0])
-    for octave, weight in ((12.0, 0.6), (4.5, 0.5), (1.9, 0.4)):
-        wrapped = torch.remainder(uv / (octave * 32), 2) - 1
-        total = total + weight * F.grid_sample(fields, wrapped, mode="bilinear", align_corners=False)[:, 0]
-    return total
-
-
-def _shadow(body: _Surface, params: SceneParams, table: Tensor, uv: Tensor, outside: Tensor) -> Tensor:
+def _shadow(
+    params: SceneParams, table: Tensor, uv: Tensor, outside: Tensor, cells: list[tuple[slice, slice]]
+) -> Tensor:
     """Return (B, h, w) opacity of the shade that the near parts cast on the instrument: contact and key light."""
     direction = params.key_direction
-    slant = (-direction[:, 2]).clamp(min=0.25)
-    offset = direction[:, :2] / slant[:, None] * -7.0  # mm: a bone's axis lies about that high
     share = params.key_rgb.mean(1) * (-direction[:, 2]).clamp(min=0)
     share = (share / (share + params.ambient_rgb.mean(1)))[:, None, None]
     contact, cast = torch.zeros_like(uv[..., 0]), torch.zeros_like(uv[..., 0])
-    shifted = uv - offset[:, None, None]
-    penumbra = (7.0 * 2 * torch.deg2rad(params.key_radius_deg) + 1.0)[:, None, None]
+    shifted = uv - _cast_offset(params)[:, None, None]
+    penumbra = float(7.0 * 2 * torch.deg2rad(params.key_radius_deg[0]) + 1.0)
+    rest = math.exp(-_REACH_MM / 5.0)  # what is left at the edge of a bone's own cells
     for index in range(len(table)):
         bone = table[index : index + 1]
-        if float(bone[0, 6]) > 0:
+        part = (slice(None), *cells[index])
+        at = uv[part]
+        if float(bone[0, 6]) > 0 or at.numel() == 0:
             continue
-        contact = torch.maximum(contact, torch.exp(_inside(bone, uv).clamp(max=0) / 5.0))
-        cast = torch.maximum(cast, (_inside(bone, shifted) / penumbra + 0.5).clamp(0, 1))
-    lit = 1 - (1 - 0.55 * contact * (1 - share)) * (1 - 0.85 * share * cast)
+        near = _inside(bone, at).clamp_(max=0).div_(5.0).exp_().sub_(rest).div_(1 - rest)
+        contact[part] = torch.maximum(contact[part], near)
+        if float(share) > _FAINT_SHADOW:  # a slanted light casts it beyond the bone's own cells
+            far = _inside(bone, shifted).div_(penumbra).add_(0.5).clamp_(0, 1)
+            torch.maximum(cast, far, out=cast)
+    lit = 1 - (1 - 0.55 * contact.clamp_(min=0) * (1 - share)) * (1 - 0.85 * share * cast)
     return lit * (outside < 0)

@@ -1,4 +1,4 @@
-"""A manipulated face fed in place of the camera: the same camera chain as a live face, no instrument."""
+"""A changed face before the camera, photographed as a live one: injected past the camera, or worn before it."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,14 +7,14 @@ import torch
 
 from spooflab.augment.view import View
 from spooflab.errors import DataError
-from spooflab.generators.attack import Manipulation, Rendered, wanted_donor
+from spooflab.generators.attack import Changed, Manipulation, Rendered, wanted_donor
 from spooflab.generators.bonafide import Bonafide, BonafideParams
 from spooflab.generators.face import Face
 from spooflab.params import Params
 
 
 @dataclass(frozen=True)
-class InjectedParams(Params):
+class LiveParams(Params):
     """A manipulation and the shot that it passes for.
 
     Attributes:
@@ -26,32 +26,32 @@ class InjectedParams(Params):
     shot: BonafideParams
 
 
-class Injected:
-    """An injection attack (CEN/TS 18099): `manipulation`'s result, photographed as a live face is.
+class Live:
+    """An attack that takes the way of a live face: a digital change injected past the camera (CEN/TS 18099), or
+    something worn before it (a mask, makeup, glasses).
 
-    Passing it through the lens, sensor and codec of the bona fide keeps "was processed" from becoming the label.
+    The lens, sensor and codec of the bona fide keep "was processed" from becoming the label.
 
     Args:
         manipulation: what changes the face; its species is the attack's.
     """
 
-    needs_donor = True
-
     def __init__(self, manipulation: Manipulation) -> None:
         self.manipulation = manipulation
         self.species = manipulation.species
+        self.needs_donor = manipulation.needs_donor
         self._shot = Bonafide()
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> InjectedParams:
+    def sample(self, batch_size: int, generator: torch.Generator) -> LiveParams:
         """Draw the manipulation, then the shot."""
-        return InjectedParams(
+        return LiveParams(
             manipulation=self.manipulation.sample(batch_size, generator),
             shot=self._shot.sample(batch_size, generator),
         )
 
-    def parse(self, record: dict[str, Any]) -> InjectedParams:
+    def parse(self, record: dict[str, Any]) -> LiveParams:
         """Rebuild parameters from a record's JSON."""
-        return InjectedParams(
+        return LiveParams(
             manipulation=self.manipulation.parse(record["manipulation"]), shot=self._shot.parse(record["shot"])
         )
 
@@ -59,16 +59,29 @@ class Injected:
         """Manipulate, then image as a live face; the mask is the manipulated region.
 
         Raises:
-            DataError: no donor.
+            DataError: no donor where one is needed.
         """
-        assert isinstance(params, InjectedParams)
-        changed = self.manipulation.apply(face, wanted_donor(donor, self.species), params.manipulation)
-        rendered = self._shot.render(changed, view, params.shot)
-        return replace(rendered, facts={**rendered.facts, **manipulation_facts(self.manipulation.species, changed)})
+        assert isinstance(params, LiveParams)
+        changed = change(self.manipulation, face, donor, params.manipulation)
+        rendered = self._shot.render(changed.face, view, params.shot)
+        return replace(
+            rendered,
+            facts={**rendered.facts, **changed.facts},
+            instrument_id=changed.instrument_id or rendered.instrument_id,
+            models=changed.models,
+        )
 
 
-def manipulation_facts(species: str, face: Face) -> dict[str, torch.Tensor]:
-    """Return what a manipulation changed, each (B,), under its name: `swap_blend.changed_share` of the picture."""
-    if face.spoof_mask is None:
-        raise DataError(f"{species}: its result has no spoof_mask", wanted="a manipulation that sets it")
-    return {f"{species}.changed_share": face.spoof_mask.mean((1, 2, 3))}
+def change(manipulation: Manipulation, face: Face, donor: Face | None, params: Params) -> Changed:
+    """Apply a manipulation and add the fact `changed_share`, the share of the picture that it changed.
+
+    Raises:
+        DataError: no donor where one is needed, or a result without `spoof_mask`.
+    """
+    if manipulation.needs_donor:
+        donor = wanted_donor(donor, manipulation.species)
+    changed = manipulation.apply(face, donor if manipulation.needs_donor else None, params)
+    mask = changed.face.spoof_mask
+    if mask is None:
+        raise DataError(f"{manipulation.species}: its result has no spoof_mask", wanted="a manipulation that sets it")
+    return replace(changed, facts={**changed.facts, "changed_share": mask.mean((1, 2, 3))})

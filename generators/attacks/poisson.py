@@ -30,7 +30,7 @@ def membrane(difference: Tensor, inside: Tensor, *, tolerance: float = 1e-2, max
     pad = (0, -width % multiple, 0, -height % multiple)
     levels = _levels(F.pad(region, pad).to(difference.dtype))
     x = F.pad(difference, pad) * (1 - levels[0])
-    x = x + levels[0] * _fill(x, 1 - levels[0])
+    x = x + levels[0] * fill(x, 1 - levels[0])
     residual = _neighbours(x).sub_(x, alpha=4).mul_(levels[0])
     first = residual.square().sum((-2, -1), keepdim=True)
     direction, last = torch.zeros_like(x), torch.ones_like(first)
@@ -89,13 +89,18 @@ def _neighbours(x: Tensor) -> Tensor:
     return total
 
 
-def _fill(known: Tensor, weight: Tensor) -> Tensor:
-    """Return a first guess within the region: the known values pulled to coarser grids and pushed back."""
+def fill(known: Tensor, weight: Tensor) -> Tensor:
+    """Return (C, H, W) known values pulled to coarser grids and pushed back: smooth where nothing is known.
+
+    Args:
+        known: (C, H, W), 0 where `weight` is.
+        weight: (H, W), 1 where a value is known, else 0. Sides that can be halved often give smoother results.
+    """
     if min(known.shape[-2:]) <= _COARSEST or known.shape[-1] % 2 or known.shape[-2] % 2:
         mean = known.sum((-2, -1), keepdim=True) / weight.sum().clamp(min=1e-6)
         return mean.expand_as(known)
     pulled, share = F.avg_pool2d(known[None], 2)[0], F.avg_pool2d(weight[None], 2)[0]
     value = pulled / share.clamp(min=1e-6)
     full = (share > 0).to(known.dtype)
-    coarse = full * value + (1 - full) * _fill(full * value, full)
+    coarse = full * value + (1 - full) * fill(full * value, full)
     return enlarge(coarse, 2)

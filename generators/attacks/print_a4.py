@@ -1,52 +1,10 @@
 """A face printed on office paper and held before the camera (species `print_a4`)."""
 
-from collections.abc import Sequence
-from typing import Any
-
-import torch
-
-from spooflab.augment.view import View
-from spooflab.generators.attack import Rendered
-from spooflab.generators.attacks.print_params import PrintParams, sample_print
-from spooflab.generators.attacks.print_rows import stack_rows
-from spooflab.generators.attacks.print_sheet import render_print
-from spooflab.generators.face import Face
-from spooflab.generators.instruments.paper import choose_papers
-from spooflab.generators.scene import Scene
-from spooflab.params import Params
+from spooflab.generators.attacks.print_attack import PrintAttack
 
 
-class PrintA4:
-    """Laser and inkjet prints on A4: AM or FM halftone.
-
-    Args:
-        instruments: ids of the papers that may be used; None or empty for all of the bank's A4 papers.
-
-    Raises:
-        ConfigError: an id is not an A4 paper of the bank.
-    """
+class PrintA4(PrintAttack):
+    """Laser and inkjet prints on A4, AM or FM halftone; see `PrintAttack`."""
 
     species = "print_a4"
-    needs_donor = False
-
-    def __init__(self, *, instruments: Sequence[str] | None = None) -> None:
-        self.papers = choose_papers(instruments, ("a4",))
-        self.scene = Scene()
-
-    @staticmethod
-    def bank_ids() -> tuple[str, ...]:
-        """Return the ids of every paper that this attack can use."""
-        return tuple(paper.id for paper in choose_papers(None, ("a4",)))
-
-    def sample(self, batch_size: int, generator: torch.Generator) -> PrintParams:
-        """Draw prints."""
-        return sample_print(self.papers, self.scene, batch_size, generator)
-
-    def parse(self, record: dict[str, Any]) -> PrintParams:
-        """Rebuild parameters from a record's JSON."""
-        return PrintParams.from_json(record)
-
-    def render(self, face: Face, view: View, params: Params, donor: Face | None = None) -> Rendered:
-        """Show the printed face to the camera."""
-        assert isinstance(params, PrintParams)
-        return stack_rows(face, view, params, lambda f, v, p: render_print(f, v, p, self.scene))
+    USES = ("a4",)

@@ -1,4 +1,4 @@
-"""What a replay shows: a photograph that a first camera took and compressed, within an application's own graphics."""
+"""What a replay shows: a photograph that a first camera took, processed, resized and compressed."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spooflab.augment.codec import jpeg
-from spooflab.augment.tone import srgb_encode, tone_curve
+from spooflab.augment.tone import srgb_encode
+from spooflab.generators.attacks.replay_codec import recode
 from spooflab.generators.face import Face
+from spooflab.generators.some import some
 from spooflab.params import Params, choice, uniform
-from spooflab.seeds import generator as named_generator
 
-_LUMINANCE = torch.tensor([0.2126, 0.7152, 0.0722])
+_LUMINANCE = (0.2126, 0.7152, 0.0722)
 _STEPS = 4095
-_PHONE_UI = (256, 552)
-_DESK_UI = (640, 360)
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,12 @@ class FirstCamera(Params):
         balance: (B, 3) remaining white-balance error, linear gains.
         saturation: (B,) chroma gain.
         contrast: (B,) share of the smoothstep in its tone curve.
-        quality: (B,) int64 JPEG quality.
+        halo: (B,) gain of its sharpening, as cameras and screenshots have.
+        halo_texels: (B,) standard deviation of the blur that the sharpening subtracts.
+        scale: (B,) size that it was reduced to before it was coded, as a messenger does, 0.3-1.
+        quality: (B,) int64 JPEG quality; 0 for none.
         subsampling: (B,) int64, 0 4:4:4, 2 4:2:0.
+        video_qp: (B,) int64 quantiser of a video picture instead of JPEG, 0 for none.
     """
 
     exposure: Tensor
@@ -37,40 +39,83 @@ class FirstCamera(Params):
     balance: Tensor
     saturation: Tensor
     contrast: Tensor
+    halo: Tensor
+    halo_texels: Tensor
+    scale: Tensor
     quality: Tensor
     subsampling: Tensor
+    video_qp: Tensor
 
     @classmethod
     def sample(cls, batch_size: int, generator: torch.Generator) -> "FirstCamera":
-        """Draw photographs of good to poor quality."""
+        """Draw photographs of good to poor quality: camera files, messenger copies, screenshots, video pictures."""
         n = batch_size
         balance = torch.exp(0.06 * torch.randn(n, 3, generator=generator))
+        kind = torch.rand(n, generator=generator)
+        resized, video = kind < 0.3, kind > 0.75
+        sharpened = torch.rand(n, generator=generator) < 0.5
         return cls(
-            exposure=uniform(n, 0.16, 0.32, generator),
+            exposure=uniform(n, 0.16, 0.34, generator),
             metering=uniform(n, 0.4, 0.9, generator),
             balance=balance / balance[:, 1:2],
             saturation=uniform(n, 0.85, 1.3, generator),
             contrast=uniform(n, 0.0, 0.6, generator),
-            quality=55 + choice(n, 43, generator),
-            subsampling=2 * choice(n, 2, generator),
+            halo=torch.where(sharpened, uniform(n, 0.1, 1.2, generator), 0.0),
+            halo_texels=uniform(n, 0.6, 1.8, generator),
+            scale=torch.where(resized | (kind > 0.86), uniform(n, 0.4, 1.0, generator), 1.0),
+            quality=torch.where(resized, 40 + choice(n, 46, generator), 60 + choice(n, 38, generator)),
+            subsampling=torch.where(resized, 2, 2 * choice(n, 2, generator)),
+            video_qp=torch.where(video, 20 + choice(n, 19, generator), 0),
         )
 
 
 def first_photograph(face: Face, camera: FirstCamera) -> Tensor:
-    """Return uint8 (B, 3, H, W): the face as metered, balanced, toned, quantised and JPEG-coded by the first camera."""
+    """Return uint8 (B, 3, H, W): the face as metered, toned, sharpened, reduced and coded by the first camera.
+
+    A picture reduced to `scale` fills that share of the result's width and height from the upper left corner; the rest
+    repeats its edge.
+    """
     light = face.radiance.flatten(2)
-    luminance = (light.mean(2) @ _LUMINANCE).clamp(min=1e-3)
+    weight = torch.tensor(_LUMINANCE, device=light.device)
+    luminance = (light.mean(2) @ weight).clamp(min=1e-3)
     gain = ((camera.exposure / luminance) ** camera.metering).clamp(0.3, 4.0)
-    grey = _LUMINANCE.expand(3, 3)
-    saturate = torch.eye(3) * camera.saturation[:, None, None] + grey * (1 - camera.saturation[:, None, None])
+    saturation = camera.saturation[:, None, None]
+    saturate = torch.eye(3, device=light.device) * saturation + weight.expand(3, 3) * (1 - saturation)
     matrix = saturate * (camera.balance * gain[:, None])[:, None, :]
     # A table over the square root of light: 0.06 levels fine at white, finer below, and no transcendental per pixel.
-    steps = torch.linspace(0, 1, _STEPS + 1).square()[None, None, None].expand(len(gain), 1, 1, -1)
-    toned = tone_curve(srgb_encode(steps), tone=camera.contrast, gamma=torch.ones_like(gain))[:, 0, 0]
-    table = (toned * 255).round_().clamp_(0, 255).to(torch.uint8)
+    steps = torch.linspace(0, 1, _STEPS + 1, device=light.device).square()[None, None, None].expand(len(gain), 1, 1, -1)
+    table = _toned(steps, camera.contrast)[:, 0, 0] * 255
     place = torch.bmm(matrix, light).clamp_(0, 1).sqrt_().mul_(_STEPS).add_(0.5).long()
     codes = torch.gather(table, 1, place.flatten(1)).reshape(face.radiance.shape)
-    return jpeg(codes, quality=camera.quality, subsampling=camera.subsampling)
+    return recode(
+        reduce(codes, camera.scale).round_(),
+        quality=camera.quality,
+        subsampling=camera.subsampling,
+        video_qp=camera.video_qp,
+        halo=camera.halo,
+        halo_texels=camera.halo_texels,
+    )
+
+
+def _toned(light: Tensor, contrast: Tensor) -> Tensor:
+    encoded = srgb_encode(light)
+    smooth = encoded * encoded * (3 - 2 * encoded)
+    return torch.lerp(encoded, smooth, contrast[:, None, None, None])
+
+
+def reduce(codes: Tensor, scale: Tensor) -> Tensor:
+    """Return (B, 3, H, W): pictures reduced to `scale` (B,) in the upper left corner, their edge repeated beyond."""
+    if not some(scale < 1):
+        return codes
+    height, width = codes.shape[-2:]
+    # A destination texel averages 1 / scale source texels; linear interpolation does part of it.
+    soft = soften(codes, ((1 / scale.square() - 1) / 12).clamp(min=0))
+    grid = torch.empty(len(codes), height, width, 2, device=codes.device)
+    for axis, count in ((0, width), (1, height)):
+        place = (2 * torch.arange(count, device=codes.device) + 1) / count / scale[:, None] - 1
+        grid[..., axis] = place[:, None, :] if axis == 0 else place[:, :, None]
+    small = F.grid_sample(soft, grid, padding_mode="border", align_corners=False)
+    return torch.where((scale < 1)[:, None, None, None], small, codes)
 
 
 def show(codes: Tensor, table: Tensor) -> Tensor:
@@ -80,12 +125,15 @@ def show(codes: Tensor, table: Tensor) -> Tensor:
 
 def soften(light: Tensor, variance: Tensor) -> Tensor:
     """Blur (B, C, H, W) by a Gaussian of `variance` (B,) texels squared, 0 for none: minification without aliasing."""
-    if not bool((variance > 0).any()):
+    if not some(variance > 0):
         return light
     reach = 6
-    offset = torch.arange(-reach, reach + 1)
+    offset = torch.arange(-reach, reach + 1, device=light.device)
     kernel = torch.exp(-(offset**2) / (2 * variance.clamp(1e-4, 6)[:, None]))
     kernel = (kernel / kernel.sum(1, keepdim=True))[:, :, None, None, None]
+    if light.is_cpu:  # no further than the widest row reaches
+        reach = min(reach, max(1, int((4.5 * variance.clamp(1e-4, 6).amax().sqrt()).ceil())))
+        kernel = kernel[:, 6 - reach : 7 + reach]
     padded = F.pad(light, (reach, reach, reach, reach), mode="replicate")
     for axis in (-2, -1):  # shifted sums of whole rows: `conv2d` takes three times as long
         count = light.shape[axis]
@@ -95,71 +143,3 @@ def soften(light: Tensor, variance: Tensor) -> Tensor:
             total.addcmul_(pair, kernel[:, reach + step])
         padded = total
     return padded
-
-
-def surroundings(seed: Tensor, dark: Tensor, *, desk: bool) -> Tensor:
-    """Return uint8 (B, 3, rows, columns) covering the active area: what the application shows around the photograph.
-
-    A gallery, chat or browser in plain shapes (bars, buttons, lines of text as blocks, thumbnails), drawn from each
-    row's seed. `dark` (B,) bool is the theme; `desk` a desktop's window rather than a phone's screen.
-    """
-    draw = _desk if desk else _phone
-    rows = [draw(named_generator(s, "screen"), d) for s, d in zip(seed.tolist(), dark.tolist(), strict=True)]
-    return torch.stack(rows)
-
-
-def _phone(generator: torch.Generator, dark: bool) -> Tensor:
-    width, height = _PHONE_UI
-    number = iter(torch.rand(64, generator=generator).tolist())
-    ground, ink = ((8, 8, 10), (225, 225, 228)) if dark else ((248, 248, 250), (40, 40, 44))
-    if next(number) < 0.35:
-        ground, ink = (0, 0, 0), (235, 235, 235)
-    picture = _plain(width, height, ground)
-    _fill(picture, 16, 7, 38, 10, ink)  # clock
-    for place in range(3):
-        _fill(picture, 196 + 17 * place, 8, 11, 9, ink)
-    _fill(picture, 88, 540, 80, 4, ink)  # home bar
-    for line in range(int(3 * next(number))):
-        _fill(picture, 18, 40 + 14 * line, int(60 + 130 * next(number)), 7, ink)
-    if next(number) < 0.7:  # buttons
-        count = 3 + int(3 * next(number))
-        for place in range(count):
-            _fill(picture, int((place + 0.5) * width / count) - 8, 500, 16, 16, ink)
-    if next(number) < 0.4:  # thumbnails
-        for place in range(9):
-            rgb = tuple(int(40 + 190 * next(number)) for _ in range(3))
-            _fill(picture, 4 + 28 * place, 452, 25, 30, (rgb[0], rgb[1], rgb[2]))
-    if next(number) < 0.3:
-        _fill(picture, 150, 430, 90, 14, (30, 120, 220))
-    return picture
-
-
-def _desk(generator: torch.Generator, dark: bool) -> Tensor:
-    width, height = _DESK_UI
-    number = iter(torch.rand(64, generator=generator).tolist())
-    theme = (28, 28, 31) if dark else (240, 240, 243)
-    ink = (210, 210, 214) if dark else (60, 60, 66)
-    wall = [int(20 + 160 * next(number)) for _ in range(3)]
-    ramp = torch.linspace(0.6, 1.25, height)[None, :, None]
-    picture = (torch.tensor(wall)[:, None, None] * ramp).clamp(0, 255).expand(3, height, width).to(torch.uint8).clone()
-    if next(number) < 0.75:  # a window that fills most of the desktop
-        left, top = int(60 * next(number)), int(30 * next(number))
-        wide, tall = int(width * (0.8 + 0.2 * next(number))) - left, height - 14 - top
-        _fill(picture, left, top, wide, tall, theme)
-        _fill(picture, left, top, wide, 9, tuple(int(c * 0.8) for c in theme))  # type: ignore[arg-type]  # 3 values
-        _fill(picture, left + wide - 34, top + 3, 28, 3, ink)
-        for line in range(14):
-            _fill(picture, left + 8, top + 18 + 12 * line, int(20 + 70 * next(number)), 3, ink)
-    _fill(picture, 0, height - 14, width, 14, (22, 24, 30))
-    for place in range(9):
-        rgb = tuple(int(60 + 190 * next(number)) for _ in range(3))
-        _fill(picture, 8 + 16 * place, height - 11, 9, 9, (rgb[0], rgb[1], rgb[2]))
-    return picture
-
-
-def _plain(width: int, height: int, rgb: tuple[int, int, int]) -> Tensor:
-    return torch.tensor(rgb, dtype=torch.uint8)[:, None, None].expand(3, height, width).clone()
-
-
-def _fill(picture: Tensor, left: int, top: int, width: int, height: int, rgb: tuple[int, int, int]) -> None:
-    picture[:, top : top + height, left : left + width] = torch.tensor(rgb, dtype=torch.uint8)[:, None, None]

@@ -39,34 +39,31 @@ class Placement:
 
     def to_plane(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         """Map photograph pixels (B, N, 2) to millimetres on the plane; `size` is height and width of the photograph."""
-        share = pixels / torch.tensor([size[1], size[0]]) - 0.5
+        share = pixels / torch.tensor([size[1], size[0]], device=pixels.device) - 0.5
         return share * self.photo_mm[:, None] + self.photo_centre[:, None]
 
 
-def place(face: Face, view: View, params: ReplayParams, panel: PanelFigures, *, fit_width: bool) -> Placement:
+def place(face: Face, view: View, params: ReplayParams, panel: PanelFigures) -> Placement:
     """Solve for the pose that shows the face at its share of the frame.
 
     Args:
         face: the photograph to be shown.
         view: the camera; its binning is replaced.
         params: what was drawn.
-        panel: the figures of each row's panel.
-        fit_width: `zoom` is relative to the active width, else to the active height.
+        panel: the figures of each row's panel, as it stands.
     """
     height, width = face.size
-    texels = torch.tensor([float(width), float(height)])
+    texels = torch.tensor([float(width), float(height)], device=face.box.device)
     box_share = face.box[:, 2:] / texels
-    side = 0 if fit_width else 1
-    scale = params.zoom * panel.active[:, side] / texels[side]  # millimetres per texel
+    scale = params.zoom * panel.active.amin(1) / texels.amin()  # millimetres per texel
     fits = (_MARGIN * panel.active / (box_share * texels)).amin(1)
     photo = torch.minimum(scale, fits)[:, None] * texels
     face_at = ((face.box[:, :2] + face.box[:, 2:] / 2) / texels - 0.5) * photo
     half_face = box_share * photo / 2
     room = (panel.active / 2 - half_face).clamp(min=0)
     slid = params.slide * (photo - panel.active).abs() / 2
-    slid = (slid + face_at).clamp(min=-room, max=room) - face_at  # the face stays on the panel
-    active_centre = torch.stack([torch.zeros_like(panel.raise_mm), panel.raise_mm], 1)
-    photo_centre = active_centre + slid
+    slid = torch.maximum(torch.minimum(slid + face_at, room), -room) - face_at  # the face stays on the panel
+    photo_centre = panel.active_centre + slid
     wanted, binning = framing(view, 2 * half_face[:, 0], params.share, params.farthest_mm)
     distance = torch.maximum(wanted, params.nearest_mm)  # a camera too wide for that share sees the face smaller
     framed = view.with_binning(binning)
@@ -74,7 +71,7 @@ def place(face: Face, view: View, params: ReplayParams, panel: PanelFigures, *, 
     return Placement(
         view=framed,
         pose=pose,
-        active_centre=active_centre,
+        active_centre=panel.active_centre,
         photo_centre=photo_centre,
         photo_mm=photo,
         distance_mm=distance,
@@ -84,9 +81,9 @@ def place(face: Face, view: View, params: ReplayParams, panel: PanelFigures, *, 
 
 def _aimed(view: View, params: ReplayParams, distance: Tensor, target: Tensor) -> Pose:
     """Return the pose that puts plane point `target` (B, 2) on the drawn aim, at `distance`."""
-    turned = Pose(torch.zeros(len(distance), 3), params.yaw_deg, params.pitch_deg, params.roll_deg)
+    turned = Pose(torch.zeros_like(params.tint), params.yaw_deg, params.pitch_deg, params.roll_deg)
     u_axis, v_axis, _ = turned.axes()
-    frame = torch.tensor([float(view.width), float(view.height)])
+    frame = torch.tensor([float(view.width), float(view.height)], device=distance.device)
     tangent = params.aim * frame * (view.pixel_um / 1000 / view.focal_mm)[:, None]
     point = distance[:, None] * torch.cat([tangent, torch.ones_like(tangent[:, :1])], 1)
     centre = point - target[:, :1] * u_axis - target[:, 1:] * v_axis

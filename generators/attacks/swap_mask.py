@@ -8,7 +8,7 @@ from spooflab.generators.attacks.swap_warp import forehead
 from spooflab.generators.enlarge import enlarge
 from spooflab.seeds import generator as named_generator
 
-_STEP = 4
+_STEP, _MARGIN = 4, 4
 _WAVES = 6
 
 
@@ -72,6 +72,17 @@ def soft_mask(
     window = mask[:, :, top * _STEP : bottom * _STEP, left * _STEP : right * _STEP]
     window.copy_((rise * rise * (3 - 2 * rise))[..., : window.shape[-2], : window.shape[-1]])
     return mask
+
+
+def mask_window(mask: Tensor) -> tuple[slice, slice] | None:
+    """Return the rows and columns that hold a mask (H, W), with a margin; None where it is empty."""
+    spans = []
+    for axis, size in ((1, mask.shape[0]), (0, mask.shape[1])):
+        used = torch.nonzero(mask.amax(axis) > 0)[:, 0]
+        if len(used) == 0:
+            return None
+        spans.append(slice(max(int(used[0]) - _MARGIN, 0), min(int(used[-1]) + 1 + _MARGIN, size)))
+    return spans[0], spans[1]
 
 
 def _cells(outline: Tensor, reach: float, columns: int, rows: int) -> tuple[list[int], list[int]]:

@@ -103,6 +103,14 @@ def folded_share(at: Tensor, weight: Tensor) -> Tensor:
     return (turned * share).sum((1, 2)) / share.sum((1, 2)).clamp(min=1e-6)
 
 
+def parted_lips(landmarks: Tensor) -> Tensor:
+    """Return landmarks (B, 68, 2) whose inner lips are at least a little open, so that a map can tell them apart."""
+    inner = _inner_lips(landmarks)
+    parted = landmarks.clone()
+    parted[:, _UPPER], parted[:, _LOWER] = inner[:, :3], inner[:, 3:]
+    return parted
+
+
 def _controls(landmarks: Tensor) -> Tensor:
     return torch.cat([landmarks[:, :_OUTER], _inner_lips(landmarks), forehead(landmarks, 0.8)[:, ::3]], 1)
 

@@ -1,15 +1,18 @@
-"""Photographs in a folder, with landmarks beside them."""
+"""Photographs in a folder, with landmarks beside them or found in them."""
 
 import csv
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.face import Face, FaceRef
+from spooflab.generators.faces.detect.detector import Detector
+from spooflab.generators.faces.detect.onnx import OnnxSettings
+from spooflab.generators.faces.detect.reader import Dense, DetectorName, Geometry, PhotoReader
 from spooflab.generators.faces.landmarks import FacePoints, read_landmarks
 from spooflab.generators.faces.photo import MIN_EYES_PX, Edges, PhotoSettings, face_from_photo
 from spooflab.images import decode_image
@@ -21,13 +24,16 @@ MAX_FILE_BYTES = 200_000_000
 class FolderFaces:
     """Bona fide faces from photographs under `root`, in the order of their paths.
 
-    A reference holds everything that its face depends on (path, SHA-256, points), so a sample is made again from its
-    record even where the sidecar has changed, and refused where the photograph has.
+    A reference holds the path, the SHA-256 and the sidecar's points, and the settings hold the digests of whatever
+    else finds points, so a sample is made again from its record even where the sidecar has changed, and refused where
+    the photograph or the detector has. Faces are looked for when they are loaded: listing stays cheap.
 
     Args:
         root: the folder, read with its subfolders; folders that are links are not entered.
-        landmarks: sidecar CSV or JSON, see `read_landmarks`. Without it every photograph is taken to be a tight face
-            crop, on which a mean head is laid.
+        landmarks: sidecar CSV or JSON, see `read_landmarks`.
+        detector: who finds the face in a photograph without points in the sidecar, see `PhotoReader`; by default
+            `sidecar` (nobody) where a sidecar is given, else `network`.
+        model, onnx, dense, geometry, weights, sha256: see `PhotoReader`.
         subjects: who is seen: `folder` (the photograph's folder; one that lies in `root` itself is its own subject),
             `file` (each photograph is another subject) or a CSV with the columns `file,subject`.
         size: side of the face picture in pixels.
@@ -45,12 +51,19 @@ class FolderFaces:
         root: Path | str,
         *,
         landmarks: Path | str | None = None,
+        detector: DetectorName | Detector | None = None,
+        model: Path | str | None = None,
+        onnx: OnnxSettings | Mapping[str, Any] | None = None,
+        dense: Dense = "network",
+        geometry: Geometry = "network",
+        weights: Path | str | None = None,
         subjects: str = "folder",
         size: int = 384,
         licence: str = "unstated",
         edges: Edges = "reflect",
         tone: float = 0.5,
         min_eyes_px: float = MIN_EYES_PX,
+        sha256: Mapping[str, str] | None = None,
     ) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
@@ -61,6 +74,18 @@ class FolderFaces:
             self.photo = PhotoSettings(size=size, edges=edges, tone=tone, min_eyes_px=min_eyes_px)
         except ValueError as error:
             raise ConfigError(f"faces: {error}") from error
+        if detector == "sidecar" and landmarks is None:
+            raise ConfigError("faces: detector is 'sidecar' without one", wanted="`landmarks:`, or another detector")
+        self.reader = PhotoReader(
+            detector or ("network" if landmarks is None else "sidecar"),
+            model=model,
+            onnx=onnx,
+            dense=dense,
+            geometry=geometry,
+            weights=weights,
+            min_eyes_px=min_eyes_px,
+            sha256=sha256,
+        )
         self.name = f"folder:{self.root.name or self.root.resolve().name}"
         self._refs: tuple[FaceRef, ...] | None = None
 
@@ -83,8 +108,8 @@ class FolderFaces:
         """Read, check, decode, frame and turn one photograph into radiance.
 
         Raises:
-            SkipSample: `path_escape`, `unreadable`, `file_too_large`, `file_changed`, `no_landmarks`,
-                `face_too_small`, `face_out_of_frame`, or a reason of `spooflab.images.decode_image`.
+            SkipSample: `path_escape`, `unreadable`, `file_too_large`, `file_changed`, `no_landmarks`, `no_face`,
+                `profile_face`, `face_too_small`, `face_out_of_frame`, or a reason of `spooflab.images.decode_image`.
         """
         data = read_confined(self.root, ref.record["path"])
         found = hashlib.sha256(data).hexdigest()
@@ -92,12 +117,12 @@ class FolderFaces:
             raise SkipSample(
                 "file_changed", f"{ref.record['path']}: SHA-256 {found[:12]}…, recorded {ref.record['sha256'][:12]}…"
             )
-        template, points = ref.record["template"], ref.record["points"]
-        if points is None and template is None:
-            raise SkipSample("no_landmarks", f"{ref.record['path']} is not in the landmarks' file")
+        points = ref.record["points"]
         seen = None if points is None else FacePoints.from_record(points)
         pixels = decode_image(data)
-        return face_from_photo(pixels, seen, self.photo, subject_id=ref.subject_id, source_id=ref.source_id)
+        seen = self.reader.points(pixels, seen, found)
+        face = face_from_photo(pixels, seen, self.photo, subject_id=ref.subject_id, source_id=ref.source_id)
+        return self.reader.read(face)
 
     def settings(self) -> dict[str, Any]:
         """Return what rebuilds this source."""
@@ -105,6 +130,7 @@ class FolderFaces:
             "kind": "folder",
             "root": str(self.root),
             "landmarks": None if self.landmarks is None else str(self.landmarks),
+            **self.reader.settings(),
             "subjects": self.subjects,
             "licence": self.licence,
             "size": self.photo.size,
@@ -127,12 +153,7 @@ class FolderFaces:
             subject = subjects[file]
         else:
             raise DataError(f"{self.subjects}: no row for {file}", wanted="a subject for every photograph")
-        record = {
-            "path": file,
-            "sha256": digest,
-            "points": None if points is None else points.to_record(),
-            "template": "tight" if self.landmarks is None else None,
-        }
+        record = {"path": file, "sha256": digest, "points": None if points is None else points.to_record()}
         return FaceRef(subject, file, self.licence, record)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.face import Face, FaceRef
+from spooflab.generators.faces.detect.detector import Detector
+from spooflab.generators.faces.detect.onnx import OnnxSettings
+from spooflab.generators.faces.detect.reader import Dense, DetectorName, Geometry, PhotoReader
 from spooflab.generators.faces.folder import read_confined
 from spooflab.generators.faces.landmarks import FacePoints, parse_points
 from spooflab.generators.faces.photo import MIN_EYES_PX, Edges, PhotoSettings, face_from_photo
@@ -27,8 +30,11 @@ class HFFaces:
         image_column: a column of `datasets.Image`.
         subject_column: who is seen; without it every row is its own subject.
         landmarks_column: five or 68 points per row, nested or flat, in pixels of the upright image; None or an empty
-            list where a row has none. Without the column every image is taken to be a tight face crop.
+            list where a row has none.
         box_column: the face's box x, y, w, h.
+        detector: who finds the face in a row without points, see `PhotoReader`; by default `sidecar` (nobody) where
+            there is a `landmarks_column`, else `network`.
+        model, onnx, dense, geometry, weights, sha256: see `PhotoReader`.
         root: folder for rows that hold a path instead of the image's bytes; paths that leave it are refused, and
             without it every path is.
         name: the source's name; the data set's builder name or folder by default.
@@ -48,6 +54,12 @@ class HFFaces:
         subject_column: str | None = None,
         landmarks_column: str | None = None,
         box_column: str | None = None,
+        detector: DetectorName | Detector | None = None,
+        model: Path | str | None = None,
+        onnx: OnnxSettings | Mapping[str, Any] | None = None,
+        dense: Dense = "network",
+        geometry: Geometry = "network",
+        weights: Path | str | None = None,
         root: Path | str | None = None,
         name: str | None = None,
         size: int = 384,
@@ -56,6 +68,7 @@ class HFFaces:
         tone: float = 0.5,
         min_eyes_px: float = MIN_EYES_PX,
         fingerprint: str | None = None,
+        sha256: Mapping[str, str] | None = None,
     ) -> None:
         self.path = str(dataset) if isinstance(dataset, str | Path) else None
         table = _open(dataset)
@@ -77,6 +90,18 @@ class HFFaces:
             self.photo = PhotoSettings(size=size, edges=edges, tone=tone, min_eyes_px=min_eyes_px)
         except ValueError as error:
             raise ConfigError(f"faces: {error}") from error
+        if detector == "sidecar" and landmarks_column is None:
+            raise ConfigError("faces: detector is 'sidecar' without `landmarks_column`", wanted="another detector")
+        self.reader = PhotoReader(
+            detector or ("network" if landmarks_column is None else "sidecar"),
+            model=model,
+            onnx=onnx,
+            dense=dense,
+            geometry=geometry,
+            weights=weights,
+            min_eyes_px=min_eyes_px,
+            sha256=sha256,
+        )
         self._refs: tuple[FaceRef, ...] | None = None
 
     def refs(self) -> Sequence[FaceRef]:
@@ -99,12 +124,12 @@ class HFFaces:
         found = hashlib.sha256(data).hexdigest()
         if found != ref.record["sha256"]:
             raise SkipSample("file_changed", f"row {index}: SHA-256 {found[:12]}…, another was recorded")
-        if ref.record["points"] is None and ref.record["template"] is None:
-            raise SkipSample("no_landmarks", f"row {index} has none")
         points = ref.record["points"]
         seen = None if points is None else FacePoints.from_record(points)
         pixels = decode_image(data)
-        return face_from_photo(pixels, seen, self.photo, subject_id=ref.subject_id, source_id=ref.source_id)
+        seen = self.reader.points(pixels, seen, found)
+        face = face_from_photo(pixels, seen, self.photo, subject_id=ref.subject_id, source_id=ref.source_id)
+        return self.reader.read(face)
 
     def settings(self) -> dict[str, Any]:
         """Return what rebuilds this source, where the data set was given by its path."""
@@ -113,6 +138,7 @@ class HFFaces:
             "dataset": self.path or "",
             "fingerprint": self.fingerprint,
             **{f"{role}_column": column for role, column in self.columns.items()},
+            **self.reader.settings(),
             "root": None if self.root is None else str(self.root),
             "name": self.name,
             "licence": self.licence,
@@ -129,12 +155,7 @@ class HFFaces:
         except SkipSample:
             digest = ""
         by, source = self.columns["subject"], f"row-{index:08d}"
-        record = {
-            "row": index,
-            "sha256": digest,
-            "points": self._points(row, index),
-            "template": "tight" if self.columns["landmarks"] is None else None,
-        }
+        record = {"row": index, "sha256": digest, "points": self._points(row, index)}
         return FaceRef(source if by is None else str(row[by]), source, self.licence, record)
 
     def _points(self, row: dict[str, Any], index: int) -> dict[str, Any] | None:

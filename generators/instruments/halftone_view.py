@@ -22,7 +22,7 @@ from torch import Tensor
 from spooflab.augment.view import View
 from spooflab.generators.instruments.halftone import CELL, LEVELS, LOW_ORDERS, cell_power, cell_spectra, low_harmonics
 
-FAINT = 0.01
+FAINT = 0.02
 """Dots (by four rms deviations) and beats below this share of the mean, at the worst coverage, are left out."""
 _STRIP = 64  # rows at a time, so that intermediate planes stay in the cache
 _SPARSE = 0.01

@@ -1,6 +1,7 @@
 """The bank of display panels: what replay attacks are shown on, one strict entry for each panel."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,22 +33,64 @@ class Primaries(Config):
     white: Chromaticity
 
 
+LAYOUTS = Literal[
+    "rgb_stripe",
+    "bgr_stripe",
+    "pentile_diamond",
+    "rgbw_quad",
+    "rgbw_pentile",
+    "rgbw_stripe",
+    "rwbg_stripe",
+    "rgwb_stripe",
+]
+"""Arrangements of emitters: see `Subpixels`."""
+
+
+_ABREAST = {
+    "rgb_stripe": 3, "bgr_stripe": 3, "pentile_diamond": 2, "rgbw_quad": 2, "rgbw_pentile": 2, "rgbw_stripe": 3,
+    "rwbg_stripe": 4, "rgwb_stripe": 4,
+}  # fmt: skip
+"""Emitters beside each other in the width of a pixel."""
+
+
 class Subpixels(Config):
     """Where each pixel emits.
 
     Attributes:
-        layout: order of vertical stripes from the left, or `pentile_diamond` (green on every pixel, red and blue on
-            alternate ones, all turned by 45 degrees).
+        layout: `rgb_stripe`, `bgr_stripe`: three vertical stripes from the left. `pentile_diamond`: green on every
+            pixel, red and blue on alternate ones, all turned by 45 degrees. `rgbw_quad`: red and green above blue and
+            white. `rgbw_pentile`: two emitters a pixel, R G | B W in one row and B W | R G in the next.
+            `rgbw_stripe`: three stripes a pixel out of the endless row R G B W, every second row shifted by two.
+            `rwbg_stripe`, `rgwb_stripe`: four stripes a pixel in that order.
         black_matrix_um: opaque gap between neighbouring emitters.
         chevron_deg: tilt of a stripe, alternating from row to row (two-domain in-plane switching); 0 for none.
-        size: linear size of red, green and blue emitters relative to what the black matrix leaves; PenTile panels
-            have small greens.
+        size: linear size of red, green, blue (and white) emitters relative to what the black matrix leaves; PenTile
+            panels have small greens.
     """
 
-    layout: Literal["rgb_stripe", "bgr_stripe", "pentile_diamond"]
+    layout: LAYOUTS
     black_matrix_um: Annotated[float, Field(ge=0, le=60)]
     chevron_deg: Annotated[float, Field(ge=0, le=25)] = 0.0
-    size: tuple[Share, Share, Share] = (1.0, 1.0, 1.0)
+    size: tuple[Share, Share, Share] | tuple[Share, Share, Share, Share] = (1.0, 1.0, 1.0)
+
+    @property
+    def white(self) -> bool:
+        """Whether there is a white emitter."""
+        return "w" in self.layout.partition("_")[0]
+
+
+class WhiteEmitter(Config):
+    """The fourth emitter and how the panel's driver uses it.
+
+    Attributes:
+        xy: chromaticity of its light.
+        share: of the luminance of the panel's full white that it can give; the colours alone reach the rest.
+        extraction: share of a pixel's neutral part that the driver hands to it.
+    """
+
+    xy: Chromaticity
+    share: Annotated[float, Field(gt=0, lt=0.9)]
+    extraction: Share
 
 
 class Light(Config):
@@ -65,6 +108,9 @@ class Light(Config):
         refresh_hz: pictures per second.
         rolling: whether the flicker is scanned down the panel with the picture (emissive panels) or is the same all
             over it (a backlight).
+        washout: how far mid tones lift off axis (see `panel_angle`): 1 for four-domain vertical alignment, 0.45 for
+            eight domains, about 0.1 for in-plane switching, 0 for emissive panels.
+        glow: share of the light through tilted crossed polarisers that compensation films leave.
     """
 
     white_nits: Positive
@@ -77,6 +123,8 @@ class Light(Config):
     pulse_depth: Share
     refresh_hz: Positive
     rolling: bool
+    washout: Annotated[float, Field(ge=0, le=1.2)] = 0.0
+    glow: Share = 0.0
 
 
 class Glass(Config):
@@ -86,11 +134,13 @@ class Glass(Config):
         reflectance: mirror reflectance at normal incidence, 0.003 (coated) to 0.05 (bare glass with air gap).
         haze: diffuse reflectance of panel and surface, which lifts black.
         matte: share of the mirror reflection that an anti-glare surface spreads out.
+        sparkle: standard deviation of the light of single pixels behind such a surface, relative to its mean.
     """
 
     reflectance: Annotated[float, Field(ge=0, le=0.12)]
     haze: Annotated[float, Field(ge=0, le=0.1)]
     matte: Share
+    sparkle: Annotated[float, Field(ge=0, le=0.15)] = 0.0
 
 
 class Body(Config):
@@ -124,20 +174,22 @@ class Panel(Config):
         technology: liquid crystal or organic light-emitting diodes.
         source: where the figures come from.
         ppi: pixels per inch.
-        active_mm: width and height of the lit area as it stands before the camera.
+        active_mm: width and height of the lit area in the device's own position (phones and tablets upright).
+        white: the fourth emitter; wanted for layouts that have one, and for no other.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
-    kind: Literal["phone", "monitor", "laptop"]
+    kind: Literal["phone", "tablet", "monitor", "laptop", "tv"]
     technology: Literal["lcd", "oled"]
     source: str = Field(min_length=10)
-    ppi: Annotated[float, Field(ge=60, le=700)]
+    ppi: Annotated[float, Field(ge=30, le=700)]
     active_mm: tuple[Positive, Positive]
     subpixels: Subpixels
     light: Light
     primaries: Primaries
     glass: Glass
     body: Body
+    white: WhiteEmitter | None = None
 
     @property
     def pitch_mm(self) -> float:
@@ -146,11 +198,21 @@ class Panel(Config):
 
     @model_validator(mode="after")
     def _emitters_exist(self) -> "Panel":
-        across = 3 if self.subpixels.layout.endswith("stripe") else 2
-        room_um = self.pitch_mm * 1000 / across
+        room_um = self.pitch_mm * 1000 / _ABREAST[self.subpixels.layout]
         if self.subpixels.black_matrix_um >= 0.8 * room_um:
             raise ValueError(
                 f"{self.id}: black_matrix_um {self.subpixels.black_matrix_um} leaves no emitter in {room_um:.1f} um"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _white_belongs(self) -> "Panel":
+        emitters = 4 if self.subpixels.white else 3
+        if (self.white is not None) != self.subpixels.white or len(self.subpixels.size) != emitters:
+            raise ValueError(
+                f"{self.id}: layout {self.subpixels.layout} wants {emitters} sizes and "
+                f"{'a' if self.subpixels.white else 'no'} white emitter, seen {len(self.subpixels.size)} sizes and "
+                f"white {'missing' if self.white is None else 'given'}"
             )
         return self
 
@@ -200,8 +262,11 @@ def load_panels(path: Path | None = None) -> PanelBank:
     Raises:
         ConfigError: the file breaks the schema; every offending key is named.
     """
-    if path is not None:
-        return load_config(path, PanelBank)
+    return _shipped() if path is None else load_config(path, PanelBank)
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> PanelBank:
     shipped = resources.files("spooflab.configs").joinpath("instruments", "panels.yaml")
     with resources.as_file(shipped) as file:
         return load_config(file, PanelBank)

@@ -37,12 +37,42 @@ def colour_matrix(primaries: Primaries) -> Tensor:
     return to_srgb.float()
 
 
+def white_in_panel_rgb(primaries: Primaries, xy: tuple[float, float]) -> Tensor:
+    """Return (3,): light of chromaticity `xy` and luminance 1 in the panel's red, green and blue."""
+    x, y = xy
+    xyz = torch.tensor([x / y, 1.0, (1 - x - y) / y], dtype=torch.float64)
+    srgb = torch.tensor(XYZ_TO_SRGB, dtype=torch.float64) @ xyz
+    light: Tensor = torch.linalg.solve(colour_matrix(primaries).double(), srgb)
+    return light.float()
+
+
+def planck_gain(kelvin: Tensor) -> Tensor:
+    """Return (B, 3) linear gains, largest 1, that turn white from 6500 K to `kelvin` (2222-6500), as a night mode does.
+
+    Chromaticity of a black body by the cubic fit of Kim et al. (2002, US patent 7024034).
+    """
+    ratio = _planck_srgb(kelvin.double()) / _planck_srgb(torch.full_like(kelvin, 6500.0).double())
+    gain: Tensor = (ratio.clamp(min=0.02) / ratio.amax(-1, keepdim=True)).float()
+    return gain
+
+
+def _planck_srgb(t: Tensor) -> Tensor:
+    low = -0.2661239e9 / t**3 - 0.2343589e6 / t**2 + 0.8776956e3 / t + 0.179910
+    high = -3.0258469e9 / t**3 + 2.1070379e6 / t**2 + 0.2226347e3 / t + 0.240390
+    x = torch.where(t < 4000, low, high)
+    middle = -0.9549476 * x**3 - 1.37418593 * x**2 + 2.09137015 * x - 0.16748867
+    hot = 3.0817580 * x**3 - 5.87338670 * x**2 + 3.75112997 * x - 0.37001483
+    y = torch.where(t < 4000, middle, hot)
+    xyz = torch.stack([x / y, torch.ones_like(x), (1 - x - y) / y], -1)
+    return xyz @ torch.tensor(XYZ_TO_SRGB, dtype=torch.float64, device=t.device).T
+
+
 def falloff(cosine: Tensor, exponent: Tensor) -> Tensor:
-    """Return (B, 3, ...): radiance at an angle relative to that along the normal, cos^a, for each primary.
+    """Return (B, C, ...): radiance at an angle relative to that along the normal, cos^a, for each emitter.
 
     Args:
         cosine: (B, 1, ...) between ray and normal.
-        exponent: (B, 3).
+        exponent: (B, C).
     """
     dimmed: Tensor = cosine ** exponent.reshape(*exponent.shape, *([1] * (cosine.ndim - 2)))
     return dimmed

@@ -22,7 +22,7 @@ Lab = tuple[
     Annotated[float, Field(ge=-110, le=110)],
     Annotated[float, Field(ge=-110, le=110)],
 ]
-Use = Literal["a4", "photo"]
+Use = Literal["a4", "photo", "poster"]
 Process = Literal["am", "fm", "contone"]
 Spot = Literal["euclidean", "round", "ellipse", "line"]
 _DARKEST = 0.003
@@ -96,14 +96,18 @@ class Surface(Config):
         fibre_mm: correlation length of that texture.
         brightener: rise of the blue reflectance in light with full daylight's ultraviolet (optical brightener).
         translucency: share of light that passes from behind.
+        woven: a weave of threads `fibre_mm` apart (banners, textiles) instead of fibres.
+        folds: whether it is folded at times, as thin paper is, and films, laminates and textiles are not.
     """
 
     roughness: float = Field(ge=0.03, le=0.8)
     f0: float = Field(0.04, ge=0.01, le=0.1)
     fibre_contrast: float = Field(ge=0, le=0.1)
-    fibre_mm: float = Field(ge=0.1, le=2)
+    fibre_mm: float = Field(ge=0.1, le=3)
     brightener: float = Field(ge=0, le=0.2)
     translucency: float = Field(ge=0, le=0.3)
+    woven: bool = False
+    folds: bool = True
 
 
 class Faults(Config):
@@ -117,7 +121,7 @@ class Faults(Config):
     """
 
     banding: float = Field(ge=0, le=0.2)
-    band_mm: float = Field(gt=0.2, le=50)
+    band_mm: float = Field(gt=0.2, le=100)
     misregistration_um: float = Field(ge=0, le=500)
     mottle: float = Field(ge=0, le=0.2)
 
@@ -127,9 +131,10 @@ class Paper(Config):
 
     Attributes:
         id: name by which protocols hold out.
-        use: `a4` for office prints, `photo` for photo prints.
+        use: `a4` for office prints, `photo` for photo prints, `poster` for large formats.
         process: `am` halftone, `fm` halftone, or `contone`.
         source: where the figures come from.
+        weight: how often it is met relative to the others of its use.
         white_lab: bare paper.
         inks_lab: solids, for halftones.
         dye_density: dyes, for continuous tone.
@@ -145,6 +150,7 @@ class Paper(Config):
     use: Use
     process: Process
     source: str = Field(min_length=10)
+    weight: float = Field(1.0, gt=0, le=10)
     white_lab: Lab
     inks_lab: InksLab | None = None
     dye_density: Dyes | None = None

@@ -1,4 +1,4 @@
-"""The shape of a held sheet: flat, bent in or out, a lifted corner, a cylinder; developable, so nothing stretches.
+"""The shape of a held sheet: flat, bent in or out, a lifted corner, a cylinder, curled ends; nothing stretches.
 
 The sheet is a general cylinder. Across its ruling (the coordinate s) it is flat up to a start on either side, then
 bends at constant curvature up to a largest angle, then goes on straight; along the ruling (t) it is straight. Its arc
@@ -15,10 +15,12 @@ from spooflab.augment.view import View
 from spooflab.generators.pose import Pose
 from spooflab.params import Params, choice, uniform
 
-SHAPES = ("flat", "bent_in", "bent_out", "corner", "cylinder")
-"""After CelebA-Spoof (Zhang et al. 2020): flat, bent in, bent out, corner; `cylinder` is bent out strongly."""
+SHAPES = ("flat", "bent_in", "bent_out", "corner", "cylinder", "curl")
+"""After CelebA-Spoof (Zhang et al. 2020): flat, bent in, bent out, corner; `cylinder` is bent out strongly, `curl` has
+rolled ends, as paper that came off a roll."""
 MAX_ANGLE = 0.85
 """Radians by which a bend turns the sheet at most."""
+_LONGEST_CURL_MM = 110.0
 _NEWTON_STEPS = 12
 _CLOSE_MM = 1e-4
 
@@ -58,7 +60,7 @@ class SheetHit:
 
 
 def sample_bend(size_mm: Tensor, generator: torch.Generator) -> Bend:
-    """Draw shapes for sheets of the given sizes (B, 2): a third flat, the rest shared by the other four."""
+    """Draw shapes for sheets of the given sizes (B, 2): a third flat, the rest shared by the other five."""
     n = size_mm.shape[0]
     shape = torch.where(torch.rand(n, generator=generator) < 0.34, 0, 1 + choice(n, len(SHAPES) - 1, generator))
     reach = size_mm[:, 0] / 2
@@ -76,17 +78,26 @@ def sample_bend(size_mm: Tensor, generator: torch.Generator) -> Bend:
     curl = uniform(n, 0.006, 0.02, generator) * torch.where(torch.rand(n, generator=generator) < 0.6, -1.0, 1.0)
     size = torch.where(shape == SHAPES.index("cylinder"), strong, gentle) * sign * (shape != 0)
     half_diagonal = size_mm.norm(dim=-1) / 2
+    rolled = shape == SHAPES.index("curl")
+    half_height = size_mm[:, 1] / 2
+    free = half_height * uniform(n, 0.45, 0.85, generator)  # what lies flat, from the middle
+    free = torch.maximum(free, half_height - _LONGEST_CURL_MM)
+    roll = uniform(n, 0.3, 0.8, generator) / (half_height - free) * torch.where(curl < 0, -1.0, 1.0)
+    uneven = torch.stack([roll * uniform(n, 0.5, 1.0, generator), roll], -1)
+    start = torch.stack(
+        [torch.where(corner, half_diagonal * uniform(n, 0.35, 0.75, generator), 0.0), torch.zeros(n)], -1
+    )
+    curvature = torch.where(
+        corner[:, None],
+        torch.stack([curl, torch.zeros(n)], -1),
+        torch.stack([size * skew, size * (2 - skew)], -1),
+    )
+    axis = torch.where(corner, to_corner, torch.where(rolled, 90.0 + 0.2 * tilt.clamp(max=14), tilt))
     return Bend(
         shape=shape,
-        axis_deg=torch.where(corner, to_corner, tilt),
-        start_mm=torch.stack(
-            [torch.where(corner, half_diagonal * uniform(n, 0.35, 0.75, generator), 0.0), torch.zeros(n)], -1
-        ),
-        curvature_per_mm=torch.where(
-            corner[:, None],
-            torch.stack([curl, torch.zeros(n)], -1),
-            torch.stack([size * skew, size * (2 - skew)], -1),
-        ),
+        axis_deg=axis,
+        start_mm=torch.where(rolled[:, None], free[:, None].expand(n, 2), start),
+        curvature_per_mm=torch.where(rolled[:, None], uneven, curvature),
     )
 
 

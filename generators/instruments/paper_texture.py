@@ -1,5 +1,6 @@
-"""The texture of paper and print: fibres and formation of the sheet, banding and mottle of the ink."""
+"""The texture of paper and print: fibres, formation or weave of the sheet, banding and mottle of the ink."""
 
+import math
 from functools import lru_cache
 
 import torch
@@ -11,6 +12,8 @@ from spooflab.seeds import generator
 TILE = 256
 """Side of the periodic fibre tile; a texel is half the paper's correlation length."""
 _MOTTLE_CELLS = 40
+_LEVELS = 7
+_OFFSET = 64  # tiles added to keep positions positive before truncation
 
 
 @lru_cache(maxsize=1)
@@ -28,12 +31,56 @@ def fibre_tile() -> Tensor:
     return (tile / tile.std()).float()
 
 
-def fibre_at(u: Tensor, v: Tensor, fibre_mm: float, shift: tuple[float, float]) -> Tensor:
-    """Return the texture at sheet points (H, W) in mm, the nearest texel of the tile laid from `shift` (0-1)."""
-    scale = 2 / fibre_mm
-    column = (u * scale + (shift[0] + 64) * TILE).to(torch.int32).bitwise_and_(TILE - 1)
-    row = (v * scale + (shift[1] + 64) * TILE).to(torch.int32).bitwise_and_(TILE - 1)
-    return fibre_tile().flatten().index_select(0, row.mul_(TILE).add_(column).flatten()).reshape(u.shape)
+@lru_cache(maxsize=1)
+def weave_tile() -> Tensor:
+    """Return (TILE, TILE) periodic texture of zero mean and unit variance: a plain weave of uneven threads.
+
+    A thread is eight texels wide; where it lies on top it is bright in its middle and dark towards its neighbours.
+    """
+    axis = (torch.arange(TILE, dtype=torch.float64) + 0.5) / 8
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    over = (x.floor() + y.floor()) % 2 == 0
+    ridge = torch.where(over, torch.sin(torch.pi * x).abs(), torch.sin(torch.pi * y).abs())
+    gen = generator(0, "paper", "weave")
+    threads = TILE // 8
+    warp, weft = 0.15 * torch.randn(2, threads, generator=gen, dtype=torch.float64)
+    tile = ridge + torch.where(over, warp[x.long()], weft[y.long()])
+    return ((tile - tile.mean()) / tile.std()).float()
+
+
+def fibre_at(
+    u: Tensor, v: Tensor, fibre_mm: float, shift: tuple[float, float], *, mm_per_px: float = 0.0, woven: bool = False
+) -> Tensor:
+    """Return the texture at sheet points (H, W) in mm: the nearest texel of the tile laid from `shift` (0-1).
+
+    Args:
+        u: sheet position, mm.
+        v: sheet position, mm.
+        fibre_mm: correlation length of the fibres, two texels of the tile, or the pitch of a weave's threads, eight.
+        shift: where the tile begins.
+        mm_per_px: size of the pixels that average over it; the tile is halved until its texels are about that large.
+        woven: a weave instead of fibres.
+    """
+    texel = fibre_mm / (8 if woven else 2)
+    level = max(0, min(_LEVELS - 1, round(math.log2(max(1.0, mm_per_px / texel)))))
+    tile = _halved(woven, level)
+    side = TILE >> level
+    return tile.index_select(0, tile_index(u, v, 1 / (texel * 2**level), shift, side).flatten()).reshape(u.shape)
+
+
+def tile_index(u: Tensor, v: Tensor, scale: float, shift: tuple[float, float], side: int) -> Tensor:
+    """Return int32 indices (...) into a flat periodic tile of `side` x `side` texels (a power of two), `scale` a mm."""
+    column = (u * scale).add_((shift[0] + _OFFSET) * side).to(torch.int32).bitwise_and_(side - 1)
+    row = (v * scale).add_((shift[1] + _OFFSET) * side).to(torch.int32).bitwise_and_(side - 1)
+    return row.mul_(side).add_(column)
+
+
+@lru_cache(maxsize=16)
+def _halved(woven: bool, level: int) -> Tensor:
+    """Return the flat tile, averaged over squares of 2^level texels."""
+    with torch.inference_mode(False):
+        tile = weave_tile() if woven else fibre_tile()
+        return F.avg_pool2d(tile[None, None], 2**level)[0, 0].flatten() if level else tile.flatten()
 
 
 def ink_unevenness(

@@ -17,15 +17,15 @@ import pyarrow as pa
 from spooflab.errors import DataError
 from spooflab.images import own_png_kind
 from spooflab.provenance import GENERATOR, SOURCE_TYPES, is_synthetic
-from spooflab.taxonomy import SPECIES
+from spooflab.taxonomy import SPECIES, Species, is_species, species_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column changes its meaning, comes or goes."""
 
-IMAGE_COLUMNS = ("image", "mask", "depth")
+IMAGE_COLUMNS = ("image", "mask", "depth", "regions")
 """Columns that hold encoded pictures; everything else is the index."""
 
-QC_FIGURES = ("mean_luma", "clipped", "sharpness")
+QC_FIGURES = ("mean_luma", "clipped", "sharpness", "face_luma", "face_clipped", "face_sharpness", "moire")
 """Quality figures, stored as columns `qc_<name>`."""
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -38,6 +38,9 @@ _COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("species", pa.string()),
     ("family", pa.string()),
     ("chain", pa.list_(pa.string())),
+    ("tree", pa.list_(pa.string())),
+    ("artefact", pa.string()),
+    ("ablated", pa.list_(pa.string())),
     ("instrument_id", pa.string()),
     ("device_id", pa.string()),
     ("device_profile", pa.string()),
@@ -45,6 +48,8 @@ _COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("subject_group", pa.string()),
     ("source_id", pa.string()),
     ("donor_id", pa.string()),
+    ("claimed_id", pa.string()),
+    ("attacker_id", pa.string()),
     ("face_source", pa.string()),
     ("seed", pa.int64()),
     ("width", pa.int32()),
@@ -53,11 +58,16 @@ _COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("box", pa.list_(pa.float32())),
     ("mask", _IMAGE),
     ("depth", _IMAGE),
+    ("regions", _IMAGE),
     ("params", pa.string()),
     ("image_sha256", pa.string()),
     ("qc_mean_luma", pa.float32()),
     ("qc_clipped", pa.float32()),
     ("qc_sharpness", pa.float32()),
+    ("qc_face_luma", pa.float32()),
+    ("qc_face_clipped", pa.float32()),
+    ("qc_face_sharpness", pa.float32()),
+    ("qc_moire", pa.float32()),
     ("synthetic", pa.bool_()),
     ("digital_source_type", pa.string()),
     ("generator", pa.string()),
@@ -77,8 +87,9 @@ _NOT_EMPTY = (
     "licence",
     "code_version",
 )
-_MAY_BE_NONE = ("mask", "depth")
-_PICTURES = {"image": "rgb", "mask": "grey", "depth": "grey16"}
+_MAY_BE_NONE = ("mask", "depth", "regions")
+_PICTURES = {"image": "rgb", "mask": "grey", "depth": "grey16", "regions": "grey"}
+_LISTS = ("chain", "tree", "ablated", "model_ids", "box")
 
 
 def _feature(kind: pa.DataType) -> dict[str, Any]:
@@ -115,13 +126,18 @@ class Sample:
         species: name in the taxonomy; a chain is joined by `+`.
         family: coarser class of the species.
         chain: the species' steps, first to last.
+        tree: labels from coarse to fine, after UniAttackData: `live`; `physical`, `2d`, `print`; `digital`, `editing` …
+        artefact: ISO/IEC 30107-1 instrument type: `complete`, `partial`, `altered` (human characteristic) or `none`.
+        ablated: physical effects that were switched off on purpose, in attack and camera; empty as a rule.
         instrument_id: the physical instrument (panel, paper and printer …); empty if there is none.
         device_id: capture device, one unit of a profile.
         device_profile: model of the capture device.
         subject_id: whose face is shown or worn.
         subject_group: subjects among whom donors are exchanged; a split never cuts through a group.
         source_id: the photograph or rendered session.
-        donor_id: the other subject of a swap; empty if there is none.
+        donor_id: the second subject of a swap, a mask, a cut print …; empty if there is none.
+        claimed_id: the subject that the presentation claims to be; empty where it only conceals.
+        attacker_id: the subject who wears, conceals or manipulates; empty where nobody is known.
         face_source: where the face came from.
         seed: root seed of the sample's draws, 0 … 2⁶³−1.
         width: pixels.
@@ -130,11 +146,14 @@ class Sample:
         box: x, y, width, height of the face in pixels, or empty.
         mask: 8-bit grey PNG, 255 where the instrument or manipulation covers the pixel; None if unknown.
         depth: 16-bit grey PNG, millimetres from the camera plane, 0 = unknown or background; None if unknown.
+        regions: 8-bit grey PNG of face regions by the numbers of `spooflab.regions.REGIONS`; None if unknown.
         params: JSON object with all drawn parameters and derived facts, enough to render the sample again.
         image_sha256: hash of `image`, hexadecimal.
         qc_mean_luma: mean Rec. 601 luma, 0 … 255.
         qc_clipped: share of pixels with a channel at 0 or 255.
         qc_sharpness: variance of the Laplacian of luma, squared levels.
+        qc_face_luma, qc_face_clipped, qc_face_sharpness: the same within the face's box.
+        qc_moire: contrast of the strongest periodic pattern that stands out of the face's spectrum.
         synthetic: whether this is synthetic media; False only for plain captures.
         digital_source_type: IPTC Digital Source Type URI.
         generator: program and version that made the picture.
@@ -154,6 +173,9 @@ class Sample:
     species: str
     family: str
     chain: tuple[str, ...]
+    tree: tuple[str, ...]
+    artefact: str
+    ablated: tuple[str, ...]
     instrument_id: str
     device_id: str
     device_profile: str
@@ -161,6 +183,8 @@ class Sample:
     subject_group: str
     source_id: str
     donor_id: str
+    claimed_id: str
+    attacker_id: str
     face_source: str
     seed: int
     width: int
@@ -169,11 +193,16 @@ class Sample:
     box: tuple[float, ...]
     mask: bytes | None
     depth: bytes | None
+    regions: bytes | None
     params: str
     image_sha256: str
     qc_mean_luma: float
     qc_clipped: float
     qc_sharpness: float
+    qc_face_luma: float
+    qc_face_clipped: float
+    qc_face_sharpness: float
+    qc_moire: float
     synthetic: bool
     digital_source_type: str
     generator: str
@@ -213,6 +242,8 @@ class Sample:
         donor_id: str = "",
         mask: bytes | None = None,
         depth: bytes | None = None,
+        regions: bytes | None = None,
+        ablated: Iterable[str] = (),
         model_ids: Iterable[str] = (),
         generator: str = GENERATOR,
     ) -> Self:
@@ -234,6 +265,7 @@ class Sample:
         except (TypeError, ValueError) as error:
             raise DataError(f"sample {key}: params are not JSON: {error}", wanted="finite numbers and text") from error
         points = np.asarray(landmarks, dtype=np.float32).reshape(-1, 2).tolist()
+        claimed, attacker = kind.identities(subject_id, donor_id)
         return cls(
             key=key,
             image=image,
@@ -243,6 +275,9 @@ class Sample:
             species=species,
             family=kind.family,
             chain=tuple(species.split("+") if chain is None else chain),
+            tree=kind.tree,
+            artefact=kind.artefact,
+            ablated=tuple(ablated),
             instrument_id=instrument_id,
             device_id=device_id,
             device_profile=device_profile,
@@ -250,6 +285,8 @@ class Sample:
             subject_group=subject_group,
             source_id=source_id,
             donor_id=donor_id,
+            claimed_id=claimed,
+            attacker_id=attacker,
             face_source=face_source,
             seed=seed,
             width=width,
@@ -258,6 +295,7 @@ class Sample:
             box=tuple(np.asarray(box, dtype=np.float32).reshape(-1).tolist()),
             mask=mask,
             depth=depth,
+            regions=regions,
             params=text,
             image_sha256=hashlib.sha256(image).hexdigest(),
             synthetic=is_synthetic(digital_source_type),
@@ -274,7 +312,7 @@ class Sample:
         row = {name: getattr(self, name) for name in SCHEMA.names}
         for name in IMAGE_COLUMNS:
             row[name] = None if row[name] is None else {"bytes": row[name], "path": None}
-        for name in ("chain", "model_ids", "box"):
+        for name in _LISTS:
             row[name] = list(row[name])
         row["landmarks"] = [list(point) for point in self.landmarks]
         return row
@@ -295,12 +333,12 @@ class Sample:
             )
         if empty := sorted(name for name in names - set(_MAY_BE_NONE) if row[name] is None):
             raise DataError(
-                f"{label}: no value for {', '.join(empty)}", wanted="values in all columns but mask and depth"
+                f"{label}: no value for {', '.join(empty)}", wanted="values in all columns but the optional pictures"
             )
         values = dict(row)
         for name in IMAGE_COLUMNS:
             values[name] = picture_bytes(row[name], label=label, column=name)
-        for name in ("chain", "model_ids", "box"):
+        for name in _LISTS:
             values[name] = tuple(row[name])
         values["landmarks"] = tuple(tuple(point) for point in row["landmarks"])
         return cls(**values)
@@ -349,10 +387,12 @@ def picture_bytes(value: Mapping[str, Any] | None, *, label: str, column: str) -
     return cast(bytes, data)
 
 
-def _species(key: str, name: str) -> Any:
-    if name not in SPECIES:
-        raise DataError(f"sample {key}: species {name!r} is unknown", wanted=f"one of {', '.join(SPECIES)}")
-    return SPECIES[name]
+def _species(key: str, name: str) -> Species:
+    if not is_species(name):
+        raise DataError(
+            f"sample {key}: species {name!r} is unknown", wanted=f"one of {', '.join(SPECIES)}, or a chain joined by +"
+        )
+    return species_of(name)
 
 
 def _check_key(key: str) -> None:
@@ -387,10 +427,16 @@ def _check_names(sample: Sample) -> None:
 
 def _check_labels(sample: Sample) -> None:
     kind = _species(sample.key, sample.species)
-    for name in ("label", "channel", "goal", "family"):
+    for name in ("label", "channel", "goal", "family", "tree", "artefact"):
         seen, wanted = getattr(sample, name), getattr(kind, name)
         if seen != wanted:
             raise DataError(f"sample {sample.key}: {name} {seen!r} with species {sample.species}", wanted=repr(wanted))
+    people = kind.identities(sample.subject_id, sample.donor_id)
+    if (sample.claimed_id, sample.attacker_id) != people:
+        raise DataError(
+            f"sample {sample.key}: claims {sample.claimed_id!r} by {sample.attacker_id!r}",
+            wanted=f"{people} by species",
+        )
     if "+".join(sample.chain) != sample.species:
         raise DataError(f"sample {sample.key}: chain {list(sample.chain)}", wanted=f"the steps of {sample.species}")
 

@@ -18,7 +18,7 @@ from spooflab.errors import ConfigError, DataError
 from spooflab.images import encode_png
 from spooflab.provenance import ALGORITHMIC_MEDIA
 from spooflab.reader import read_index
-from spooflab.sample import Sample
+from spooflab.sample import QC_FIGURES, Sample
 from spooflab.store import Store
 
 SPECIES = ("bonafide", "print_a4", "bonafide", "replay_phone")
@@ -41,7 +41,7 @@ def sample(number: int) -> Sample:
         species=species,
         image=encode_png(picture(number)),
         params={},
-        qc={"mean_luma": 100.0, "clipped": 0.0, "sharpness": 1.0},
+        qc=dict.fromkeys(QC_FIGURES, 1.0),
         landmarks=[],
         box=[],
         seed=number,

@@ -1,5 +1,6 @@
 """Every shipped YAML loads strictly, by the loader of its kind."""
 
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -10,8 +11,13 @@ from spooflab.augment import load_profile
 from spooflab.config import load_config, load_yaml
 from spooflab.experiments.study_config import StudyConfig
 from spooflab.generators.config import GenerationConfig
+from spooflab.generators.instruments.makeup_bank import load_makeups
+from spooflab.generators.instruments.mask_material import load_masks
 from spooflab.generators.instruments.panel import load_panels
 from spooflab.generators.instruments.paper import load_papers
+from spooflab.generators.instruments.partial_bank import load_partials
+from spooflab.generators.instruments.tattoo_bank import load_tattoos
+from spooflab.generators.instruments.wig_bank import load_wigs
 
 ROOT = Path(str(resources.files("spooflab.configs")))
 
@@ -41,7 +47,15 @@ def test_training(path: Path) -> None:
 
 
 def test_instruments() -> None:
-    loaders = {"panels": load_panels, "papers": load_papers}
+    loaders: dict[str, Callable[[], object]] = {
+        "makeups": load_makeups,
+        "masks": load_masks,
+        "panels": load_panels,
+        "papers": load_papers,
+        "partials": load_partials,
+        "tattoos": load_tattoos,
+        "wigs": load_wigs,
+    }
     assert {path.stem for path in named("instruments")} == set(loaders)
     for load in loaders.values():
         load()

@@ -73,7 +73,7 @@ def test_every_sample_says_what_it_is(made: Path) -> None:
     assert all(row["synthetic"] for row in rows)
     assert all(row["digital_source_type"].startswith("http://cv.iptc.org/newscodes/digitalsourcetype/") for row in rows)
     assert all((row["label"] == "bonafide") == (row["species"] == "bonafide") for row in rows)
-    assert all((row["instrument_id"] != "") == (row["family"] in ("print", "replay")) for row in rows)
+    assert all((row["instrument_id"] != "") == (row["artefact"] != "none") for row in rows)
     facts = json.loads(next(r["params"] for r in rows if r["species"] == "replay_phone"))["facts"]
     assert 50 < facts["distance_mm"] < 2000
 

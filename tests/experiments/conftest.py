@@ -17,8 +17,18 @@ from spooflab.experiments.run_folder import RunFolder
 from spooflab.experiments.run_spec import RunSpec
 from spooflab.experiments.training import Trained
 from spooflab.seeds import seed as named_seed
-from spooflab.taxonomy import SPECIES
+from spooflab.taxonomy import species_of
 
+SPECIES = (
+    "bonafide",
+    "print_a4",
+    "print_photo",
+    "print_cut",
+    "replay_phone",
+    "replay_monitor",
+    "swap_blend",
+    "swap_blend+replay_phone",
+)
 DEVICES = ("dslr", "front_phone", "kiosk", "webcam")
 HARD = {"swap_blend": 2.4, "replay_phone": 1.2, "print_photo": 0.8, "swap_blend+replay_phone": 1.6}
 SKILL = {"erm": 2.2, "dann": 2.6, "mixstyle": 3.4, "ohem": 2.5}
@@ -30,7 +40,7 @@ def make_index(subjects: int = 24, species: Iterable[str] = SPECIES, sessions: i
     for subject in range(subjects):
         group = subject // 4
         for name in species:
-            kind = SPECIES[name]
+            kind = species_of(name)
             for place, device in enumerate(DEVICES):
                 for session in range(sessions):
                     key = hashlib.sha256(f"{subject}{name}{device}{session}".encode()).hexdigest()[:12]

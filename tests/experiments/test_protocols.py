@@ -50,10 +50,10 @@ def test_a_chains_own_fold_knows_its_parts_but_not_their_combination(index: pa.T
 
 def test_a_family_is_held_out_whole(index: pa.Table) -> None:
     folds = {fold.name: fold for fold in LeaveOneAttackOut(by="family").folds(index)}
-    assert set(folds) == {"print", "replay", "swap"}
+    assert set(folds) == {"print", "cutout", "replay", "swap"}
     replay = folds["replay"]
     assert set(replay.held_out) == {"replay_monitor", "replay_phone", "swap_blend+replay_phone"}
-    assert values(index, "family", replay.train) == {"bonafide", "print", "swap"}
+    assert values(index, "family", replay.train) == {"bonafide", "print", "cutout", "swap"}
     # The chain's family is replay, but it holds a swap.
     assert "swap_blend+replay_phone" not in values(index, "species", folds["swap"].train)
 

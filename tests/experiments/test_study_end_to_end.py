@@ -20,7 +20,7 @@ from spooflab.experiments.study import train_settings
 from spooflab.experiments.study_config import StudyConfig
 from spooflab.images import encode_png
 from spooflab.provenance import ALGORITHMIC_MEDIA, code_version
-from spooflab.sample import Sample
+from spooflab.sample import QC_FIGURES, Sample
 from spooflab.store import Store
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "studies"
@@ -42,7 +42,7 @@ def write_store(root: Path, index: pa.Table) -> Path:
                 species=row["species"],
                 image=encode_png(np.clip(pixels, 0, 255).astype(np.uint8)),
                 params=json.loads(row["params"]),
-                qc={"mean_luma": 120.0, "clipped": 0.0, "sharpness": 1.0},
+                qc=dict.fromkeys(QC_FIGURES, 1.0),
                 landmarks=[],
                 box=[],
                 seed=place,

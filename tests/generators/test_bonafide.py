@@ -2,8 +2,9 @@
 
 import torch
 
+from spooflab.augment.lens import window_rays
 from spooflab.augment.view import View
-from spooflab.generators.bonafide import Bonafide, BonafideParams, window_rays
+from spooflab.generators.bonafide import Bonafide, BonafideParams
 from spooflab.generators.face import Face
 
 UNIT_GAIN = BonafideParams(gain=torch.ones(1))

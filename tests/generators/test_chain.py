@@ -1,4 +1,4 @@
-"""A manipulation injected as it is, and one shown on an instrument."""
+"""A manipulation live as it is, and one shown on an instrument."""
 
 import dataclasses
 import math
@@ -15,14 +15,14 @@ from spooflab.augment.view import View
 from spooflab.errors import DataError
 from spooflab.generators.attack import Attack, Manipulation, Rendered
 from spooflab.generators.attacks.chain import Chain
-from spooflab.generators.attacks.injected import Injected
+from spooflab.generators.attacks.live import Live
 from spooflab.generators.attacks.swap_blend import SwapBlend
 from spooflab.generators.bonafide import Bonafide
 from spooflab.generators.face import Face
 from spooflab.generators.faces.landmarks import MEAN_HEAD, box_of
 from spooflab.params import Params
 from spooflab.seeds import generator
-from spooflab.taxonomy import SPECIES
+from spooflab.taxonomy import SPECIES, species_of
 
 SIZE = 96
 
@@ -78,35 +78,35 @@ class _Poster:
 def test_both_meet_the_contract_and_the_taxonomy() -> None:
     swap = SwapBlend()
     assert isinstance(swap, Manipulation)
-    injected, chain = Injected(swap), Chain(swap, _Poster())
-    for attack in (injected, chain):
+    live, chain = Live(swap), Chain(swap, _Poster())
+    for attack in (live, chain):
         assert isinstance(attack, Attack)
         assert attack.needs_donor
-    assert injected.species == "swap_blend"
-    assert SPECIES[injected.species].channel == "injection"
+    assert live.species == "swap_blend"
+    assert SPECIES[live.species].channel == "injection"
     assert chain.species == "swap_blend+poster"
     shown = _Poster()
     shown.species = "replay_phone"
-    assert SPECIES[Chain(swap, shown).species].channel == "presentation"
+    assert species_of(Chain(swap, shown).species).channel == "presentation"
 
 
 def test_injection_is_a_bona_fide_shot_of_the_manipulated_face() -> None:
-    attack, face, donor, view = Injected(SwapBlend()), _face("a"), _face("b"), _view()
+    attack, face, donor, view = Live(SwapBlend()), _face("a"), _face("b"), _view()
     params = attack.sample(1, generator(1, "i"))
     got = attack.render(face, view, params, donor)
-    changed = attack.manipulation.apply(face, donor, params.manipulation)
+    changed = attack.manipulation.apply(face, donor, params.manipulation).face
     wanted = Bonafide().render(changed, view, params.shot)
     assert torch.equal(got.irradiance, wanted.irradiance)
     assert torch.equal(got.mask, wanted.mask)
     assert float(got.mask.max()) > 0.9
     assert got.instrument_id == ("",)
-    assert set(got.facts) == {*wanted.facts, "swap_blend.changed_share"}
+    assert set(got.facts) == {*wanted.facts, "changed_share"}
     assert changed.spoof_mask is not None
-    assert float(got.facts["swap_blend.changed_share"][0]) == pytest.approx(float(changed.spoof_mask.mean()))
+    assert float(got.facts["changed_share"][0]) == pytest.approx(float(changed.spoof_mask.mean()))
 
 
 def test_injection_draws_the_same_illumination_as_bona_fide() -> None:
-    gains = Injected(SwapBlend()).sample(4000, generator(2, "g")).shot.gain
+    gains = Live(SwapBlend()).sample(4000, generator(2, "g")).shot.gain
     bona = Bonafide().sample(4000, generator(3, "g")).gain
     quantiles = torch.linspace(0.05, 0.95, 10)
     torch.testing.assert_close(gains.quantile(quantiles), bona.quantile(quantiles), atol=0.015, rtol=0)
@@ -116,7 +116,7 @@ def test_chain_shows_the_swap_and_keeps_the_instruments_truth() -> None:
     chain, face, donor, view = Chain(SwapBlend(), _Poster()), _face("a"), _face("b"), _view()
     params = chain.sample(1, generator(4, "c"))
     got = chain.render(face, view, params, donor)
-    changed = SwapBlend().apply(face, donor, params.first)
+    changed = SwapBlend().apply(face, donor, params.first).face
     wanted = _Poster().render(changed, view, params.second)
     assert torch.equal(got.irradiance, wanted.irradiance)
     assert torch.equal(got.mask, wanted.mask)
@@ -128,9 +128,9 @@ def test_chain_shows_the_swap_and_keeps_the_instruments_truth() -> None:
     assert float((got.irradiance - plain.irradiance).abs().max()) > 0.02
 
 
-@pytest.mark.parametrize("kind", ["injected", "chain"])
+@pytest.mark.parametrize("kind", ["live", "chain"])
 def test_replay_from_json_and_rows(kind: str) -> None:
-    attack: Injected | Chain = Injected(SwapBlend()) if kind == "injected" else Chain(SwapBlend(), _Poster())
+    attack: Live | Chain = Live(SwapBlend()) if kind == "live" else Chain(SwapBlend(), _Poster())
     faces, donors = [_face(f"t{i}") for i in range(3)], [_face(f"d{i}") for i in range(3)]
     params = attack.sample(3, generator(5, kind))
     whole = attack.render(Face.stack(faces), _view(3), params, Face.stack(donors))
@@ -143,18 +143,18 @@ def test_replay_from_json_and_rows(kind: str) -> None:
 
 
 def test_missing_donor_is_an_error() -> None:
-    for attack in (Injected(SwapBlend()), Chain(SwapBlend(), _Poster())):
+    for attack in (Live(SwapBlend()), Chain(SwapBlend(), _Poster())):
         with pytest.raises(DataError, match="no donor"):
             attack.render(_face("a"), _view(), attack.sample(1, generator(6, "n")))
 
 
 def test_a_chain_of_two_donors_is_refused() -> None:
     with pytest.raises(ValueError, match="donor"):
-        Chain(SwapBlend(), Injected(SwapBlend()))
+        Chain(SwapBlend(), Live(SwapBlend()))
 
 
 def test_landmarks_follow_the_lens() -> None:
-    attack, view = Injected(SwapBlend()), _view()
+    attack, view = Live(SwapBlend()), _view()
     got = attack.render(_face("a"), view, attack.sample(1, generator(7, "l")), _face("b"))
     wanted = view.distort(_face("a").landmarks * 128 / SIZE)
     torch.testing.assert_close(got.landmarks, wanted)

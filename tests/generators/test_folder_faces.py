@@ -13,7 +13,7 @@ from PIL import Image
 
 from spooflab.augment.tone import srgb_encode, tone_curve
 from spooflab.errors import ConfigError, DataError, SkipSample
-from spooflab.generators.face import FaceRef
+from spooflab.generators.face import PARSING, FaceRef
 from spooflab.generators.faces.folder import FolderFaces, read_confined
 from spooflab.generators.faces.landmarks import (
     FIVE,
@@ -81,15 +81,38 @@ def test_portrait_is_framed_with_its_landmarks(folder: Path) -> None:
     assert face.radiance.shape == (1, 3, 384, 384)
     assert face.radiance.dtype == torch.float32
     assert not face.synthetic
-    assert face.depth_mm is None
     assert float(face.box[0, 2]) == pytest.approx(0.58 * 384, abs=0.01)
     assert float(face.box[0, 0] + face.box[0, 2] / 2) == pytest.approx(192, abs=0.01)
-    # the five points land where the frame's similarity puts them
+    # the five points land where the frame's similarity puts them: exactly with the mean head, nearly with the network
     scale = 0.58 * 384 / BOX[2]
     left, top = BOX[0] + BOX[2] / 2 - 192 / scale, BOX[1] + BOX[3] / 2 - 192 / scale
     wanted = (np.array([ASTRONAUT[n] for n in FIVE]) - (left, top)) * scale
-    found = torch.cat([face.landmarks5[0]])
-    np.testing.assert_allclose(found.numpy(), wanted, atol=0.05)
+    eyes = np.hypot(*(wanted[1] - wanted[0]))
+    assert np.linalg.norm(face.landmarks5[0].numpy() - wanted, axis=1).max() < 0.2 * eyes
+    exact = _faces(folder, dense="mean_head", geometry="none").load(refs[0])
+    np.testing.assert_allclose(exact.landmarks5[0].numpy(), wanted, atol=0.05)
+    assert torch.equal(exact.radiance, face.radiance)
+    assert exact.depth_mm is None
+    assert exact.parsing is None
+
+
+def test_geometry_of_a_photograph_is_read(folder: Path) -> None:
+    face = _faces(folder).load(_faces(folder).refs()[0])
+    assert face.parsing is not None
+    assert face.depth_mm is not None
+    assert face.normals is not None
+    assert face.parsing.shape == face.depth_mm.shape == (1, 1, 384, 384)
+    assert face.parsing.dtype == torch.uint8
+    assert face.depth_mm.dtype == face.normals.dtype == torch.float32
+    background = face.parsing == PARSING.index("background")
+    assert torch.equal(face.depth_mm.isinf(), background)
+    torch.testing.assert_close(face.normals.norm(dim=1), torch.ones(1, 384, 384), atol=1e-4, rtol=0)
+    x, y = (int(v) for v in face.landmarks[0, 30])
+    assert int(face.parsing[0, 0, y, x]) == PARSING.index("nose")
+    assert bool((face.parsing[0, 0, :20, :20] == PARSING.index("background")).all())  # a grey studio wall
+    nose, cheek = face.depth_mm[0, 0, y, x], face.depth_mm[0, 0, y, int(face.landmarks[0, 1, 0]) + 12]
+    assert 20 < float(cheek - nose) < 110
+    assert abs(float(nose) - 500) < 60
 
 
 def test_crop_shows_the_same_pixels_as_the_photograph(folder: Path, portrait: np.ndarray) -> None:
@@ -235,11 +258,56 @@ def test_link_inside_the_root_is_read(folder: Path) -> None:
     assert read_confined(folder, "b/link.png") == (folder / "a/two.png").read_bytes()
 
 
+def test_without_a_sidecar_the_network_finds_the_face(tmp_path: Path, portrait: np.ndarray) -> None:
+    root = tmp_path / "photos"
+    root.mkdir()
+    Image.fromarray(portrait).save(root / "a.png", compress_level=0)
+    Image.fromarray(portrait).convert("L").save(root / "grey.png", compress_level=0)
+    Image.fromarray(portrait[300:]).save(root / "suit.png", compress_level=0)
+    Image.fromarray(portrait).resize((200, 200)).save(root / "tiny.png", compress_level=0)
+    source = FolderFaces(root, licence="CC0")
+    assert source.settings()["detector"] == "network"
+    colour, grey, suit, tiny = source.refs()
+    truth = np.array([ASTRONAUT[n] for n in FIVE])
+    for ref in (colour, grey):
+        face = source.load(ref)
+        five = face.landmarks5[0].double().numpy()
+        matrix, shift = similarity(five, truth)  # the frame is the source's own: compare up to it
+        assert np.linalg.norm(five @ matrix.T + shift - truth, axis=1).max() < 0.15 * 44
+        assert float(face.box[0, 2]) == pytest.approx(0.58 * 384, abs=0.01)
+    assert _reason(source, suit) == "no_face"
+    assert _reason(source, tiny) == "face_too_small"
+
+
+def test_found_face_is_made_again_from_its_record_by_the_same_weights_only(folder: Path) -> None:
+    source = FolderFaces(folder, licence="CC0", size=96)
+    ref = source.refs()[0]
+    settings = json.loads(json.dumps(source.settings()))
+    settings.pop("kind")
+    a, b = source.load(ref), FolderFaces(**settings).load(ref)
+    assert torch.equal(a.radiance, b.radiance)
+    assert torch.equal(a.landmarks, b.landmarks)
+    assert a.depth_mm is not None
+    assert b.depth_mm is not None
+    assert torch.equal(a.depth_mm, b.depth_mm)
+    settings["sha256"] = {"weights_sha256": "0" * 64}
+    with pytest.raises(ConfigError, match="SHA-256"):
+        FolderFaces(**settings)
+
+
+def test_named_detector_finds_what_the_sidecar_lacks(folder: Path) -> None:
+    source = _faces(folder, detector="network")
+    face = source.load(source.refs()[2])
+    assert face.batch_size == 1
+    with pytest.raises(ConfigError, match="'sidecar' without one"):
+        FolderFaces(folder, detector="sidecar")
+
+
 def test_tight_crop_gets_the_mean_head(tmp_path: Path, portrait: np.ndarray) -> None:
     x, y, w, h = (int(v) for v in BOX)
     tight = Image.fromarray(portrait[y : y + h, x : x + w]).resize((200, 240))
     tight.save(tmp_path / "face.jpg", quality=95)
-    source = FolderFaces(tmp_path, licence="CC0", size=128)
+    source = FolderFaces(tmp_path, licence="CC0", size=128, detector="template")
     face = source.load(source.refs()[0])
     assert face.radiance.shape == (1, 3, 128, 128)
     eyes = face.landmarks5[0, :2] / 128

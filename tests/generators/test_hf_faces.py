@@ -108,11 +108,28 @@ def test_paths_are_confined_to_the_root(tmp_path: Path, png: bytes) -> None:
     assert _reason(source, refs[0]) == "file_changed"
 
 
-def test_without_landmarks_rows_are_tight_crops(png: bytes) -> None:
+def test_without_landmarks_the_network_finds_the_faces(png: bytes) -> None:
+    blank = io.BytesIO()
+    Image.new("RGB", (200, 200), (120, 130, 140)).save(blank, "PNG")
+    source = HFFaces(_table([_bytes(png), _bytes(blank.getvalue())]), size=96)
+    found, none = source.refs()
+    face = source.load(found)
+    assert face.depth_mm is not None
+    with_points = HFFaces(_table([_bytes(png)]), **_columns())
+    told = with_points.load(with_points.refs()[0])
+    eyes = [float((f.landmarks5[0, 1] - f.landmarks5[0, 0]).norm() / f.box[0, 2]) for f in (face, told)]
+    assert eyes[0] == pytest.approx(eyes[1], rel=0.15)
+    assert _reason(source, none) == "no_face"
+    assert source.settings()["detector"] == "network"
+    with pytest.raises(ConfigError, match="without `landmarks_column`"):
+        HFFaces(_table([_bytes(png)]), detector="sidecar")
+
+
+def test_tight_crops_of_rows_are_an_option(png: bytes) -> None:
     crop = Image.open(io.BytesIO(png)).crop((175, 60, 275, 180))
     buffer = io.BytesIO()
     crop.save(buffer, "PNG")
-    source = HFFaces(_table([_bytes(buffer.getvalue())]), size=64, min_eyes_px=20)
+    source = HFFaces(_table([_bytes(buffer.getvalue())]), size=64, min_eyes_px=20, detector="template")
     face = source.load(source.refs()[0])
     assert face.radiance.shape == (1, 3, 64, 64)
     assert source.refs()[0].subject_id == "row-00000000"

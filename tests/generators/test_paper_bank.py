@@ -35,6 +35,22 @@ def test_shipped_bank_is_broad() -> None:
     assert all(0 <= p.number < 2**63 for p in papers.values())
 
 
+def test_posters_differ_by_process_gloss_and_texture() -> None:
+    posters = choose_papers(None, ("poster",))
+    assert len(posters) >= 6
+    assert {p.process for p in posters} == {"am", "fm"}
+    assert min(p.surface.roughness for p in posters) < 0.06  # a gloss laminate
+    assert any(p.surface.woven for p in posters)
+    assert all(150 <= p.screen.lpi <= 200 or p.id == "poster_blueback_133" for p in posters if p.screen is not None)
+    assert not any(p.surface.folds for p in posters if p.surface.woven or p.surface.roughness < 0.1)
+
+
+def test_coarse_screens_are_rare() -> None:
+    office = choose_papers(None, ("a4",))
+    coarse = [p.weight for p in office if p.screen is not None and p.screen.lpi < 110]
+    assert sum(coarse) / sum(p.weight for p in office) < 0.1
+
+
 def test_inks_are_those_of_the_bank() -> None:
     """Solids reproduce their L*a*b* where sRGB's primaries can state them at all."""
     for paper in load_papers().values():

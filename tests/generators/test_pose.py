@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spooflab.augment.view import View
-from spooflab.generators.pose import Pose, cast, framing, pixel_footprint, project
+from spooflab.generators.pose import Pose, cast, framing, project
 
 
 def pose(x: float, y: float, z: float, yaw: float, pitch: float, roll: float) -> Pose:
@@ -50,16 +50,6 @@ def test_cast_agrees_with_a_homography_from_four_corners() -> None:
     mapped = mapped[..., :2] / mapped[..., 2:]
     xs, ys = np.meshgrid(np.arange(80) + 0.5, np.arange(60) + 0.5)
     assert np.abs(mapped - np.stack([xs, ys], -1)).max() < 0.02
-
-
-def test_footprint_frontal_and_tilted_follow_the_thin_lens_and_the_cosine() -> None:
-    view = View.ideal(33, 33, focal_mm=4.25, pitch_um=1.4)
-    per_px = 300 * 1.4e-3 / 4.25
-    frontal = pixel_footprint(cast(view, pose(0, 0, 300, 0, 0, 0)))[0, 16, 16]
-    torch.testing.assert_close(frontal, torch.eye(2) * per_px, atol=1e-5, rtol=1e-3)
-    tilted = pixel_footprint(cast(view, pose(0, 0, 300, 30, 0, 0)))[0, 16, 16]
-    assert math.isclose(float(tilted[0, 0]), per_px / math.cos(math.radians(30)), rel_tol=2e-3)
-    assert math.isclose(float(tilted[1, 1]), per_px, rel_tol=2e-3)
 
 
 def test_yaw_moves_the_right_edge_away_and_the_ray_cosine_is_the_tilts() -> None:

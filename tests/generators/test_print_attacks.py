@@ -10,14 +10,17 @@ from torch import Tensor
 
 from spooflab.augment.view import View
 from spooflab.errors import ConfigError, DataError
-from spooflab.generators.attack import Attack, Rendered
+from spooflab.generators.attack import Attack
 from spooflab.generators.attacks.print_a4 import PrintA4
 from spooflab.generators.attacks.print_content import encode_photograph, exposure_gain
 from spooflab.generators.attacks.print_cut import PrintCut, PrintCutParams
 from spooflab.generators.attacks.print_holes import PATTERNS, to_donor
 from spooflab.generators.attacks.print_params import PrintParams
 from spooflab.generators.attacks.print_photo import PrintPhoto
-from spooflab.generators.attacks.print_sheet import paper_of, place
+from spooflab.generators.attacks.print_place import place
+from spooflab.generators.attacks.print_poster import PrintPoster
+from spooflab.generators.attacks.print_process import paper_of
+from spooflab.generators.attacks.region_upper_body import RegionParams, RegionUpperBody
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.instruments.ink_colour import luminance
 from spooflab.generators.instruments.paper_bend import SHAPES, project_sheet
@@ -28,7 +31,9 @@ SIZE = 192
 ATTACKS: dict[str, Any] = {
     "print_a4": lambda: PrintA4(instruments=["laser_office_141"]),
     "print_photo": lambda: PrintPhoto(instruments=["silver_halide_glossy"]),
+    "print_poster": lambda: PrintPoster(instruments=["poster_satin_720"]),
     "print_cut": lambda: PrintCut(instruments=["laser_office_141"]),
+    "region_upper_body": lambda: RegionUpperBody(instruments=["laser_office_141"]),
 }
 
 
@@ -74,30 +79,22 @@ def draw(name: str, seed: int, count: int = 1) -> tuple[Attack, Any]:
     return attack, attack.sample(count, generator(seed, "draw"))
 
 
-def show(name: str, seed: int = 0, **changes: Any) -> tuple[Rendered, PrintParams]:
-    attack, params = draw(name, seed)
-    if isinstance(params, PrintCutParams):
-        params = replace(params, shown=replace(params.shown, **changes))
-        shown = params.shown
-    else:
-        params = shown = replace(params, **changes)
-    donor = face_of((0.1, 0.4, 0.1), 7) if attack.needs_donor else None
-    return attack.render(face_of(), view_of(), params, donor), shown
-
-
 def bare(params: PrintParams, **changes: Any) -> PrintParams:
-    """A flat, frontal, unheld sheet in even white light."""
-    zero = torch.zeros(1)
+    """A flat, frontal, unheld, uncreased, uncovered sheet in even white light from no lamp."""
+    zero, none = torch.zeros(1), torch.zeros(1, dtype=torch.int64)
     scene = replace(
         params.scene,
-        hand_style=torch.zeros(1, dtype=torch.int64),
+        hand_style=none,
         key_rgb=torch.zeros(1, 3),
         ambient_rgb=torch.ones(1, 3),
     )
-    bend = replace(params.bend, shape=torch.zeros(1, dtype=torch.int64), curvature_per_mm=torch.zeros(1, 2))
+    bend = replace(params.bend, shape=none, curvature_per_mm=torch.zeros(1, 2))
+    creases = replace(params.creases, folds=torch.zeros(1, 2, dtype=torch.int64), crumple=zero, wear=zero)
+    mount = replace(params.mount, kind=none, piece=none)
+    lamp = replace(params.lamp, kind=none)
     return replace(
         params, yaw_deg=zero, pitch_deg=zero, roll_deg=zero, waves=zero, ultraviolet=zero, scene=scene, bend=bend,
-        aim=torch.zeros(1, 2), **changes,
+        aim=torch.zeros(1, 2), creases=creases, mount=mount, lamp=lamp, film=none, **changes,
     )  # fmt: skip
 
 
@@ -139,14 +136,14 @@ def test_replay_from_json(name: str) -> None:
     assert torch.equal(first.landmarks, second.landmarks)
 
 
-@pytest.mark.parametrize("kind", [PrintA4, PrintPhoto, PrintCut])
+@pytest.mark.parametrize("kind", [PrintA4, PrintPhoto, PrintPoster, PrintCut, RegionUpperBody])
 def test_draws_repeat_and_hold_out_instruments(kind: Any) -> None:
     ids = kind.bank_ids()
     held_in = ids[:2]
     attack = kind(instruments=held_in)
     params = attack.sample(64, generator(0, "draw"))
-    shown: PrintParams = params.shown if isinstance(params, PrintCutParams) else params
-    seen = {paper_of(shown.row(i)).id for i in range(64)}
+    shown: PrintParams = params.shown if isinstance(params, PrintCutParams | RegionParams) else params
+    seen = {paper_of(shown.printing.row(i)).id for i in range(64)}
     assert seen == set(held_in)
     other = attack.sample(64, generator(0, "draw"))
     assert params.row(5).to_json() == other.row(5).to_json()
@@ -157,7 +154,7 @@ def test_draws_repeat_and_hold_out_instruments(kind: Any) -> None:
 def test_unknown_paper_number_is_an_error() -> None:
     _, params = draw("print_a4", 0)
     with pytest.raises(DataError, match="not in the bank"):
-        paper_of(replace(params, paper=torch.tensor([5])))
+        paper_of(replace(params.printing, paper=torch.tensor([5])))
 
 
 def test_batch_sizes_must_agree() -> None:
@@ -220,11 +217,12 @@ def test_face_fills_the_asked_share(share: float) -> None:
 
 def test_bare_paper_has_the_banks_white_and_print_its_lifted_black() -> None:
     attack, params = draw("print_a4", 6)
+    printing = replace(params.printing, tone_drift=torch.zeros(1, 4), density_drift=torch.zeros(1, 4))
     calm = bare(params, share=torch.tensor([0.3]), margin_mm=torch.tensor([20.0]), picture_mm=torch.tensor([150.0]),
-                tone_drift=torch.zeros(1, 4), density_drift=torch.zeros(1, 4))  # fmt: skip
+                printing=printing)  # fmt: skip
     face = face_of()
     black = attack.render(face.replace(radiance=torch.zeros_like(face.radiance)), view_of(), calm)
-    paper = paper_of(calm)
+    paper = paper_of(calm.printing)
     sheet = black.mask[0, 0] > 0.99
     light = luminance(black.irradiance[0].permute(1, 2, 0))[sheet]
     white = float(luminance(paper.ink_model().white))
@@ -245,9 +243,11 @@ def test_a_cylinder_is_shaded_as_its_cosine() -> None:
                     key_radius_deg=torch.tensor([1.0]))  # fmt: skip
     face = face_of()
     white = face.replace(radiance=torch.full_like(face.radiance, 4.0))
-    matte = PrintPhoto(instruments=["silver_halide_lustre"])
+    matte: PrintPhoto = PrintPhoto(instruments=["silver_halide_lustre"])
     number = matte.papers[0].number
-    out = matte.render(white, view_of(), replace(curved, scene=scene, paper=torch.tensor([number])))
+    out = matte.render(
+        white, view_of(), replace(curved, scene=scene, printing=replace(curved.printing, paper=torch.tensor([number])))
+    )
     place_of = place(white, view_of(), curved)
     row = out.irradiance[0, 1, SIZE // 2]
     sheet = out.mask[0, 0, SIZE // 2] > 0.99

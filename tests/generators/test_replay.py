@@ -1,6 +1,7 @@
 """Replays as a whole: geometry, light, flicker, records, hold-out."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -10,13 +11,18 @@ from torch.nn import functional as F
 from spooflab.augment.view import View
 from spooflab.errors import ConfigError, DataError
 from spooflab.generators.attack import Attack, Rendered
-from spooflab.generators.attacks.replay import ReplayMonitor, ReplayPhone
-from spooflab.generators.attacks.replay_content import FirstCamera, first_photograph, show, soften, surroundings
+from spooflab.generators.attacks.replay import Replay
+from spooflab.generators.attacks.replay_content import FirstCamera, first_photograph, show
+from spooflab.generators.attacks.replay_monitor import ReplayMonitor
 from spooflab.generators.attacks.replay_params import ReplayParams
+from spooflab.generators.attacks.replay_phone import ReplayPhone
 from spooflab.generators.attacks.replay_placement import place
 from spooflab.generators.attacks.replay_screen import flicker, flicker_contrast
+from spooflab.generators.attacks.replay_tablet import ReplayTablet
+from spooflab.generators.attacks.replay_tv import ReplayTV
 from spooflab.generators.face import Face
 from spooflab.generators.instruments.panel import PanelBank, load_panels
+from spooflab.generators.instruments.panel_angle import crossed_leak, lift, off_axis
 from spooflab.generators.instruments.panel_cell import SAMPLES, panel_cell
 from spooflab.generators.instruments.panel_figures import panel_figures
 from spooflab.generators.instruments.panel_light import falloff
@@ -26,8 +32,7 @@ from spooflab.params import Params
 from spooflab.seeds import generator
 
 BANK = load_panels()
-KINDS = (ReplayPhone, ReplayMonitor)
-Replay = ReplayPhone | ReplayMonitor
+KINDS = (ReplayPhone, ReplayTablet, ReplayMonitor, ReplayTV)
 
 
 def face(size: int = 96, batch: int = 1, level: float | None = None) -> Face:
@@ -74,10 +79,13 @@ def calm(attack: Replay, panel: str, seed: int = 3) -> ReplayParams:
         }
     )
     place = [p.id for p in attack.bank.panels].index(panel)
-    zero = torch.zeros(1)
+    zero, one, no = torch.zeros(1), torch.ones(1), torch.tensor([False])
+    camera = {"halo": zero, "scale": one, "quality": torch.tensor([95]), "video_qp": torch.zeros(1, dtype=torch.int64)}
     return changed(
         params, panel=torch.tensor([place]), scene=dark, yaw_deg=zero, pitch_deg=zero, roll_deg=zero,
-        aim=torch.zeros(1, 2), zoom=torch.ones(1), share=torch.tensor([0.6]), brightness=torch.ones(1),
+        aim=torch.zeros(1, 2), zoom=one, share=torch.tensor([0.6]), brightness=one, turned=no, stand=no, dust=zero,
+        tint=torch.ones(1, 3), vivid=one, ui_kind=torch.zeros(1, dtype=torch.int64),
+        camera=FirstCamera(**{**params.camera.__dict__, **camera}),
     )  # fmt: skip
 
 
@@ -115,6 +123,8 @@ def test_a_replay_is_an_attack_with_everything_a_record_needs(kind: type[Replay]
         "ambient_ratio",
         "bands",
         "band_contrast",
+        "contrast_ratio",
+        "view_angle_deg",
     }
     assert wanted <= set(out.facts)
     assert all(value.shape == (1,) for value in out.facts.values())
@@ -172,6 +182,62 @@ def test_parameters_of_a_longer_bank_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_is_drawn_covers_kinds_orientations_and_content(kind: type[Replay]) -> None:
+    params = drawn(kind(), 3, batch=400)
+    assert {BANK.panels[p].id for p in set(params.panel.tolist())} == set(kind.bank_ids())
+    assert float(params.turned.float().mean()) == pytest.approx(kind.style.turned_share, abs=0.1)
+    held = float((params.scene.hand_style > 0).float().mean())
+    assert held == pytest.approx(kind.style.hand_share, abs=0.08)
+    assert not bool((params.stand & (params.scene.hand_style > 0)).any())
+    camera = params.camera
+    assert 0.15 < float((camera.video_qp > 0).float().mean()) < 0.35
+    assert 0.3 < float((camera.scale < 1).float().mean()) < 0.6
+    assert set(params.ui_kind.tolist()) == set(range(5))
+    assert 0.03 < float((params.tint[:, 2] < 0.99).float().mean()) < 0.15
+
+
+def test_a_tablet_on_its_side_is_the_same_device_turned() -> None:
+    attack = ReplayTablet()
+    upright = calm(attack, "tablet_rgbw_299")
+    upright = changed(upright, share=torch.tensor([0.12]), farthest_mm=torch.tensor([700.0]))
+    aside = changed(upright, turned=torch.tensor([True]))
+    one, other = (attack.render(face(), view(), p) for p in (upright, aside))
+    width, height = one.mask[0, 0, 48].sum(), one.mask[0, 0].sum(0).amax()
+    assert float(other.mask[0, 0, 48].sum()) == pytest.approx(float(height), rel=0.08)
+    assert float(height) > 1.3 * float(width)
+    assert float(other.facts["lattice_cycles_per_px"]) == pytest.approx(
+        float(one.facts["lattice_cycles_per_px"]), rel=0.05
+    )
+
+
+@pytest.mark.parametrize("name", ["tv_woled_81", "tv_rgbw_81"])
+def test_a_panel_with_white_emitters_shows_white_and_grey_as_any_other(name: str) -> None:
+    attack = ReplayTV()
+    params, steady = calm(attack, name), view(exposure_ms=1000.0)
+    white = grey_response(attack, params, 1.0, steady)
+    torch.testing.assert_close(white, torch.ones(3), atol=0.02, rtol=0)
+    grey = grey_response(attack, params, 0.2140, steady)  # code value 0.5
+    torch.testing.assert_close(grey, torch.full((3,), 0.5**2.2), atol=0.02, rtol=0)
+
+
+def test_contrast_in_a_lit_room_is_what_black_level_and_haze_leave() -> None:
+    attack = ReplayMonitor()
+    params = calm(attack, "monitor_lcd_109")
+    lit = SceneParams(
+        **{**params.scene.__dict__, "ambient_rgb": torch.full((1, 3), 1.0), "person": torch.tensor([False])}
+    )
+    params = changed(params, scene=lit, smear=torch.zeros(1), lux=torch.tensor([500.0]), camera=unmetered(params),
+                     ablated=torch.tensor([1 << Replay.EFFECTS.index("reflection")]))  # fmt: skip
+    out = [attack.render(face(level=level), view(exposure_ms=200.0), params) for level in (0.0, 1.0)]
+    black, white = (float(o.irradiance[0, 1, 44:52, 44:52].mean()) for o in out)
+    model = BANK.panels[int(params.panel)]
+    room = 500 / math.pi / model.light.white_nits * model.glass.haze  # of a diffuser of that albedo, in whites
+    wanted = (1 + room) / (1 / model.light.contrast + room)
+    assert float(out[0].facts["contrast_ratio"]) == pytest.approx(wanted, rel=1e-3)
+    assert white / black == pytest.approx(wanted, rel=0.03)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_face_lies_where_the_frame_wants_it(kind: type[Replay]) -> None:
     attack, size = kind(), 96
     params = drawn(attack, 13, batch=12)
@@ -205,20 +271,18 @@ def test_landmarks_follow_the_picture() -> None:
         torch.testing.assert_close(out.landmarks[0, 30], found, atol=0.6, rtol=0)
 
 
+def unmetered(params: ReplayParams) -> FirstCamera:
+    """Return a first camera that encodes light as it is."""
+    plain = {"metering": torch.zeros(1), "contrast": torch.zeros(1), "balance": torch.ones(1, 3)}
+    return FirstCamera(**{**params.camera.__dict__, **plain})
+
+
 def grey_response(attack: Replay, params: ReplayParams, level: float, shot: View) -> Tensor:
     """Return the panel-primary light of a flat picture: irradiance taken back through the colour matrix."""
-    exposed = FirstCamera(
-        **{
-            **params.camera.__dict__,
-            "metering": torch.zeros(1),
-            "contrast": torch.zeros(1),
-            "balance": torch.ones(1, 3),
-        }
-    )
-    out = attack.render(face(level=level), shot, changed(params, camera=exposed))
+    out = attack.render(face(level=level), shot, changed(params, camera=unmetered(params)))
     panel = panel_figures([attack.bank.panels[int(params.panel)]])
     middle = out.irradiance[0, :, 32:64, 32:64].flatten(1)
-    return torch.linalg.solve(panel.matrix[0], middle).mean(1)
+    return torch.linalg.solve(panel.matrix[0, :, :3], middle).mean(1)
 
 
 def test_white_shows_as_one_and_grey_by_the_transfer() -> None:
@@ -308,25 +372,6 @@ def test_the_first_camera_quantises_and_compresses() -> None:
     assert float(grain[0]) < 0.9 * float(grain[1])
 
 
-def test_softening_has_the_variance_asked_for_and_keeps_light() -> None:
-    point = torch.zeros(2, 1, 31, 31)
-    point[:, :, 15, 15] = 1
-    out = soften(point, torch.tensor([0.0, 1.5]))
-    assert torch.equal(out[0], point[0])
-    offset = torch.arange(31) - 15.0
-    assert float(out[1].sum()) == pytest.approx(1, abs=1e-5)
-    assert float((out[1, 0].sum(0) * offset**2).sum()) == pytest.approx(1.5, rel=0.02)
-
-
-def test_graphics_come_from_their_seed() -> None:
-    for desk in (False, True):
-        dark = torch.tensor([True, False])
-        both = surroundings(torch.tensor([1, 2]), dark, desk=desk)
-        assert both.dtype == torch.uint8
-        assert torch.equal(both[1:], surroundings(torch.tensor([2]), dark[1:], desk=desk))
-        assert not torch.equal(both[0], both[1])
-
-
 def test_the_mask_is_the_device_and_depth_tells_it_from_the_room() -> None:
     attack = ReplayPhone()
     params = calm(attack, "phone_oled_460")
@@ -373,6 +418,7 @@ def test_the_whole_panel_equals_a_brute_force_sensor(name: str, yaw: float, zoom
     params = changed(
         calm(attack, name), zoom=torch.tensor([zoom]), yaw_deg=torch.tensor([yaw]), roll_deg=torch.tensor([2.0]),
         nearest_mm=torch.ones(1), farthest_mm=torch.tensor([900.0]), slide=torch.zeros(1, 2),
+        ablated=torch.tensor([1 << Replay.EFFECTS.index("sparkle")]),
     )  # fmt: skip
     shot = View.ideal(size, size, blur_px=blur, f_number=0.01, exposure_ms=1e5)
     out = attack.render(face(), shot, params)
@@ -381,7 +427,7 @@ def test_the_whole_panel_equals_a_brute_force_sensor(name: str, yaw: float, zoom
 
     model = BANK.panels[int(params.panel)]
     panel = panel_figures([model])
-    placed = place(face(), shot, params, panel, fit_width=False)
+    placed = place(face(), shot, params, panel)
     fine = (torch.arange(-margin * samples, (size + margin) * samples).double() + 0.5) / samples
     y, x = torch.meshgrid(fine, fine, indexing="ij")
     hit = cast_points(placed.view, placed.pose, torch.stack([x, y], -1)[None])
@@ -398,15 +444,21 @@ def test_the_whole_panel_equals_a_brute_force_sensor(name: str, yaw: float, zoom
     down, across = cell.shape[1] // SAMPLES, cell.shape[2] // SAMPLES
     row = ((place_px[..., 1] % down) * SAMPLES).long()
     column = ((place_px[..., 0] % across) * SAMPLES).long()
-    light = held * cell[:, row, column] / cell.mean((1, 2))[:, None, None]
-    light = light * falloff(hit.cosine, panel.falloff.double())[0].float()
+    u_axis, v_axis, _ = (axis[0].double() for axis in placed.pose.axes())
+    ray = F.normalize(
+        placed.pose.centre_mm[0] + hit.uv_mm[0, ..., :1] * u_axis + hit.uv_mm[0, ..., 1:] * v_axis, dim=-1
+    )
+    leak = panel.glow * crossed_leak((ray * u_axis).sum(-1), (ray * v_axis).sum(-1))
+    seen = off_axis(held[None], lift(panel.washout, hit.cosine).float(), torch.ones(1, 3))[0] + leak.float()
+    light = seen * cell[:, row, column] / cell.mean((1, 2))[:, None, None]
+    light = light * falloff(hit.cosine, panel.falloff[:, :3].double())[0].float()
 
     offset = (torch.arange(2 * margin * samples) + 0.5) / samples - margin
     kernel = torch.special.ndtr((offset + 0.5) / blur) - torch.special.ndtr((offset - 0.5) / blur)
     kernel, half = kernel / kernel.sum(), samples // 2
     windows = light[:, half:, half:].unfold(1, len(kernel), samples).unfold(2, len(kernel), samples)
     slow = torch.einsum("cijkl,k,l->cij", windows[:, :size, :size], kernel, kernel)
-    fast = torch.linalg.solve(panel.matrix[0], out.irradiance[0].flatten(1)).reshape(3, size, size)
+    fast = torch.linalg.solve(panel.matrix[0, :, :3], out.irradiance[0].flatten(1)).reshape(3, size, size)
     inner = (slice(None), slice(4, -4), slice(4, -4))
     error = (fast - slow)[inner]
     assert float(slow[inner].std()) > 0.03

@@ -9,8 +9,8 @@ from torch import Tensor
 from spooflab.augment.view import View
 from spooflab.generators.pose import Pose
 from spooflab.generators.scene import HAND_STYLES, ILLUMINATIONS, Scene, SceneParams, light_colour
-from spooflab.generators.scene_hand import skin_albedo
 from spooflab.generators.scene_room import _disc_blur, confusion_px
+from spooflab.generators.scene_skin import skin_albedo
 from spooflab.seeds import generator
 
 SIZE = 128

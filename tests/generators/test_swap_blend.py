@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spooflab.errors import SkipSample
+from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.attacks.poisson import membrane
 from spooflab.generators.attacks.swap_blend import SwapBlend, SwapBlendParams
 from spooflab.generators.attacks.swap_colour import from_lab, moments, to_lab, transfer
 from spooflab.generators.attacks.swap_mask import depth_inside, face_width, hull, soft_mask
 from spooflab.generators.attacks.swap_warp import ThinPlate, dense_map, face_spline, folded_share
-from spooflab.generators.face import Face
+from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.landmarks import MEAN_HEAD, box_of
 from spooflab.seeds import generator
 
@@ -66,13 +66,13 @@ def test_draws_are_deterministic_and_in_range() -> None:
 @pytest.mark.parametrize("blend", [0, 1])
 def test_identity_swap_changes_nothing(blend: int) -> None:
     face = _face("a")
-    changed = SwapBlend().apply(face, face, dataclasses.replace(_plain(blend), colour=torch.ones(1)))
+    changed = SwapBlend().apply(face, face, dataclasses.replace(_plain(blend), colour=torch.ones(1))).face
     assert float((changed.radiance - face.radiance).abs().max()) < 2e-3
 
 
 def test_identity_of_the_target_is_kept() -> None:
     face, donor = _face("a"), _face("b", yaw=10)
-    changed = SwapBlend().apply(face, donor, _plain())
+    changed = SwapBlend().apply(face, donor, _plain()).face
     assert changed.subject_id == ("a",)
     assert changed.source_id == ("a/0",)
     assert torch.equal(changed.landmarks, face.landmarks)
@@ -86,7 +86,7 @@ def test_identity_of_the_target_is_kept() -> None:
 @pytest.mark.parametrize("blend", [0, 1])
 def test_unmasked_pixels_keep_their_bits(blend: int) -> None:
     face = _face("a")
-    changed = SwapBlend().apply(face, _face("b"), _plain(blend))
+    changed = SwapBlend().apply(face, _face("b"), _plain(blend)).face
     assert changed.spoof_mask is not None
     outside = (changed.spoof_mask == 0).expand_as(face.radiance)
     assert 0.2 < float(outside.float().mean()) < 0.95
@@ -97,7 +97,7 @@ def test_whole_mask_shows_the_warped_donor() -> None:
     """Within a hard mask, without colour transfer, each pixel is the donor at the spline's place (an own look-up)."""
     face, donor = _face("a"), _face("b", yaw=12)
     params = dataclasses.replace(_plain(), feather=torch.tensor([0.02]))
-    changed = SwapBlend().apply(face, donor, params)
+    changed = SwapBlend().apply(face, donor, params).face
     assert changed.spoof_mask is not None
     spline = face_spline(face.landmarks, donor.landmarks)
     picture = donor.radiance[0].permute(1, 2, 0).numpy()
@@ -247,8 +247,8 @@ def test_colour_transfer_brings_skin_together() -> None:
     """A dark donor on a pale target: the swapped region's mean is the target's, within the seam's feather."""
     face, donor = _face("a", tone=0.6), _face("b", tone=0.15)
     plain = _plain()
-    matched = SwapBlend().apply(face, donor, dataclasses.replace(plain, colour=torch.ones(1)))
-    unmatched = SwapBlend().apply(face, donor, plain)
+    matched = SwapBlend().apply(face, donor, dataclasses.replace(plain, colour=torch.ones(1))).face
+    unmatched = SwapBlend().apply(face, donor, plain).face
     assert matched.spoof_mask is not None
     inside = (matched.spoof_mask == 1)[0, 0]
     gap = [
@@ -294,7 +294,7 @@ def test_poisson_keeps_the_donors_gradients() -> None:
     """With a constant shift between two pictures the clone removes the shift, which a feathered blend does not."""
     face = _face("a")
     donor = face.replace(radiance=face.radiance * 0.8)
-    plain = [SwapBlend().apply(face, donor, _plain(blend)) for blend in (0, 1)]
+    plain = [SwapBlend().apply(face, donor, _plain(blend)).face for blend in (0, 1)]
     gaps = [float((f.radiance - face.radiance).abs().mean()) for f in plain]
     assert gaps[1] < 0.1 * gaps[0]
 
@@ -302,12 +302,12 @@ def test_poisson_keeps_the_donors_gradients() -> None:
 def test_self_swap_ignores_the_donor_and_alters_the_face() -> None:
     face = _face("a")
     params = dataclasses.replace(_plain(), self_swap=torch.tensor([True]))
-    one, two = (SwapBlend().apply(face, _face(name), params) for name in ("b", "c"))
+    one, two = (SwapBlend().apply(face, _face(name), params).face for name in ("b", "c"))
     assert torch.equal(one.radiance, two.radiance)
     assert float((one.radiance - face.radiance).abs().max()) > 0.02
     calm = dataclasses.replace(params, self_scale=torch.ones(1), self_shift=torch.zeros(1, 2),
                                self_lab=torch.zeros(1, 3), self_contrast=torch.ones(1))  # fmt: skip
-    assert float((SwapBlend().apply(face, face, calm).radiance - face.radiance).abs().max()) < 2e-3
+    assert float((SwapBlend().apply(face, face, calm).face.radiance - face.radiance).abs().max()) < 2e-3
 
 
 def test_batch_equals_rows_and_json_replays() -> None:
@@ -317,11 +317,11 @@ def test_batch_equals_rows_and_json_replays() -> None:
     swap = SwapBlend(poisson_share=0.5, self_share=0.3)
     params = swap.sample(count, generator(21, "rows"))
     assert len(set(params.blend.tolist())) == 2
-    whole = swap.apply(Face.stack(faces), Face.stack(donors), params)
+    whole = swap.apply(Face.stack(faces), Face.stack(donors), params).face
     assert whole.spoof_mask is not None
     for i in range(count):
         again = swap.parse(params.row(i).to_json())
-        alone = swap.apply(faces[i], donors[i], again)
+        alone = swap.apply(faces[i], donors[i], again).face
         assert alone.spoof_mask is not None
         torch.testing.assert_close(whole.radiance[i : i + 1], alone.radiance, atol=1e-5, rtol=0)
         torch.testing.assert_close(whole.spoof_mask[i : i + 1], alone.spoof_mask, atol=1e-5, rtol=0)
@@ -329,7 +329,101 @@ def test_batch_equals_rows_and_json_replays() -> None:
 
 def test_donor_of_another_size_and_an_earlier_mask() -> None:
     face = _face("a").replace(spoof_mask=torch.zeros(1, 1, SIZE, SIZE).index_fill(3, torch.arange(5), 0.7))
-    changed = SwapBlend().apply(face, _face("b", size=96), _plain())
+    changed = SwapBlend().apply(face, _face("b", size=96), _plain()).face
     assert changed.spoof_mask is not None
     assert changed.radiance.shape == (1, 3, SIZE, SIZE)
     torch.testing.assert_close(changed.spoof_mask[..., :5], torch.full((1, 1, SIZE, 5), 0.7))
+
+
+def _classes(**boxes: tuple[int, int, int, int]) -> Tensor:
+    """Return a parsing of skin with boxes (top, bottom, left, right) of other classes."""
+    parsing = torch.full((1, 1, SIZE, SIZE), PARSING.index("skin"), dtype=torch.uint8)
+    for name, (top, bottom, left, right) in boxes.items():
+        parsing[..., top:bottom, left:right] = PARSING.index(name)
+    return parsing
+
+
+def test_careful_keeps_what_covers_the_target() -> None:
+    face = _face("a").replace(parsing=_classes(hair=(30, 62, 60, 100), glasses=(64, 70, 50, 110)))
+    careful = dataclasses.replace(_plain(), careful=torch.tensor([True]))
+    naive = dataclasses.replace(_plain(), careful=torch.tensor([False]))
+    kept, lost = (SwapBlend().apply(face, _face("b"), p).face for p in (careful, naive))
+    assert kept.spoof_mask is not None
+    assert lost.spoof_mask is not None
+    for box in ((slice(40, 60), slice(64, 96)), (slice(66, 68), slice(52, 108))):
+        assert torch.equal(kept.radiance[..., box[0], box[1]], face.radiance[..., box[0], box[1]])
+        assert float(kept.spoof_mask[..., box[0], box[1]].max()) == 0
+        assert float((lost.radiance - face.radiance)[..., box[0], box[1]].abs().max()) > 0.05
+    assert float(kept.spoof_mask[..., 90:100, 75:85].min()) == 1
+
+
+def test_careful_leaves_out_a_donors_hair_and_takes_its_glasses_off() -> None:
+    face, donor = _face("a"), _face("b")
+    donor = donor.replace(landmarks=face.landmarks)
+    bar = (64, 68, 55, 105)
+    dark = donor.radiance.clone()
+    dark[..., bar[0] : bar[1], bar[2] : bar[3]] = 0.001
+    framed = donor.replace(radiance=dark, parsing=_classes(glasses=bar))
+    careful = dataclasses.replace(_plain(), careful=torch.tensor([True]))
+    naive = dataclasses.replace(_plain(), careful=torch.tensor([False]))
+    inner = (..., slice(65, 67), slice(60, 100))
+    wanted = SwapBlend().apply(face, donor, naive).face.radiance[inner]
+    off = {k: (SwapBlend().apply(face, framed, p).face.radiance[inner] - wanted).abs().mean() for k, p in
+           (("careful", careful), ("naive", naive))}  # fmt: skip
+    assert float(off["careful"]) < 0.25 * float(off["naive"])
+    fringe = donor.replace(parsing=_classes(hair=(40, 66, 50, 110)))
+    got = SwapBlend().apply(face, fringe, careful).face
+    assert got.spoof_mask is not None
+    assert float(got.spoof_mask[..., 50:62, 60:100].max()) == 0
+
+
+def test_an_open_mouth_stays_under_a_donors_closed_one() -> None:
+    face, donor = _face("a"), _face("b")
+    mouth = face.landmarks.clone()
+    mouth[:, 61:64, 1] -= 5
+    mouth[:, 65:68, 1] += 7
+    opened = face.replace(landmarks=mouth)
+    x, y = (int(v) for v in mouth[0, 60:68].mean(0))
+    careful = dataclasses.replace(_plain(), careful=torch.tensor([True]))
+    kept = SwapBlend().apply(opened, donor, careful).face
+    assert kept.spoof_mask is not None
+    assert float(kept.spoof_mask[0, 0, y, x]) == 0
+    assert torch.equal(kept.radiance[..., y, x], face.radiance[..., y, x])
+    both = SwapBlend().apply(opened, donor.replace(landmarks=mouth), careful).face
+    assert both.spoof_mask is not None
+    assert float(both.spoof_mask[0, 0, y, x]) == 1
+
+
+def test_each_effect_vanishes_when_off() -> None:
+    face, donor = _face("a", tone=0.6), _face("b", tone=0.2)
+    plain = dataclasses.replace(_plain(), feather=torch.tensor([0.01]))
+    cases: dict[str, tuple[dict[str, Tensor], dict[str, Tensor]]] = {
+        "colour_transfer": ({"colour": torch.ones(1)}, {}),
+        "misalignment": ({"misalign": torch.tensor([[0.01, -0.01]]), "elastic": torch.tensor([0.02])}, {}),
+    }
+    for effect, (drawn, neutral) in cases.items():
+        bits = SwapBlend(ablate=[effect]).sample(1, generator(0, "x")).ablated
+        on = SwapBlend().apply(face, donor, dataclasses.replace(plain, **drawn)).face.radiance
+        off = SwapBlend().apply(face, donor, dataclasses.replace(plain, **drawn, ablated=bits)).face.radiance
+        wanted = SwapBlend().apply(face, donor, dataclasses.replace(plain, **neutral)).face.radiance
+        assert float((on - off).abs().max()) > 0.02, effect
+        torch.testing.assert_close(off, wanted)
+    with pytest.raises(ConfigError, match="no effect"):
+        SwapBlend(ablate=["gloss"])
+
+
+def test_without_a_seam_the_outline_does_not_jump() -> None:
+    face, donor = _face("a", tone=0.6), _face("a", tone=0.2)
+    plain = dataclasses.replace(_plain(), feather=torch.tensor([0.002]))
+    jumps = []
+    for effects in ((), ("seam",)):
+        bits = SwapBlend(ablate=effects).sample(1, generator(0, "x")).ablated
+        got = SwapBlend().apply(face, donor, dataclasses.replace(plain, ablated=bits)).face
+        jumps.append(float((got.radiance - face.radiance).diff(dim=-1).abs().amax()))
+    assert jumps[0] > 0.2
+    assert jumps[1] < 0.15 * jumps[0]
+
+
+def test_no_donor_is_an_error() -> None:
+    with pytest.raises(DataError, match="no donor"):
+        SwapBlend().apply(_face("a"), None, _plain())

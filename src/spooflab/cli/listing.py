@@ -25,21 +25,33 @@ def list_(kind: tyro.conf.Positional[Kind], /, *, json: bool = False) -> int:
         sys.stdout.write(json_module.dumps(rows) + "\n")
         return 0
     table = Table(box=None, pad_edge=False)
-    for column in rows[0]:
+    shown = [column for column in rows[0] if column not in _ONLY_JSON]
+    for column in shown:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()))
+        table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in (row[c] for c in shown)))
     Console().print(table)
     return 0
 
 
 def _attacks() -> list[dict[str, Any]]:
-    from spooflab.generators.catalogue import known_attacks
-    from spooflab.taxonomy import SPECIES
+    from spooflab.generators.catalogue import build_attack, effects_of, known_attacks
+    from spooflab.taxonomy import species_of
 
-    rows = [SPECIES[name] for name in known_attacks()]
+    rows = [species_of(name) for name in known_attacks()]
     return [
-        {"name": r.name, "family": r.family, "channel": r.channel, "goal": r.goal, "summary": r.summary} for r in rows
+        {
+            "name": row.name,
+            "family": row.family,
+            "channel": row.channel,
+            "goal": row.goal,
+            "tree": list(row.tree),
+            "artefact": row.artefact,
+            "donor": build_attack(row.name).needs_donor,
+            "effects": list(effects_of(row.name)),
+            "summary": row.summary,
+        }
+        for row in rows
     ]
 
 
@@ -83,6 +95,9 @@ def _configs() -> list[dict[str, Any]]:
 def _first_line(kind: type) -> str:
     return (kind.__doc__ or "").strip().split("\n")[0]
 
+
+_ONLY_JSON = ("tree", "artefact", "donor", "effects")
+"""Columns that would make the table too wide to read."""
 
 _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "attacks": _attacks,

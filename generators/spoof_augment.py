@@ -1,0 +1,269 @@
+"""Attacks inside a training loop: a share of a batch of bona fide pictures becomes attacks, with ground truth."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spooflab.augment import CaptureDevice, DeviceParams, DeviceShift, develop
+from spooflab.augment.ablate import DEVICE_EFFECTS, ablated
+from spooflab.augment.gentle import gentle_shots
+from spooflab.augment.photograph import from_photograph, to_photograph
+from spooflab.augment.tone import inverse_tone_curve, srgb_decode
+from spooflab.errors import ConfigError, DataError, SkipSample
+from spooflab.generators.attack import Attack, Rendered
+from spooflab.generators.catalogue import build_attack, effects_of
+from spooflab.generators.face import Face
+from spooflab.generators.faces.landmarks import box_of, pose_mean_head
+from spooflab.generators.faces.photo import tight_points
+from spooflab.params import Params
+from spooflab.seeds import generator as named_generator
+
+Finder = Callable[[Tensor], Tensor]
+_TONE = 0.5
+"""Share of a camera's contrast curve that is undone when a photograph becomes scene light, as for stored faces."""
+_SLACK = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class SpoofBatch:
+    """What `SpoofAugment` returns.
+
+    Attributes:
+        images: (B, 3, H, W) in the dtype and on the device of the input: bona fide and attacks by the same cameras.
+        labels: (B,) int64, 1 for bona fide, 0 for an attack.
+        species: what each row is.
+        species_index: (B,) int64 into `SpoofAugment.species` (0 is bona fide).
+        masks: (B, 1, H, W) float32 in [0, 1]: share of each pixel that the attack covers; 0 for bona fide.
+        landmarks: (B, 68, 2) where the face's landmarks have moved to, pixels.
+        device_id: the simulated camera of each row.
+        instrument_id: the instrument of each row, "" where there is none.
+        skipped: row and reason of every attack that could not be made; such a row stays bona fide and is labelled so.
+    """
+
+    images: Tensor
+    labels: Tensor
+    species: tuple[str, ...]
+    species_index: Tensor
+    masks: Tensor
+    landmarks: Tensor
+    device_id: tuple[str, ...]
+    instrument_id: tuple[str, ...]
+    skipped: tuple[tuple[int, str], ...]
+
+
+class SpoofAugment(nn.Module):
+    """Turn a share of a batch of bona fide face pictures into attacks.
+
+    Every row passes a simulated camera, bona fide or not, so that "was processed" is not the label. Row i depends on
+    the generator, on its own picture, on `i` and, where the species wants a second face, on that row's picture; not on
+    the batch's size or on the other rows' species.
+
+    Args:
+        species: names, or weights by name; chains too. See `spooflab list attacks`.
+        share: probability that a row becomes an attack.
+        devices: profiles of the cameras, drawn with equal probability.
+        units: units of each profile.
+        sensor_px: longer side of the sensor window in which the physics happens; None for twice the picture's.
+        instruments: ids that may be used; empty for all.
+        ablate: physical effects to switch off, in attacks and cameras.
+        gentle: bona fide pictures take a mild second pass (right for photographs, which have been through a camera
+            once already); False treats them as the attack's scene light, as stored data sets do.
+        find: maps (B, 3, H, W) float sRGB pictures to (B, 68, 2) landmarks; None lays a mean head on the picture, as
+            detectors' tight crops have it.
+
+    Raises:
+        ConfigError: an unknown species, device, instrument or effect, or a number out of its range.
+
+    >>> augment = SpoofAugment(["print_a4", "replay_phone"], share=0.5)
+    >>> batch = augment(torch.rand(2, 3, 64, 64), generator=torch.Generator().manual_seed(1))
+    >>> batch.images.shape, batch.labels.shape
+    (torch.Size([2, 3, 64, 64]), torch.Size([2]))
+    """
+
+    def __init__(
+        self,
+        species: Sequence[str] | Mapping[str, float],
+        *,
+        share: float = 0.5,
+        devices: Sequence[str] = ("front_phone", "webcam_720p", "kiosk", "dslr", "old_phone"),
+        units: int = 2,
+        sensor_px: int | None = None,
+        instruments: Sequence[str] = (),
+        ablate: Sequence[str] = (),
+        gentle: bool = True,
+        find: Finder | None = None,
+    ) -> None:
+        super().__init__()
+        weights = dict(species) if isinstance(species, Mapping) else dict.fromkeys(species, 1.0)
+        if not weights or "bonafide" in weights or not all(w > 0 for w in weights.values()):
+            raise ConfigError(
+                f"SpoofAugment: species {weights}", wanted="one attack or more, each with a weight above 0"
+            )
+        if not 0 <= share <= 1 or units < 1:
+            raise ConfigError(f"SpoofAugment: share {share}, units {units}", wanted="share in 0...1, units >= 1")
+        known = {*DEVICE_EFFECTS, *(e for name in weights for e in effects_of(name))}
+        if strange := sorted(set(ablate) - known):
+            raise ConfigError(f"SpoofAugment: ablate {strange}", wanted=f"some of {', '.join(sorted(known))}")
+        self.species = ("bonafide", *weights)
+        self.weights = torch.tensor([0.0, *weights.values()])
+        self.share, self.sensor_px, self.gentle, self.find = share, sensor_px, gentle, find
+        self.device_off = tuple(e for e in DEVICE_EFFECTS if e in ablate)
+        self.attacks = {
+            name: build_attack(name, instruments=instruments, ablate=[e for e in effects_of(name) if e in ablate])
+            for name in self.species
+        }
+        self.cameras = DeviceShift([CaptureDevice(name, unit=u) for name in devices for u in range(units)])
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator,
+        landmarks: Tensor | None = None,
+        subjects: Sequence[str] | None = None,
+    ) -> SpoofBatch:
+        """Return the batch with some of its rows attacked.
+
+        Args:
+            images: (B, 3, H, W) bona fide sRGB pictures, uint8 or floating point in [0, 1].
+            generator: CPU generator; it is drawn from once.
+            landmarks: (B, 68, 2) or (B, 5, 2) pixels of `images` (five points: eye at the image's left, other eye,
+                nose, mouth corners left and right); None for `find`.
+            subjects: who each row shows, so that a second face is another person's; None takes every row for another.
+
+        Raises:
+            DataError: pictures or landmarks of a wrong shape, type or range.
+        """
+        photo = from_photograph(images)
+        count, (height, width) = len(photo), photo.shape[-2:]
+        names = tuple(subjects) if subjects is not None else tuple(str(i) for i in range(count))
+        if len(names) != count:
+            raise DataError(f"{len(names)} subjects for {count} pictures", wanted="one each")
+        root = int(torch.randint(0, 2**62, (1,), generator=generator))
+        faces = self._faces(photo, landmarks, names)
+        chosen = [self._choose(root, i) for i in range(count)]
+        window = self._window(height, width)
+        shots = [self._shot(root, i, window) for i in range(count)]
+        made = [self._row(root, i, faces, self.species[chosen[i]], shots[i][1], names) for i in range(count)]
+        species = tuple(name for name, _, _, _ in made)
+        seen = _shrink(torch.cat([shot for _, shot, _, _ in made]), height, width)
+        masks = _shrink(torch.cat([truth.mask for _, _, truth, _ in made]), height, width)
+        scale = torch.tensor([width / window[1], height / window[0]])
+        index = torch.tensor([self.species.index(name) for name in species])
+        there = images.device
+        return SpoofBatch(
+            images=to_photograph((seen * 255).round().clamp(0, 255).div(255).to(there), images.dtype),
+            labels=(index == 0).long().to(there),
+            species=species,
+            species_index=index.to(there),
+            masks=masks.clamp(0, 1).to(there),
+            landmarks=(torch.cat([truth.landmarks for _, _, truth, _ in made]) * scale).to(there),
+            device_id=tuple(name for name, _ in shots),
+            instrument_id=tuple(truth.instrument_id[0] if truth.instrument_id else "" for _, _, truth, _ in made),
+            skipped=tuple((i, reason) for i, (_, _, _, reason) in enumerate(made) if reason),
+        )
+
+    def _choose(self, root: int, row: int) -> int:
+        draw = named_generator(root, "species", row)
+        if float(torch.rand(1, generator=draw)) >= self.share:
+            return 0
+        return int(torch.multinomial(self.weights, 1, generator=draw))
+
+    def _window(self, height: int, width: int) -> tuple[int, int]:
+        factor = 2.0 if self.sensor_px is None else self.sensor_px / max(height, width)
+        if factor < 1:
+            raise ConfigError(
+                f"SpoofAugment: sensor_px {self.sensor_px} for pictures of {height} x {width}",
+                wanted="a sensor at least as large: resizing is the last step and only reduces",
+            )
+        return round(height * factor), round(width * factor)
+
+    def _shot(self, root: int, row: int, window: tuple[int, int]) -> tuple[str, DeviceParams]:
+        draw = named_generator(root, "device", row)
+        picked = self.cameras.pick(1, draw)
+        shot = self.cameras.sample(1, draw, size=window, picked=picked)
+        return self.cameras.device_ids[int(picked)], ablated(shot, self.device_off)
+
+    def _faces(self, photo: Tensor, landmarks: Tensor | None, names: tuple[str, ...]) -> list[Face]:
+        """Turn pictures into scene light with landmarks, one batch of one each, on the CPU."""
+        photo = photo.to("cpu")
+        points = self._points(photo, landmarks)
+        flat = inverse_tone_curve(photo, tone=torch.full((len(photo),), _TONE), gamma=torch.ones(len(photo)))
+        light = srgb_decode(flat)
+        boxes = [box_of(p.double().numpy()) for p in points]
+        return [
+            Face(
+                radiance=light[i : i + 1],
+                landmarks=points[i : i + 1],
+                box=torch.tensor([boxes[i]], dtype=torch.float32),
+                subject_id=(names[i],),
+                source_id=(f"{names[i]}/{i}",),
+                synthetic=False,
+            )
+            for i in range(len(photo))
+        ]
+
+    def _points(self, photo: Tensor, landmarks: Tensor | None) -> Tensor:
+        count, (height, width) = len(photo), photo.shape[-2:]
+        if landmarks is None and self.find is not None:
+            landmarks = self.find(photo)
+        if landmarks is None:
+            mean = torch.tensor(tight_points(width, height).dense(), dtype=torch.float32)
+            return mean.expand(count, 68, 2).contiguous()
+        points = landmarks.detach().to("cpu", torch.float32)
+        if points.shape == (count, 5, 2):
+            points = torch.stack(
+                [torch.tensor(pose_mean_head(p.double().numpy()), dtype=torch.float32) for p in points]
+            )
+        low = -_SLACK * max(height, width)
+        if points.shape != (count, 68, 2) or not bool(torch.isfinite(points).all()):
+            raise DataError(
+                f"landmarks of shape {tuple(landmarks.shape)}", wanted=f"finite ({count}, 68 or 5, 2) pixels"
+            )
+        if bool((points.amin() < low) | (points.amax() > max(height, width) - low)):
+            raise DataError(
+                f"landmarks from {float(points.min()):g} to {float(points.max()):g} on pictures of {height} x {width}",
+                wanted="pixels of the pictures given, not shares of them or pixels of others",
+            )
+        return points
+
+    def _row(
+        self, root: int, row: int, faces: list[Face], name: str, shot: DeviceParams, names: tuple[str, ...]
+    ) -> tuple[str, Tensor, Rendered, str]:
+        """Render and photograph one row; an attack that cannot be made leaves it bona fide, with the reason."""
+        reason = ""
+        if name != "bonafide":
+            attack = self.attacks[name]
+            try:
+                donor = _donor(root, row, faces, names) if attack.needs_donor else None
+                params = attack.sample(1, named_generator(root, "attack", row, name))
+                return name, *_photograph(attack, faces[row], shot, params, donor), ""
+            except SkipSample as skip:
+                reason = skip.reason
+        attack = self.attacks["bonafide"]
+        params = attack.sample(1, named_generator(root, "attack", row, "bonafide"))
+        calm = gentle_shots(shot) if self.gentle else shot
+        return "bonafide", *_photograph(attack, faces[row], calm, params, None), reason
+
+
+def _shrink(x: Tensor, height: int, width: int) -> Tensor:
+    return F.interpolate(x, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _photograph(
+    attack: Attack, face: Face, shot: DeviceParams, params: Params, donor: Face | None
+) -> tuple[Tensor, Rendered]:
+    with torch.inference_mode():
+        rendered = attack.render(face, shot.view, params, donor)
+        photo = develop(rendered.irradiance, shot)
+    return photo.clone(), rendered
+
+
+def _donor(root: int, row: int, faces: list[Face], names: tuple[str, ...]) -> Face:
+    others = [i for i, name in enumerate(names) if name != names[row]]
+    if not others:
+        raise SkipSample("no_donor", f"no other subject than {names[row]} in the batch")
+    return faces[others[int(torch.randint(len(others), (1,), generator=named_generator(root, "donor", row)))]]
