@@ -16,6 +16,7 @@ from spooflab.generators.attack import Attack, Rendered
 from spooflab.generators.catalogue import build_attack, effects_of
 from spooflab.generators.config import FacesConfig, FolderFacesConfig, GenerationConfig, ProceduralFacesConfig
 from spooflab.generators.face import Face, FaceRef, FaceSource
+from spooflab.generators.face_check import landmark_error
 from spooflab.generators.faces.folder import FolderFaces
 from spooflab.generators.faces.hf import HFFaces
 from spooflab.generators.faces.procedural import ProceduralFaces
@@ -124,6 +125,7 @@ class Lab:
         used = spec.donor if donor is not None else None
         figures = measure(picture.image, picture.box)
         check(figures, picture.box, self.config.output_px, self.config.qc)
+        found = self._find_again(picture)
         regions = draw_regions(picture.landmarks, self.config.output_px, self.config.output_px)
         params = {
             "attack": attack_params.to_json(),
@@ -134,6 +136,7 @@ class Lab:
             },
             "facts": picture.facts,
             "attacked_share": attacked_share(regions, picture.mask),
+            "qc": found,
             "output": {
                 "output_px": self.config.output_px,
                 "sensor_px": self.config.sensor_px,
@@ -167,6 +170,16 @@ class Lab:
             licence=_licence(spec.face, used),
             code_version=code_version(),
         )
+
+    def _find_again(self, picture: Picture) -> dict[str, float]:
+        """Look for the face in the finished picture where the configuration asks for it."""
+        limit = self.config.qc.face_error
+        if limit is None:
+            return {}
+        error = landmark_error(picture.image, picture.landmarks)
+        if error > limit:
+            raise SkipSample("qc_face_error", f"landmarks found {error:.3f} eye distances off, allowed {limit:g}")
+        return {"face_error": error}
 
 
 def photograph(
