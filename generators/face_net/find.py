@@ -33,7 +33,7 @@ MOST_SPREAD = 0.05
 CLOSE_LOOKS = 6
 MUCH_SMALLER = 0.7
 """Share of the largest face's size under which another is only counted."""
-PROFILE_DEG = 55.0
+PROFILE_DEG = 50.0
 """Turn of a head beyond which one of its eyes is hidden."""
 
 

@@ -130,6 +130,7 @@ def test_a_row_of_a_batch_equals_the_row_alone(species: str, faces: tuple[Face, 
         assert together.instrument_id[i] == alone.instrument_id[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("species", ALL)
 def test_another_seed_gives_another_picture(species: str, faces: tuple[Face, Face], view: View) -> None:
     attack = build_attack(species)
@@ -161,6 +162,7 @@ def test_only_allowed_instruments_are_drawn(species: str) -> None:
     assert torch.equal(made.irradiance, again.irradiance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("species", [name for name in known_attacks() if effects_of(name)])
 def test_switching_effects_off_changes_pictures_and_no_draw(species: str, faces: tuple[Face, Face], view: View) -> None:
     """Paired pictures: one seed, parameters that differ by the switch alone, and most switches show."""
@@ -194,6 +196,7 @@ def test_an_effect_that_an_attack_lacks_is_named() -> None:
         build_attack("print_a4", ablate=("sepia",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("species", list(SHOWN))
 def test_landmarks_follow_what_is_shown(species: str, faces: tuple[Face, Face]) -> None:
     """A green spot painted on the nose is found where the landmark says."""

@@ -74,6 +74,7 @@ def test_metadata_does_not_tell_the_class(tmp_path: Path) -> None:
     assert low <= 0.5 <= high, f"metadata alone gives AUC {auc:.3f} [{low:.3f}, {high:.3f}]"
 
 
+@pytest.mark.slow
 def test_the_probe_itself_finds_a_planted_leak() -> None:
     """The check can fail: one byte of padding for one class is found."""
     rng = np.random.default_rng(1)

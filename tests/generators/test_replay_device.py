@@ -96,6 +96,7 @@ def clean_caches() -> Iterator[None]:
         one.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("clean_caches")
 @pytest.mark.parametrize("kind", MOST_SLOW, ids=lambda k: k.species)
 def test_a_batch_on_an_accelerator_stays_there(kind: type[Replay], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 _TERMS = ("points", "parsing", "depth", "place")
-_ERRORS = (("nme_median", "landmarks, median (eyes' distances)"), ("iou", "classes, mean IoU"),
+_ERRORS = (("nme_median", "landmarks (of the eyes)"), ("iou", "classes, mean IoU"),
            ("depth_mm", "depth on the face (mm)"), ("turn_deg", "direction (degrees)"))  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def list_(kind: tyro.conf.Positional[Kind], /, *, json: bool = False) -> int:
     table = Table(box=None, pad_edge=False)
     shown = [column for column in rows[0] if column not in _ONLY_JSON]
     for column in shown:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == shown[0])  # a broken name cannot be copied
     for row in rows:
         table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in (row[c] for c in shown)))
     Console().print(table)
