@@ -3,7 +3,11 @@
 import torch
 from torch import Tensor
 
+from spooflab.augment.tone import inverse_tone_curve, srgb_decode
 from spooflab.errors import DataError
+
+_TONE = 0.5
+"""Share of a camera's smoothstep contrast curve that is taken to be in a photograph."""
 
 
 def from_photograph(x: Tensor) -> Tensor:
@@ -26,6 +30,16 @@ def from_photograph(x: Tensor) -> Tensor:
             next_step="divide by 255, or undo the normalisation first",
         )
     return x.float()
+
+
+def scene_light(photo: Tensor) -> Tensor:
+    """Return the light (B, 3, H, W) >= 0 that a photograph, float32 sRGB in [0, 1], is taken to show.
+
+    Half of a camera's contrast curve is undone, then the sRGB transfer. Rounding may leave black a hair below zero,
+    where a later power would be undefined: it is cut.
+    """
+    curve = torch.full((len(photo),), _TONE, device=photo.device)
+    return srgb_decode(inverse_tone_curve(photo, tone=curve, gamma=torch.ones_like(curve))).clamp_(min=0)
 
 
 def to_photograph(photo: Tensor, dtype: torch.dtype) -> Tensor:

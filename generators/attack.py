@@ -1,7 +1,8 @@
 """What every attack is: `sample` draws its physics, `render` turns a face into what the sensor receives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -80,6 +81,18 @@ class Changed:
     facts: dict[str, Tensor] = field(default_factory=dict)
     instrument_id: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+
+    @classmethod
+    def stack(cls, rows: Sequence[Self]) -> Self:
+        """Concatenate faces that one manipulation changed."""
+        if len(rows) == 1:
+            return rows[0]
+        return cls(
+            face=Face.stack([row.face for row in rows]),
+            facts={name: torch.cat([row.facts[name] for row in rows]) for name in rows[0].facts},
+            instrument_id=tuple(name for row in rows for name in row.instrument_id),
+            models=tuple(dict.fromkeys(name for row in rows for name in row.models)),
+        )
 
 
 @runtime_checkable

@@ -80,6 +80,11 @@ class Face:
         """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
+    def row(self, index: int) -> Self:
+        """Return one face as a batch of one."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return self.replace(**{n: v[index : index + 1] for n, v in values.items() if isinstance(v, Tensor | tuple)})
+
     @classmethod
     def stack(cls, faces: Sequence[Self]) -> Self:
         """Concatenate batches; an optional field that one batch lacks is dropped."""

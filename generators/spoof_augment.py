@@ -10,8 +10,7 @@ from torch.nn import functional as F
 from spooflab.augment import CaptureDevice, DeviceParams, DeviceShift, develop
 from spooflab.augment.ablate import DEVICE_EFFECTS, ablated
 from spooflab.augment.gentle import gentle_shots
-from spooflab.augment.photograph import from_photograph, to_photograph
-from spooflab.augment.tone import inverse_tone_curve, srgb_decode
+from spooflab.augment.photograph import from_photograph, scene_light, to_photograph
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.attack import Attack, Rendered
 from spooflab.generators.catalogue import build_attack, effects_of
@@ -22,8 +21,6 @@ from spooflab.params import Params
 from spooflab.seeds import generator as named_generator
 
 Finder = Callable[[Tensor], Tensor]
-_TONE = 0.5
-"""Share of a camera's contrast curve that is undone when a photograph becomes scene light, as for stored faces."""
 _SLACK = 0.25
 
 
@@ -191,8 +188,7 @@ class SpoofAugment(nn.Module):
         """Turn pictures into scene light with landmarks, one batch of one each, on the CPU."""
         photo = photo.to("cpu")
         points = self._points(photo, landmarks)
-        flat = inverse_tone_curve(photo, tone=torch.full((len(photo),), _TONE), gamma=torch.ones(len(photo)))
-        light = srgb_decode(flat)
+        light = scene_light(photo)
         boxes = [box_of(p.double().numpy()) for p in points]
         return [
             Face(

@@ -14,8 +14,6 @@ from spooflab.generators.adversarial.detector import Detector
 from spooflab.generators.adversarial.gradient_sign import Norm, pgd, random_sign
 from spooflab.generators.adversarial.surrogate import load_surrogate
 from spooflab.generators.attack import Changed
-from spooflab.generators.attacks.partial_rows import stacked
-from spooflab.generators.attacks.print_rows import face_row
 from spooflab.generators.face import Face
 from spooflab.generators.instruments.ink_colour import srgb_decode, srgb_encode
 from spooflab.params import Params, choice
@@ -105,7 +103,7 @@ class AdversarialPixel:
         """
         assert isinstance(params, AdversarialPixelParams)
         same_detector(self.detector, params.detector, self.species)
-        return stacked([self._row(face_row(face, i), params.row(i)) for i in range(face.batch_size)])
+        return Changed.stack([self._row(face.row(i), params.row(i)) for i in range(face.batch_size)])
 
     def _row(self, face: Face, params: AdversarialPixelParams) -> Changed:
         clean = srgb_encode(face.radiance.clamp(0, 1))

@@ -20,7 +20,6 @@ from spooflab.generators.attacks import attribute_skin as skin
 from spooflab.generators.attacks.attribute_scene import EditScene
 from spooflab.generators.attacks.attribute_warp import WARPS, Pushes, displacement, liquify, pushes
 from spooflab.generators.attacks.morph_retouch import blur
-from spooflab.generators.attacks.print_rows import face_row
 from spooflab.generators.face import Face
 from spooflab.generators.faces.procedural.params import BEARDS, GLASSES
 from spooflab.params import Params, choice, log_uniform, uniform
@@ -132,7 +131,7 @@ class AttributeEdit:
             SkipSample: `head_fit_failed` or `profile_face`; `nothing_to_edit` where none of the edits can be made.
         """
         assert isinstance(params, AttributeEditParams)
-        rows = [_edit(face_row(face, i), params.row(i)) for i in range(face.batch_size)]
+        rows = [_edit(face.row(i), params.row(i)) for i in range(face.batch_size)]
         facts = {f"edit_{name}": torch.tensor([row[1].get(name, 0.0) for row in rows]) for name in EDITS}
         return Changed(Face.stack([row[0] for row in rows]), facts)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spooflab.generators.ablation import ablation, is_off
 from spooflab.generators.attack import Changed
-from spooflab.generators.attacks.painted import Painted, painted_face, row_of
+from spooflab.generators.attacks.painted import Painted, painted_face
 from spooflab.generators.face import Face
 from spooflab.generators.geometry import read_geometry
 from spooflab.generators.instruments import makeup_complexion as complexion
@@ -135,7 +135,7 @@ class MakeupCosmetic:
             ConfigError: the record names a look or product that is not in the bank.
         """
         assert isinstance(params, MakeupCosmeticParams)
-        rows = [self._paint(row_of(face, i), params.row(i)) for i in range(face.batch_size)]
+        rows = [self._paint(face.row(i), params.row(i)) for i in range(face.batch_size)]
         return painted_face(face, rows)
 
     def _paint(self, face: Face, params: MakeupCosmeticParams) -> Painted:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spooflab.generators.ablation import ablation, is_off
 from spooflab.generators.attack import Changed, wanted_donor
-from spooflab.generators.attacks.painted import Painted, painted_face, row_of
+from spooflab.generators.attacks.painted import Painted, painted_face
 from spooflab.generators.face import Face
 from spooflab.generators.geometry import read_geometry
 from spooflab.generators.instruments.kubelka_munk import Pigment, hiding_pigment, pigment
@@ -124,7 +124,7 @@ class MakeupImpersonation:
         assert isinstance(params, MakeupImpersonationParams)
         donor = wanted_donor(donor, self.species)
         rows = [
-            self._paint(row_of(face, i), row_of(donor, min(i, donor.batch_size - 1)), params.row(i))
+            self._paint(face.row(i), donor.row(min(i, donor.batch_size - 1)), params.row(i))
             for i in range(face.batch_size)
         ]
         changed = painted_face(face, rows)

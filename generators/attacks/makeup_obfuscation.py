@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spooflab.generators.ablation import ablation, is_off
 from spooflab.generators.attack import Changed
-from spooflab.generators.attacks.painted import Painted, painted_face, row_of
+from spooflab.generators.attacks.painted import Painted, painted_face
 from spooflab.generators.face import Face
 from spooflab.generators.geometry import read_geometry, shading, specular
 from spooflab.generators.instruments.crepe_hair import lay_fibres
@@ -122,7 +122,7 @@ class MakeupObfuscation:
             ConfigError: the record names a painting or product that is not in the bank.
         """
         assert isinstance(params, MakeupObfuscationParams)
-        rows = [self._paint(row_of(face, i), params.row(i)) for i in range(face.batch_size)]
+        rows = [self._paint(face.row(i), params.row(i)) for i in range(face.batch_size)]
         return painted_face(face, rows)
 
     def _paint(self, face: Face, params: MakeupObfuscationParams) -> Painted:

@@ -65,33 +65,8 @@ def rows_of(
     """
     if donor is not None and donor.batch_size != face.batch_size:
         raise ValueError(f"{donor.batch_size} donors for {face.batch_size} faces, wanted one each")
-    made = [
-        one(_single(face, i), None if donor is None else _single(donor, i), params.row(i))
-        for i in range(face.batch_size)
-    ]
-    return Changed(
-        face=Face.stack([m.face for m in made]),
-        facts={name: torch.cat([m.facts[name] for m in made]) for name in made[0].facts},
-        instrument_id=tuple(name for m in made for name in m.instrument_id),
-    )
-
-
-def _single(face: Face, index: int) -> Face:
-    def take(value: Tensor | None) -> Tensor | None:
-        return None if value is None else value[index : index + 1]
-
-    return Face(
-        radiance=face.radiance[index : index + 1],
-        landmarks=face.landmarks[index : index + 1],
-        box=face.box[index : index + 1],
-        subject_id=face.subject_id[index : index + 1],
-        source_id=face.source_id[index : index + 1],
-        depth_mm=take(face.depth_mm),
-        normals=take(face.normals),
-        parsing=take(face.parsing),
-        spoof_mask=take(face.spoof_mask),
-        synthetic=face.synthetic,
-    )
+    made = [one(face.row(i), None if donor is None else donor.row(i), params.row(i)) for i in range(face.batch_size)]
+    return Changed.stack(made)
 
 
 def openings(surface: Surface, params: MaskParams, mask: Mask, off: frozenset[str]) -> Tensor:

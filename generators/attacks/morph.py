@@ -22,7 +22,6 @@ from spooflab.generators.attack import Changed, wanted_donor
 from spooflab.generators.attacks.morph_retouch import blur, soften
 from spooflab.generators.attacks.morph_warp import controls, piecewise_maps, plate_maps
 from spooflab.generators.attacks.poisson import membrane
-from spooflab.generators.attacks.print_rows import face_row
 from spooflab.generators.attacks.swap_colour import moments
 from spooflab.generators.attacks.swap_mask import face_width, hull, mask_window, soft_mask
 from spooflab.generators.attacks.swap_warp import folded_share
@@ -130,8 +129,8 @@ class Morph:
         """
         assert isinstance(params, MorphParams)
         donor = wanted_donor(donor, self.species)
-        others = [face_row(donor, min(i, donor.batch_size - 1)) for i in range(face.batch_size)]
-        changed = Face.stack([_morph(face_row(face, i), other, params.row(i)) for i, other in enumerate(others)])
+        others = [donor.row(min(i, donor.batch_size - 1)) for i in range(face.batch_size)]
+        changed = Face.stack([_morph(face.row(i), other, params.row(i)) for i, other in enumerate(others)])
         return Changed(changed, {"alpha_shape": params.alpha_shape, "alpha_texture": params.alpha_texture})
 
 

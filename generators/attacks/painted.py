@@ -29,26 +29,6 @@ class Painted:
     instrument: str
 
 
-def row_of(face: Face, index: int) -> Face:
-    """Return one face of a batch as a batch of one."""
-
-    def pick(value: Tensor | None) -> Tensor | None:
-        return None if value is None else value[index : index + 1]
-
-    return Face(
-        radiance=face.radiance[index : index + 1],
-        landmarks=face.landmarks[index : index + 1],
-        box=face.box[index : index + 1],
-        subject_id=face.subject_id[index : index + 1],
-        source_id=face.source_id[index : index + 1],
-        depth_mm=pick(face.depth_mm),
-        normals=pick(face.normals),
-        parsing=pick(face.parsing),
-        spoof_mask=pick(face.spoof_mask),
-        synthetic=face.synthetic,
-    )
-
-
 def painted_face(face: Face, rows: Sequence[Painted]) -> Changed:
     """Return the changed batch; where a row's cover is 0, and on glasses, the radiance keeps its bits."""
     cover = torch.stack([row.cover for row in rows])[:, None].clamp(0, 1)

@@ -23,7 +23,7 @@ from spooflab.generators.attacks.print_maps import Maps, coarsely, finely
 from spooflab.generators.attacks.print_params import PRINT_EFFECTS, PrintParams, sample_print
 from spooflab.generators.attacks.print_place import Placement, place
 from spooflab.generators.attacks.print_process import paper_of
-from spooflab.generators.attacks.print_rows import face_row, stack_rows
+from spooflab.generators.attacks.print_rows import stack_rows
 from spooflab.generators.attacks.print_sheet import Behind, Sheet, finish, show_sheet, switch_off
 from spooflab.generators.enlarge import enlarge
 from spooflab.generators.face import Face
@@ -97,7 +97,7 @@ class PrintCut:
         donor = wanted_donor(donor, self.species)
         if donor.batch_size != face.batch_size:
             raise ValueError(f"print_cut: {donor.batch_size} donors for {face.batch_size} faces, wanted one each")
-        remaining = iter([face_row(donor, i) for i in range(donor.batch_size)])
+        remaining = iter([donor.row(i) for i in range(donor.batch_size)])
         return stack_rows(face, view, params, lambda f, v, p: _render(f, v, p, next(remaining), self.scene))
 
 

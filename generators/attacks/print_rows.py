@@ -1,6 +1,5 @@
 """Render a batch of prints row by row and stack what comes out."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -26,7 +25,7 @@ def stack_rows(face: Face, view: View, params: ParamsT, render: Callable[[Face, 
             f"print: faces, views and params have batch sizes {face.batch_size}, {view.batch_size}, "
             f"{params.batch_size}; wanted equal ones"
         )
-    rows = [render(face_row(face, i), view.row(i), params.row(i)) for i in range(face.batch_size)]
+    rows = [render(face.row(i), view.row(i), params.row(i)) for i in range(face.batch_size)]
     if len(rows) == 1:
         return rows[0]
     return Rendered(
@@ -38,13 +37,3 @@ def stack_rows(face: Face, view: View, params: ParamsT, render: Callable[[Face, 
         facts={name: torch.cat([r.facts[name] for r in rows]) for name in rows[0].facts},
         instrument_id=tuple(name for r in rows for name in r.instrument_id),
     )
-
-
-def face_row(face: Face, index: int) -> Face:
-    """Return one face as a batch of one."""
-    changes = {}
-    for field in dataclasses.fields(face):
-        value = getattr(face, field.name)
-        if isinstance(value, torch.Tensor | tuple):
-            changes[field.name] = value[index : index + 1]
-    return face.replace(**changes)

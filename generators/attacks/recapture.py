@@ -1,15 +1,14 @@
 """An attack's photograph becomes the picture of the next: a print of a screen, a screen that shows a print."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from spooflab.augment import CaptureDevice, DeviceParams, DeviceShift, develop
-from spooflab.augment.tone import inverse_tone_curve, srgb_decode
-from spooflab.generators.attack import Attack, Changed, Rendered
-from spooflab.generators.attacks.print_rows import face_row
+from spooflab.augment.photograph import scene_light
+from spooflab.generators.attack import Attack, Changed
 from spooflab.generators.face import Face
 from spooflab.params import Params
 
@@ -17,8 +16,6 @@ FIRST_CAMERAS = ("front_phone", "dslr", "old_phone")
 """Profiles of the camera that takes the first photograph."""
 WINDOW_PX = 512
 """Side of its picture."""
-_TONE = 0.5
-"""Share of the smoothstep contrast curve that is undone, as with any photograph that becomes a face."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +63,16 @@ class Recapture:
         """
         assert isinstance(params, RecaptureParams)
         rows = [
-            self._photograph(face_row(face, i), None if donor is None else face_row(donor, i), params.row(i))
+            self._photograph(face.row(i), None if donor is None else donor.row(i), params.row(i))
             for i in range(face.batch_size)
         ]
-        return Changed(
-            face=Face.stack([photo for photo, _ in rows]),
-            facts={name: torch.cat([shown.facts[name] for _, shown in rows]) for name in rows[0][1].facts},
-            instrument_id=tuple(name for _, shown in rows for name in shown.instrument_id),
-            models=rows[0][1].models,
-        )
+        return Changed.stack(rows)
 
-    def _photograph(self, face: Face, donor: Face | None, params: RecaptureParams) -> tuple[Face, Rendered]:
+    def _photograph(self, face: Face, donor: Face | None, params: RecaptureParams) -> Changed:
         shown = self.attack.render(face, params.camera.view, params.shown, donor)
         photo = develop(shown.irradiance, params.camera)
-        flat = inverse_tone_curve(photo, tone=torch.full((1,), _TONE), gamma=torch.ones(1))
         seen = face.replace(
-            radiance=srgb_decode(flat),
+            radiance=scene_light(photo),
             landmarks=shown.landmarks,
             box=shown.box,
             depth_mm=None,
@@ -89,4 +80,4 @@ class Recapture:
             parsing=None,
             spoof_mask=shown.mask,
         )
-        return seen, replace(shown, irradiance=photo)
+        return Changed(seen, shown.facts, shown.instrument_id, shown.models)

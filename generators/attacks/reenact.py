@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from spooflab.generators.ablation import ablation, is_off
 from spooflab.generators.attack import Changed
 from spooflab.generators.attacks.morph_retouch import blur
-from spooflab.generators.attacks.print_rows import face_row
 from spooflab.generators.attacks.reenact_blink import blinked
 from spooflab.generators.attacks.reenact_mouth import gap_px, inside, opening
 from spooflab.generators.attacks.reenact_warp import Field, Motion, field, moved
@@ -123,7 +122,7 @@ class Reenact:
             SkipSample: `head_fit_failed` or `profile_face`.
         """
         assert isinstance(params, ReenactParams)
-        rows = [_reenact(face_row(face, i), params.row(i)) for i in range(face.batch_size)]
+        rows = [_reenact(face.row(i), params.row(i)) for i in range(face.batch_size)]
         facts = {name: torch.tensor([row[1][name] for row in rows]) for name in rows[0][1]}
         return Changed(Face.stack([row[0] for row in rows]), facts)
 

@@ -19,7 +19,7 @@ from spooflab.generators.attacks.print_maps import Maps, coarsely, finely
 from spooflab.generators.attacks.print_params import PRINT_EFFECTS, PrintParams, sample_print
 from spooflab.generators.attacks.print_place import Placement, hold
 from spooflab.generators.attacks.print_process import paper_of
-from spooflab.generators.attacks.print_rows import face_row, stack_rows
+from spooflab.generators.attacks.print_rows import stack_rows
 from spooflab.generators.attacks.print_sheet import Behind, Sheet, finish, show_sheet, switch_off
 from spooflab.generators.attacks.print_silhouette import SHAPES, Cutout, Outline, outline_of, sample_cutout
 from spooflab.generators.enlarge import enlarge
@@ -131,7 +131,7 @@ class RegionUpperBody:
         donor = wanted_donor(donor, self.species)
         if donor.batch_size != face.batch_size:
             raise ValueError(f"{self.species}: {donor.batch_size} donors for {face.batch_size} faces, wanted one each")
-        remaining = iter([face_row(donor, i) for i in range(donor.batch_size)])
+        remaining = iter([donor.row(i) for i in range(donor.batch_size)])
         return stack_rows(face, view, params, lambda f, v, p: _render(f, v, p, next(remaining), self.scene))
 
 

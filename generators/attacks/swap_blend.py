@@ -16,7 +16,6 @@ from spooflab.errors import SkipSample
 from spooflab.generators.ablation import ablation, is_off
 from spooflab.generators.attack import Changed, wanted_donor
 from spooflab.generators.attacks.poisson import membrane
-from spooflab.generators.attacks.print_rows import face_row
 from spooflab.generators.attacks.swap_colour import from_lab, to_lab, transfer
 from spooflab.generators.attacks.swap_mask import face_width, hull, mask_window, soft_mask
 from spooflab.generators.attacks.swap_occlusion import kept_mouth, occluded, without_glasses
@@ -151,8 +150,7 @@ class SwapBlend:
         assert isinstance(params, SwapBlendParams)
         donor = wanted_donor(donor, self.species)
         rows = [
-            _swap(face_row(face, i), face_row(donor, min(i, donor.batch_size - 1)), params.row(i))
-            for i in range(face.batch_size)
+            _swap(face.row(i), donor.row(min(i, donor.batch_size - 1)), params.row(i)) for i in range(face.batch_size)
         ]
         mask = torch.cat([mask for _, mask in rows])
         changed = face.replace(

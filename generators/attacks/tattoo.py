@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from spooflab.errors import ConfigError
 from spooflab.generators.ablation import ablation, is_off
 from spooflab.generators.attack import Changed
-from spooflab.generators.attacks.painted import Painted, painted_face, row_of
+from spooflab.generators.attacks.painted import Painted, painted_face
 from spooflab.generators.face import Face
 from spooflab.generators.geometry import read_geometry, specular
 from spooflab.generators.instruments.drawing import Draws
@@ -119,7 +119,7 @@ class Tattoo:
             ConfigError: the record names a tattoo that is not in the bank.
         """
         assert isinstance(params, TattooParams)
-        rows = [self._ink(row_of(face, i), params.row(i)) for i in range(face.batch_size)]
+        rows = [self._ink(face.row(i), params.row(i)) for i in range(face.batch_size)]
         return painted_face(face, rows)
 
     def _ink(self, face: Face, params: TattooParams) -> Painted:

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from spooflab.generators.ablation import ablation, is_off
 from spooflab.generators.attack import Changed
-from spooflab.generators.attacks.painted import row_of
 from spooflab.generators.enlarge import enlarge
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.procedural.hair import STYLES, scalp_depth
@@ -139,7 +138,7 @@ class Wig:
             ConfigError: the record names a wig that is not in the bank.
         """
         assert isinstance(params, WigParams)
-        rows = [self._wear(row_of(face, i), params.row(i)) for i in range(face.batch_size)]
+        rows = [self._wear(face.row(i), params.row(i)) for i in range(face.batch_size)]
         changed = Face.stack([row.face for row in rows]).replace(synthetic=face.synthetic)
         facts = {name: torch.cat([row.facts[name] for row in rows]) for name in rows[0].facts}
         return Changed(changed, facts, tuple(row.instrument_id[0] for row in rows))

@@ -46,23 +46,6 @@ def row(view: View, index: int) -> View:
     return view.row(index)
 
 
-def single(face: Face, index: int) -> Face:
-    def pick(value: torch.Tensor | None) -> torch.Tensor | None:
-        return None if value is None else value[index : index + 1]
-
-    return face.replace(
-        radiance=face.radiance[index : index + 1],
-        landmarks=face.landmarks[index : index + 1],
-        box=face.box[index : index + 1],
-        subject_id=face.subject_id[index : index + 1],
-        source_id=face.source_id[index : index + 1],
-        depth_mm=pick(face.depth_mm),
-        normals=pick(face.normals),
-        parsing=pick(face.parsing),
-        spoof_mask=pick(face.spoof_mask),
-    )
-
-
 def render(attack: Attack, faces: tuple[Face, Face], view: View, params: Params) -> Rendered:
     return attack.render(faces[0], view, params, faces[1] if attack.needs_donor else None)
 
@@ -112,7 +95,7 @@ def test_parameters_survive_json_and_replay_the_pixels(species: str, faces: tupl
     attack = build_attack(species)
     params = attack.sample(1, generator(4, species))
     back = attack.parse(json.loads(json.dumps(params.to_json())))
-    alone = (single(faces[0], 0), single(faces[1], 0))
+    alone = (faces[0].row(0), faces[1].row(0))
     first, second = (render(attack, alone, row(view, 0), p) for p in (params, back))
     assert torch.equal(first.irradiance, second.irradiance)
     assert torch.equal(first.mask, second.mask)
@@ -124,7 +107,7 @@ def test_a_row_of_a_batch_equals_the_row_alone(species: str, faces: tuple[Face, 
     params = attack.sample(2, generator(2, species))
     together = render(attack, faces, view, params)
     for i in range(2):
-        alone = render(attack, (single(faces[0], i), single(faces[1], i)), row(view, i), params.row(i))
+        alone = render(attack, (faces[0].row(i), faces[1].row(i)), row(view, i), params.row(i))
         torch.testing.assert_close(together.irradiance[i : i + 1], alone.irradiance, atol=2e-4, rtol=1e-3)
         torch.testing.assert_close(together.landmarks[i : i + 1], alone.landmarks, atol=1e-2, rtol=0)
         assert together.instrument_id[i] == alone.instrument_id[0]
@@ -169,7 +152,7 @@ def test_switching_effects_off_changes_pictures_and_no_draw(species: str, faces:
     whole = build_attack(species)
     drawn = [whole.sample(1, generator(s, species)) for s in range(6)]
     at_work = dict.fromkeys(effects_of(species), False)
-    alone = [(single(faces[0], i % 2), single(faces[1], i % 2)) for i in range(6)]
+    alone = [(faces[0].row(i % 2), faces[1].row(i % 2)) for i in range(6)]
     plain = [render(whole, alone[i], row(view, i % 2), drawn[i]).irradiance for i in range(6)]
     for effect in at_work:
         off = build_attack(species, ablate=(effect,))
@@ -201,7 +184,7 @@ def test_an_effect_that_an_attack_lacks_is_named() -> None:
 def test_landmarks_follow_what_is_shown(species: str, faces: tuple[Face, Face]) -> None:
     """A green spot painted on the nose is found where the landmark says."""
     attack, view = build_attack(species), View.ideal(SENSOR, SENSOR, k1=-0.02)
-    face, donor = single(faces[0], 0), single(faces[1], 0)
+    face, donor = faces[0].row(0), faces[1].row(0)
     nose = face.landmarks[0, 30]
     y, x = torch.meshgrid(torch.arange(192) + 0.5, torch.arange(192) + 0.5, indexing="ij")
     spot = torch.exp(-((x - nose[0]) ** 2 + (y - nose[1]) ** 2) / (2 * 2.5**2))

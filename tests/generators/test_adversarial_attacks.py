@@ -21,7 +21,6 @@ from spooflab.generators.adversarial.worn_patch import (
 from spooflab.generators.attack import Changed
 from spooflab.generators.attacks.adversarial_patch import AdversarialPatch, AdversarialPatchParams
 from spooflab.generators.attacks.adversarial_pixel import AdversarialPixel
-from spooflab.generators.attacks.print_rows import face_row
 from spooflab.generators.face import Face
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.params import Params
@@ -82,7 +81,7 @@ def test_rows_alone_and_replayed_are_the_same_pixels(kind: Any, faces: Face) -> 
     together = attacked(attack, faces, params)
     for i in range(2):
         back = attack.parse(json.loads(json.dumps(params.row(i).to_json())))
-        alone = attacked(kind(), face_row(faces, i), back)
+        alone = attacked(kind(), faces.row(i), back)
         assert torch.equal(alone.face.radiance[0], together.face.radiance[i])
         assert {k: float(v[0]) for k, v in alone.facts.items()} == {k: float(v[i]) for k, v in together.facts.items()}
 
@@ -102,7 +101,7 @@ def test_pixels_move_within_the_norm_and_the_region(faces: Face, green: Detector
     assert {0, 1} == set(params.norm.tolist())
     for i in range(8):
         row = params.row(i)
-        changed = attacked(attack, face_row(faces, i % 2), row)
+        changed = attacked(attack, faces.row(i % 2), row)
         before = encoded(faces.radiance[i % 2].clamp(0, 1))
         change = encoded(changed.face.radiance[0].clamp(0, 1)) - before
         assert changed.facts["linf"][0] == pytest.approx(float(change.abs().max()), abs=2e-4)
@@ -124,7 +123,7 @@ def test_a_linear_detector_is_attacked_at_its_optimum(faces: Face, green: Detect
         i for i in range(40) if int(params.norm[i]) == 0 and bool(params.whole[i]) and int(params.iterations[i]) == 1
     )
     row = params.row(pick)
-    changed = attacked(attack, face_row(faces, 0), row)
+    changed = attacked(attack, faces.row(0), row)
     clean = encoded(faces.radiance[:1].clamp(0, 1))
     best = (clean + float(row.eps) * torch.tensor([-1.0, 1.0, -1.0])[:, None, None]).clamp(0, 1)
     with torch.no_grad():
@@ -132,7 +131,7 @@ def test_a_linear_detector_is_attacked_at_its_optimum(faces: Face, green: Detect
 
 
 def test_highlights_keep_what_exceeds_white(faces: Face, green: Detector) -> None:
-    face = face_row(faces, 0)
+    face = faces.row(0)
     bright = face.replace(radiance=face.radiance.index_fill(2, torch.tensor([80]), 1.7))
     attack = AdversarialPixel(green)
     changed = attacked(attack, bright, attack.sample(1, generator(7, "x")))
@@ -146,7 +145,7 @@ def test_random_signs_do_not_raise_the_score_as_the_gradient_does(faces: Face) -
         attack = AdversarialPixel(ablate=ablate)
         gain = []
         for seed in range(4):
-            facts = attacked(attack, face_row(faces, seed % 2), attack.sample(1, generator(seed, "gain"))).facts
+            facts = attacked(attack, faces.row(seed % 2), attack.sample(1, generator(seed, "gain"))).facts
             gain.append(float(facts["score_after"] - facts["score_before"]))
         gains.append(sum(gain) / 4)
     assert gains[0] > 1.0
@@ -158,8 +157,7 @@ def test_a_patch_is_better_than_a_random_one_against_its_detector(faces: Face) -
     for effect in ("", "gradient"):
         attack = AdversarialPatch(ablate=(effect,) if effect else (), instruments=("forehead_band", "forehead_sticker"))
         facts = [
-            attacked(attack, face_row(faces, seed % 2), attack.sample(1, generator(seed, "patch"))).facts
-            for seed in range(3)
+            attacked(attack, faces.row(seed % 2), attack.sample(1, generator(seed, "patch"))).facts for seed in range(3)
         ]
         score[effect] = sum(float(f["score_after"]) for f in facts) / 3
         assert all(float(f["iterations"]) > 0 for f in facts) == (effect == "")
@@ -171,7 +169,7 @@ def test_a_patch_against_green_is_green_within_the_gamut(faces: Face, green: Det
     for effect in ("", "print"):
         attack = AdversarialPatch(green, ablate=(effect,) if effect else (), instruments=("forehead_sticker",))
         params = attack.sample(1, generator(1, "green"))
-        changed = attacked(attack, face_row(faces, 0), params)
+        changed = attacked(attack, faces.row(0), params)
         mask = changed.face.spoof_mask
         assert mask is not None
         seen = changed.face.radiance[0, :, mask[0, 0] > 0.99].mean(1)
@@ -187,7 +185,7 @@ def test_an_effect_switched_off_changes_the_patch(effect: str, faces: Face, gree
         for ablate in ((), (effect,)):
             attack = AdversarialPatch(green, ablate=ablate)
             params = attack.sample(1, generator(seed, "effect"))
-            made.append(attacked(attack, face_row(faces, 0), params).face.radiance)
+            made.append(attacked(attack, faces.row(0), params).face.radiance)
         if float((made[0] - made[1]).abs().max()) > 1e-3:
             if effect == "contact_shadow":
                 assert (made[0] <= made[1] + 1e-5).float().mean() > 0.93  # the pattern answers to it too
@@ -200,7 +198,7 @@ def test_every_patch_can_be_worn_on_a_photograph(name: str, faces: Face, green: 
     attack = AdversarialPatch(green, instruments=(name,))
     params = attack.sample(1, generator(1, name))
     assert isinstance(params, AdversarialPatchParams)
-    bare = face_row(faces, 1).replace(depth_mm=None, normals=None, parsing=None, synthetic=False)
+    bare = faces.row(1).replace(depth_mm=None, normals=None, parsing=None, synthetic=False)
     changed = attacked(AdversarialPatch(green), bare, params)
     assert changed.instrument_id == (name,)
     assert changed.face.spoof_mask is not None

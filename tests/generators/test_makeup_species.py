@@ -15,7 +15,6 @@ from spooflab.generators.attacks.live import Live
 from spooflab.generators.attacks.makeup_cosmetic import MakeupCosmetic, MakeupCosmeticParams
 from spooflab.generators.attacks.makeup_impersonation import MakeupImpersonation
 from spooflab.generators.attacks.makeup_obfuscation import MakeupObfuscation
-from spooflab.generators.attacks.painted import row_of
 from spooflab.generators.attacks.tattoo import Tattoo
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.procedural import ProceduralFaces
@@ -83,7 +82,7 @@ def test_rows_are_independent_and_records_replay(name: str, people: tuple[Face, 
     together = apply(attack, faces, donors, params)
     for i in range(2):
         back = attack.parse(json.loads(json.dumps(params.row(i).to_json())))
-        alone = apply(SPECIES[name](), row_of(faces, i), row_of(donors, i), back)
+        alone = apply(SPECIES[name](), faces.row(i), donors.row(i), back)
         torch.testing.assert_close(together.face.radiance[i : i + 1], alone.face.radiance, atol=2e-4, rtol=0)
         assert together.instrument_id[i] == alone.instrument_id[0]
 

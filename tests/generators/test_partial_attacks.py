@@ -15,7 +15,6 @@ from spooflab.generators.attacks.partial_eye import PartialEye
 from spooflab.generators.attacks.partial_funny_eye import PartialFunnyEye
 from spooflab.generators.attacks.partial_mouth import PartialMouth
 from spooflab.generators.attacks.partial_paper_glasses import PartialPaperGlasses
-from spooflab.generators.attacks.print_rows import face_row
 from spooflab.generators.face import Face
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.instruments.partial_bank import PartialBank, load_partials
@@ -39,7 +38,7 @@ def put_on(attack: Manipulation, faces: tuple[Face, Face], params: Params) -> Ch
 
 
 def one(faces: tuple[Face, Face], index: int = 0) -> tuple[Face, Face]:
-    return face_row(faces[0], index), face_row(faces[1], index)
+    return faces[0].row(index), faces[1].row(index)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from spooflab.errors import ConfigError
-from spooflab.generators.attacks.painted import row_of
 from spooflab.generators.attacks.wig import Wig, fitting_cut
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.procedural import ProceduralFaces
@@ -72,7 +71,7 @@ def test_rows_are_independent_and_records_replay(people: tuple[Face, ...]) -> No
         together = attack.apply(faces, None, params)
         for i in range(2):
             back = attack.parse(json.loads(json.dumps(params.row(i).to_json())))
-            alone = Wig().apply(row_of(faces, i), None, back)
+            alone = Wig().apply(faces.row(i), None, back)
             torch.testing.assert_close(together.face.radiance[i : i + 1], alone.face.radiance, atol=2e-4, rtol=0)
             assert together.instrument_id[i] == alone.instrument_id[0]
 
