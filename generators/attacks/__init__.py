@@ -1,1 +1,1 @@
-"""Presentation and injection attacks, one species or family in each file."""
+"""Presentation and injection attacks: a folder for each family, a file for each species."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from spooflab.generators.attacks.swap_mask import depth_inside
+from spooflab.generators.attacks.digital.swap_mask import depth_inside
 
 
 def polygon_cover(points: Tensor, size: tuple[int, int], *, feather_px: float = 1.0) -> Tensor:

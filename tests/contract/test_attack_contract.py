@@ -1,6 +1,8 @@
 """One battery over every species: what the pipeline and its users rely on."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -99,6 +101,35 @@ def test_parameters_survive_json_and_replay_the_pixels(species: str, faces: tupl
     first, second = (render(attack, alone, row(view, 0), p) for p in (params, back))
     assert torch.equal(first.irradiance, second.irradiance)
     assert torch.equal(first.mask, second.mask)
+
+
+@contextmanager
+def poisoned_memory() -> Iterator[None]:
+    """Let PyTorch fill every tensor that nobody has written yet with NaN (or the greatest integer)."""
+    before = torch.utils.deterministic.fill_uninitialized_memory
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.empty(3).isnan().all()
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.utils.deterministic.fill_uninitialized_memory = before
+
+
+@pytest.mark.parametrize("species", ALL)
+def test_pixels_do_not_depend_on_memory_that_nobody_wrote(species: str, faces: tuple[Face, Face], view: View) -> None:
+    """A weight of 0 does not help where what it weighs may be NaN: freed memory holds anything."""
+    attack = build_attack(species)
+    for seed in (4, 5, 6):
+        params = attack.sample(1, generator(seed, species))
+        alone = (faces[0].row(0), faces[1].row(0))
+        plain = render(attack, alone, row(view, 0), params)
+        with poisoned_memory():
+            poisoned = render(build_attack(species), alone, row(view, 0), params)
+        assert torch.equal(plain.irradiance, poisoned.irradiance)
+        assert torch.equal(plain.mask, poisoned.mask)
+        assert torch.equal(plain.depth_mm, poisoned.depth_mm)
 
 
 @pytest.mark.parametrize("species", ALL)

@@ -19,8 +19,8 @@ from spooflab.generators.adversarial.worn_patch import (
     transformed,
 )
 from spooflab.generators.attack import Changed
-from spooflab.generators.attacks.adversarial_patch import AdversarialPatch, AdversarialPatchParams
-from spooflab.generators.attacks.adversarial_pixel import AdversarialPixel
+from spooflab.generators.attacks.adversarial.adversarial_patch import AdversarialPatch, AdversarialPatchParams
+from spooflab.generators.attacks.adversarial.adversarial_pixel import AdversarialPixel
 from spooflab.generators.face import Face
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.params import Params

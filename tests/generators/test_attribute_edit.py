@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from spooflab.errors import ConfigError, SkipSample
-from spooflab.generators.attacks import attribute_parts as parts
-from spooflab.generators.attacks import attribute_skin as skin
-from spooflab.generators.attacks.attribute_edit import EDITS, AttributeEdit, AttributeEditParams
-from spooflab.generators.attacks.attribute_scene import EditScene, shifted
-from spooflab.generators.attacks.attribute_warp import WARPS, displacement, liquify, pushes
+from spooflab.generators.attacks.digital import attribute_parts as parts
+from spooflab.generators.attacks.digital import attribute_skin as skin
+from spooflab.generators.attacks.digital.attribute_edit import EDITS, AttributeEdit, AttributeEditParams
+from spooflab.generators.attacks.digital.attribute_scene import EditScene, shifted
+from spooflab.generators.attacks.digital.attribute_warp import WARPS, displacement, liquify, pushes
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.faces.procedural.skinoptics import reflectance

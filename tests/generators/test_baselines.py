@@ -13,11 +13,11 @@ from torch import Tensor
 from spooflab.augment.tone import srgb_decode, srgb_encode
 from spooflab.errors import ConfigError
 from spooflab.generators.attack import Manipulation
-from spooflab.generators.attacks.baseline import Baseline
-from spooflab.generators.attacks.baseline_colour_jitter import BaselineColourJitter
-from spooflab.generators.attacks.baseline_dots import BaselineDots
-from spooflab.generators.attacks.baseline_sine_moire import KINDS, BaselineSineMoire
-from spooflab.generators.attacks.baseline_swirl_moire import BaselineSwirlMoire
+from spooflab.generators.attacks.baselines.baseline import Baseline
+from spooflab.generators.attacks.baselines.baseline_colour_jitter import BaselineColourJitter
+from spooflab.generators.attacks.baselines.baseline_dots import BaselineDots
+from spooflab.generators.attacks.baselines.baseline_sine_moire import KINDS, BaselineSineMoire
+from spooflab.generators.attacks.baselines.baseline_swirl_moire import BaselineSwirlMoire
 from spooflab.generators.face import Face
 from spooflab.seeds import generator
 from spooflab.taxonomy import SPECIES

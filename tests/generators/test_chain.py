@@ -15,8 +15,8 @@ from spooflab.augment.view import View
 from spooflab.errors import DataError
 from spooflab.generators.attack import Attack, Manipulation, Rendered
 from spooflab.generators.attacks.chain import Chain
+from spooflab.generators.attacks.digital.swap_blend import SwapBlend
 from spooflab.generators.attacks.live import Live
-from spooflab.generators.attacks.swap_blend import SwapBlend
 from spooflab.generators.bonafide import Bonafide
 from spooflab.generators.face import Face
 from spooflab.generators.faces.landmarks import MEAN_HEAD, box_of

@@ -11,11 +11,11 @@ from torch import Tensor
 from spooflab.config import load_yaml
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.ablation import ablation
+from spooflab.generators.attacks.disguises.tattoo import Tattoo
 from spooflab.generators.attacks.live import Live
-from spooflab.generators.attacks.makeup_cosmetic import MakeupCosmetic, MakeupCosmeticParams
-from spooflab.generators.attacks.makeup_impersonation import MakeupImpersonation
-from spooflab.generators.attacks.makeup_obfuscation import MakeupObfuscation
-from spooflab.generators.attacks.tattoo import Tattoo
+from spooflab.generators.attacks.makeups.makeup_cosmetic import MakeupCosmetic, MakeupCosmeticParams
+from spooflab.generators.attacks.makeups.makeup_impersonation import MakeupImpersonation
+from spooflab.generators.attacks.makeups.makeup_obfuscation import MakeupObfuscation
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.faces.procedural.skinoptics import reflectance

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from spooflab.errors import ConfigError, DataError
-from spooflab.generators.attacks.mask_filter import box, moved, slopes
-from spooflab.generators.attacks.mask_light import cast_shadow, edge_occlusion
+from spooflab.generators.attacks.masks.filter import box, moved, slopes
+from spooflab.generators.attacks.masks.light import cast_shadow, edge_occlusion
 from spooflab.generators.instruments import ggx, subsurface, thin_sheet
 from spooflab.generators.instruments.mask_material import choose_masks, load_masks, mask_of
 

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.attack import Changed
-from spooflab.generators.attacks.mannequin import Mannequin
-from spooflab.generators.attacks.mask_fit import mirror_vertices, symmetric, without_expression
-from spooflab.generators.attacks.mask_half import PARTS, MaskHalf
-from spooflab.generators.attacks.mask_paper import MaskPaper
-from spooflab.generators.attacks.mask_paper_sheet import wrap
-from spooflab.generators.attacks.mask_rigid import MaskRigid
-from spooflab.generators.attacks.mask_silicone import COVERAGES, MaskSilicone
-from spooflab.generators.attacks.mask_transparent import MaskTransparent
+from spooflab.generators.attacks.cutouts.mask_paper import MaskPaper
+from spooflab.generators.attacks.cutouts.mask_paper_sheet import wrap
+from spooflab.generators.attacks.masks.fit import mirror_vertices, symmetric, without_expression
+from spooflab.generators.attacks.masks.mannequin import Mannequin
+from spooflab.generators.attacks.masks.mask_half import PARTS, MaskHalf
+from spooflab.generators.attacks.masks.mask_rigid import MaskRigid
+from spooflab.generators.attacks.masks.mask_silicone import COVERAGES, MaskSilicone
+from spooflab.generators.attacks.masks.mask_transparent import MaskTransparent
 from spooflab.generators.face import Face
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.geometry import fit_head

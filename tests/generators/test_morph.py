@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spooflab.errors import ConfigError, DataError, SkipSample
-from spooflab.generators.attacks.morph import KINDS, WARPS, Morph, MorphParams
-from spooflab.generators.attacks.morph_retouch import blur, soften
-from spooflab.generators.attacks.morph_warp import controls, delaunay, piecewise_maps, plate_maps
-from spooflab.generators.attacks.swap_mask import hull, soft_mask
+from spooflab.generators.attacks.digital.morph import KINDS, WARPS, Morph, MorphParams
+from spooflab.generators.attacks.digital.morph_retouch import blur, soften
+from spooflab.generators.attacks.digital.morph_warp import controls, delaunay, piecewise_maps, plate_maps
+from spooflab.generators.attacks.digital.swap_mask import hull, soft_mask
 from spooflab.generators.face import Face
 from spooflab.generators.faces.landmarks import MEAN_HEAD, box_of
 from spooflab.seeds import generator

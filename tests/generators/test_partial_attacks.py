@@ -11,10 +11,10 @@ from torch import Tensor
 
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.attack import Changed, Manipulation
-from spooflab.generators.attacks.partial_eye import PartialEye
-from spooflab.generators.attacks.partial_funny_eye import PartialFunnyEye
-from spooflab.generators.attacks.partial_mouth import PartialMouth
-from spooflab.generators.attacks.partial_paper_glasses import PartialPaperGlasses
+from spooflab.generators.attacks.partials.partial_eye import PartialEye
+from spooflab.generators.attacks.partials.partial_funny_eye import PartialFunnyEye
+from spooflab.generators.attacks.partials.partial_mouth import PartialMouth
+from spooflab.generators.attacks.partials.partial_paper_glasses import PartialPaperGlasses
 from spooflab.generators.face import Face
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.instruments.partial_bank import PartialBank, load_partials

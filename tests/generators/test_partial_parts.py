@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from spooflab.generators.attacks.partial_enlarge import enlarged_view
-from spooflab.generators.attacks.partial_frame import ball, spring
-from spooflab.generators.attacks.partial_glasses_cut import front_outline
-from spooflab.generators.attacks.partial_lay import laid_on, lifted
-from spooflab.generators.attacks.partial_outline import box, ellipse, inset, join, moved, turned, without
-from spooflab.generators.attacks.partial_print import Similarity, inked, sample_local_print
-from spooflab.generators.attacks.partial_rim import rim_line, rim_outline
-from spooflab.generators.attacks.partial_shadow import hidden_lamp, hidden_sky
-from spooflab.generators.attacks.partial_sheet import Sheet, bent_sheet, facing_axes
-from spooflab.generators.attacks.partial_view import see_sheet
+from spooflab.generators.attacks.partials.enlarge import enlarged_view
+from spooflab.generators.attacks.partials.frame import ball, spring
+from spooflab.generators.attacks.partials.glasses_cut import front_outline
+from spooflab.generators.attacks.partials.lay import laid_on, lifted
+from spooflab.generators.attacks.partials.outline import box, ellipse, inset, join, moved, turned, without
+from spooflab.generators.attacks.partials.print import Similarity, inked, sample_local_print
+from spooflab.generators.attacks.partials.rim import rim_line, rim_outline
+from spooflab.generators.attacks.partials.shadow import hidden_lamp, hidden_sky
+from spooflab.generators.attacks.partials.sheet import Sheet, bent_sheet, facing_axes
+from spooflab.generators.attacks.partials.view import see_sheet
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.geometry.geometry import Geometry, read_geometry
 from spooflab.generators.instruments.ink_separation import apply_table

@@ -11,16 +11,16 @@ from torch import Tensor
 from spooflab.augment.view import View
 from spooflab.errors import ConfigError, DataError
 from spooflab.generators.attack import Attack
-from spooflab.generators.attacks.print_a4 import PrintA4
-from spooflab.generators.attacks.print_content import encode_photograph, exposure_gain
-from spooflab.generators.attacks.print_cut import PrintCut, PrintCutParams
-from spooflab.generators.attacks.print_holes import PATTERNS, to_donor
-from spooflab.generators.attacks.print_params import PrintParams
-from spooflab.generators.attacks.print_photo import PrintPhoto
-from spooflab.generators.attacks.print_place import place
-from spooflab.generators.attacks.print_poster import PrintPoster
-from spooflab.generators.attacks.print_process import paper_of
-from spooflab.generators.attacks.region_upper_body import RegionParams, RegionUpperBody
+from spooflab.generators.attacks.cutouts.holes import PATTERNS, to_donor
+from spooflab.generators.attacks.cutouts.print_cut import PrintCut, PrintCutParams
+from spooflab.generators.attacks.cutouts.region_upper_body import RegionParams, RegionUpperBody
+from spooflab.generators.attacks.prints.content import encode_photograph, exposure_gain
+from spooflab.generators.attacks.prints.params import PrintParams
+from spooflab.generators.attacks.prints.place import place
+from spooflab.generators.attacks.prints.print_a4 import PrintA4
+from spooflab.generators.attacks.prints.print_photo import PrintPhoto
+from spooflab.generators.attacks.prints.print_poster import PrintPoster
+from spooflab.generators.attacks.prints.process import paper_of
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.instruments.ink_colour import luminance
 from spooflab.generators.instruments.paper_bend import SHAPES, project_sheet

@@ -11,15 +11,15 @@ from torch import Tensor
 from spooflab.augment.view import View
 from spooflab.errors import ConfigError
 from spooflab.generators.attack import Rendered
-from spooflab.generators.attacks.print_a4 import PrintA4
-from spooflab.generators.attacks.print_cut import PrintCut, PrintCutParams
-from spooflab.generators.attacks.print_params import PRINT_EFFECTS, PrintParams
-from spooflab.generators.attacks.print_photo import PrintPhoto
-from spooflab.generators.attacks.print_place import place
-from spooflab.generators.attacks.print_poster import PrintPoster
-from spooflab.generators.attacks.print_process import black_point, paper_of, printed_reflectance
-from spooflab.generators.attacks.print_sheet import Sheet, printed_area, show_sheet, switch_off
-from spooflab.generators.attacks.region_upper_body import RegionParams, RegionUpperBody
+from spooflab.generators.attacks.cutouts.print_cut import PrintCut, PrintCutParams
+from spooflab.generators.attacks.cutouts.region_upper_body import RegionParams, RegionUpperBody
+from spooflab.generators.attacks.prints.params import PRINT_EFFECTS, PrintParams
+from spooflab.generators.attacks.prints.place import place
+from spooflab.generators.attacks.prints.print_a4 import PrintA4
+from spooflab.generators.attacks.prints.print_photo import PrintPhoto
+from spooflab.generators.attacks.prints.print_poster import PrintPoster
+from spooflab.generators.attacks.prints.process import black_point, paper_of, printed_reflectance
+from spooflab.generators.attacks.prints.sheet import Sheet, printed_area, show_sheet, switch_off
 from spooflab.generators.face import Face
 from spooflab.generators.instruments.ink_colour import luminance
 from spooflab.generators.instruments.ink_separation import print_target

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spooflab.augment.view import View
-from spooflab.generators.attacks.print_creases import Creases, crease_slopes, creased, sample_creases, worn
-from spooflab.generators.attacks.print_lamp import LAMPS, Lamp, lamp_frame, lamp_gloss, lamp_light, sample_lamp
-from spooflab.generators.attacks.print_layout import POSTER_MM, lay_out
-from spooflab.generators.attacks.print_mount import MOUNTS, PIECES, WALLS, sample_mount, wall_radiance
-from spooflab.generators.attacks.print_params import sample_print
-from spooflab.generators.attacks.print_process import (
+from spooflab.generators.attacks.prints.creases import Creases, crease_slopes, creased, sample_creases, worn
+from spooflab.generators.attacks.prints.lamp import LAMPS, Lamp, lamp_frame, lamp_gloss, lamp_light, sample_lamp
+from spooflab.generators.attacks.prints.layout import POSTER_MM, lay_out
+from spooflab.generators.attacks.prints.mount import MOUNTS, PIECES, WALLS, sample_mount, wall_radiance
+from spooflab.generators.attacks.prints.params import sample_print
+from spooflab.generators.attacks.prints.process import (
     Printing,
     ground_reflectance,
     paper_of,

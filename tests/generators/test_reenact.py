@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spooflab.errors import ConfigError, SkipSample
-from spooflab.generators.attacks.reenact import ACTS, Reenact, ReenactParams, expression_of
-from spooflab.generators.attacks.reenact_blink import blinked
-from spooflab.generators.attacks.reenact_mouth import gap_px, inside, opening
-from spooflab.generators.attacks.reenact_warp import field, moved
+from spooflab.generators.attacks.digital.reenact import ACTS, Reenact, ReenactParams, expression_of
+from spooflab.generators.attacks.digital.reenact_blink import blinked
+from spooflab.generators.attacks.digital.reenact_mouth import gap_px, inside, opening
+from spooflab.generators.attacks.digital.reenact_warp import field, moved
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.faces.procedural.modes import EXPRESSIONS

@@ -11,9 +11,9 @@ from torch import Tensor
 from spooflab.augment.view import View
 from spooflab.errors import DataError
 from spooflab.generators.attack import Rendered
-from spooflab.generators.attacks.print_behind import light_past, rim_share
-from spooflab.generators.attacks.print_silhouette import SHAPES, Cutout, grown_person, outline_of, sample_cutout
-from spooflab.generators.attacks.region_upper_body import RegionParams, RegionUpperBody
+from spooflab.generators.attacks.cutouts.behind import light_past, rim_share
+from spooflab.generators.attacks.cutouts.region_upper_body import RegionParams, RegionUpperBody
+from spooflab.generators.attacks.cutouts.silhouette import SHAPES, Cutout, grown_person, outline_of, sample_cutout
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.pose import Pose
 from spooflab.generators.scene import Scene

@@ -11,15 +11,15 @@ from torch.nn import functional as F
 from spooflab.augment.view import View
 from spooflab.errors import ConfigError, DataError
 from spooflab.generators.attack import Attack, Rendered
-from spooflab.generators.attacks.replay import Replay
-from spooflab.generators.attacks.replay_content import FirstCamera, first_photograph, show
-from spooflab.generators.attacks.replay_monitor import ReplayMonitor
-from spooflab.generators.attacks.replay_params import ReplayParams
-from spooflab.generators.attacks.replay_phone import ReplayPhone
-from spooflab.generators.attacks.replay_placement import place
-from spooflab.generators.attacks.replay_screen import flicker, flicker_contrast
-from spooflab.generators.attacks.replay_tablet import ReplayTablet
-from spooflab.generators.attacks.replay_tv import ReplayTV
+from spooflab.generators.attacks.replays.content import FirstCamera, first_photograph, show
+from spooflab.generators.attacks.replays.params import ReplayParams
+from spooflab.generators.attacks.replays.placement import place
+from spooflab.generators.attacks.replays.replay import Replay
+from spooflab.generators.attacks.replays.replay_monitor import ReplayMonitor
+from spooflab.generators.attacks.replays.replay_phone import ReplayPhone
+from spooflab.generators.attacks.replays.replay_tablet import ReplayTablet
+from spooflab.generators.attacks.replays.replay_tv import ReplayTV
+from spooflab.generators.attacks.replays.screen import flicker, flicker_contrast
 from spooflab.generators.face import Face
 from spooflab.generators.instruments.panel import PanelBank, load_panels
 from spooflab.generators.instruments.panel_angle import crossed_leak, lift, off_axis

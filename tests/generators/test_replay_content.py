@@ -10,9 +10,9 @@ from skimage.data import astronaut
 from torch import Tensor
 
 from spooflab.augment.codec import jpeg
-from spooflab.generators.attacks.replay_codec import recode
-from spooflab.generators.attacks.replay_content import reduce, soften
-from spooflab.generators.attacks.replay_interface import DRAW, Sheet, paint
+from spooflab.generators.attacks.replays.codec import recode
+from spooflab.generators.attacks.replays.content import reduce, soften
+from spooflab.generators.attacks.replays.interface import DRAW, Sheet, paint
 
 
 def photograph(size: int = 256) -> Tensor:
@@ -165,7 +165,7 @@ def test_shapes_are_painted_as_a_loop_over_pixels_would() -> None:
 
 
 def test_both_ways_of_painting_agree() -> None:
-    from spooflab.generators.attacks import replay_interface as ui
+    from spooflab.generators.attacks.replays import interface as ui
 
     kinds, seeds = torch.arange(5), torch.tensor([3, 4, 5, 6, 7])
     for family in sorted(DRAW):

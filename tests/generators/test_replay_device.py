@@ -16,21 +16,12 @@ from torch.nn import functional as F
 
 from spooflab.augment.view import View
 from spooflab.generators import hashed, lattice, rounded_box, smooth_map
-from spooflab.generators.attacks import (
-    replay,
-    replay_ablation,
-    replay_body,
-    replay_codec,
-    replay_content,
-    replay_front,
-    replay_interface,
-    replay_screen,
-)
-from spooflab.generators.attacks.replay import Replay
-from spooflab.generators.attacks.replay_monitor import ReplayMonitor
-from spooflab.generators.attacks.replay_phone import ReplayPhone
-from spooflab.generators.attacks.replay_tablet import ReplayTablet
-from spooflab.generators.attacks.replay_tv import ReplayTV
+from spooflab.generators.attacks.replays import ablation, body, codec, content, front, interface, replay, screen
+from spooflab.generators.attacks.replays.replay import Replay
+from spooflab.generators.attacks.replays.replay_monitor import ReplayMonitor
+from spooflab.generators.attacks.replays.replay_phone import ReplayPhone
+from spooflab.generators.attacks.replays.replay_tablet import ReplayTablet
+from spooflab.generators.attacks.replays.replay_tv import ReplayTV
 from spooflab.generators.face import Face
 from spooflab.generators.instruments.panel import load_panels
 from spooflab.generators.scene import Scene, SceneParams
@@ -86,7 +77,7 @@ def _solve(view: View, sheared: Tensor) -> Tensor:
 def clean_caches() -> Iterator[None]:
     """Keep constants that were made under the fake mode out of the other tests."""
     kept = (
-        smooth_map._to_pixels, smooth_map._to_points, smooth_map._splines, lattice._linear, replay_codec._cosines,
+        smooth_map._to_pixels, smooth_map._to_points, smooth_map._splines, lattice._linear, codec._cosines,
         hashed._places,
     )  # fmt: skip
     for one in kept:
@@ -131,11 +122,11 @@ def test_the_branches_that_an_accelerator_takes_give_the_same_pictures(
     params, face, view = attack.sample(BATCH, generator(3, "device")), faces(BATCH), shots(BATCH)
     with torch.inference_mode():
         wanted = attack.render(face, view, params)
-        for module in (replay, replay_ablation, replay_body, replay_codec, replay_content, replay_front, replay_screen,
-                       replay_interface, rounded_box):  # fmt: skip
+        for module in (replay, ablation, body, codec, content, front, screen,
+                       interface, rounded_box):  # fmt: skip
             if hasattr(module, "some"):
                 monkeypatch.setattr(module, "some", lambda mask: True)
-        monkeypatch.setattr(replay_interface, "_paint_rows", replay_interface._paint_together)
+        monkeypatch.setattr(interface, "_paint_rows", interface._paint_together)
         monkeypatch.setattr(lattice, "_loudest", lambda level, limit: level.topk(lattice._MOST, dim=1).indices)
         out = attack.render(face, view, params)
     assert out.instrument_id == wanted.instrument_id

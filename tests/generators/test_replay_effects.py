@@ -7,14 +7,14 @@ from torch import Tensor
 from spooflab.augment.view import View
 from spooflab.errors import ConfigError
 from spooflab.generators.attack import Rendered
-from spooflab.generators.attacks.replay import Replay
-from spooflab.generators.attacks.replay_ablation import EFFECTS, neutralised, switched_off
-from spooflab.generators.attacks.replay_content import first_photograph
-from spooflab.generators.attacks.replay_monitor import ReplayMonitor
-from spooflab.generators.attacks.replay_params import ReplayParams
-from spooflab.generators.attacks.replay_phone import ReplayPhone
-from spooflab.generators.attacks.replay_tablet import ReplayTablet
-from spooflab.generators.attacks.replay_tv import ReplayTV
+from spooflab.generators.attacks.replays.ablation import EFFECTS, neutralised, switched_off
+from spooflab.generators.attacks.replays.content import first_photograph
+from spooflab.generators.attacks.replays.params import ReplayParams
+from spooflab.generators.attacks.replays.replay import Replay
+from spooflab.generators.attacks.replays.replay_monitor import ReplayMonitor
+from spooflab.generators.attacks.replays.replay_phone import ReplayPhone
+from spooflab.generators.attacks.replays.replay_tablet import ReplayTablet
+from spooflab.generators.attacks.replays.replay_tv import ReplayTV
 from spooflab.generators.face import Face
 from spooflab.generators.instruments.panel import load_panels
 from spooflab.generators.instruments.panel_figures import panel_figures

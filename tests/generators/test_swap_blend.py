@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spooflab.errors import ConfigError, DataError, SkipSample
-from spooflab.generators.attacks.poisson import membrane
-from spooflab.generators.attacks.swap_blend import SwapBlend, SwapBlendParams
-from spooflab.generators.attacks.swap_colour import from_lab, moments, to_lab, transfer
-from spooflab.generators.attacks.swap_mask import depth_inside, face_width, hull, soft_mask
-from spooflab.generators.attacks.swap_warp import ThinPlate, dense_map, face_spline, folded_share
+from spooflab.generators.attacks.digital.poisson import membrane
+from spooflab.generators.attacks.digital.swap_blend import SwapBlend, SwapBlendParams
+from spooflab.generators.attacks.digital.swap_colour import from_lab, moments, to_lab, transfer
+from spooflab.generators.attacks.digital.swap_mask import depth_inside, face_width, hull, soft_mask
+from spooflab.generators.attacks.digital.swap_warp import ThinPlate, dense_map, face_spline, folded_share
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.landmarks import MEAN_HEAD, box_of
 from spooflab.seeds import generator

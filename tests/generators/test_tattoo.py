@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spooflab.generators.attacks.tattoo import SCATTERING, Tattoo, TattooParams, draw, lay_ink, places_seen
+from spooflab.generators.attacks.disguises.tattoo import SCATTERING, Tattoo, TattooParams, draw, lay_ink, places_seen
 from spooflab.generators.face import Face
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.geometry import read_geometry

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spooflab.errors import ConfigError
-from spooflab.generators.attacks.wig import Wig, fitting_cut
+from spooflab.generators.attacks.disguises.wig import Wig, fitting_cut
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.faces.procedural.hair import STYLES

@@ -1,0 +1,1 @@
+"""Simulations in common use, for comparison."""

@@ -1,0 +1,1 @@
+"""Printed sheets with openings, cut along an outline, or worn."""

@@ -1,0 +1,1 @@
+"""Tattoos and wigs."""

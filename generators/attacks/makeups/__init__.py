@@ -1,0 +1,1 @@
+"""Makeup on a live face."""

@@ -1,0 +1,1 @@
+"""Masks and heads in three dimensions."""

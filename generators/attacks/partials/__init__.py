@@ -1,0 +1,1 @@
+"""Things that cover a part of a live face."""

@@ -1,0 +1,1 @@
+"""Printed sheets that are shown whole."""
