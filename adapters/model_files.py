@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 
 from spooflab.adapters.algorithm import Algorithm
@@ -60,4 +61,5 @@ def load_model(folder: Path) -> Algorithm:
         raise DataError(
             f"{folder}: no usable model: {str(error).splitlines()[0]}", wanted=f"{WEIGHTS} and {CARD} of one training"
         ) from error
-    return model.eval()
+    # The layout that `fit` trains and scores in: another one picks other kernels, which round otherwise.
+    return model.eval().to(memory_format=torch.channels_last)
