@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from spooflab.augment import CaptureDevice, list_profiles, load_profile
+from spooflab.augment.profile import REFERENCE
 from spooflab.errors import ConfigError
 
 SHIPPED = resources.files("spooflab.configs").joinpath("devices")
@@ -25,8 +26,12 @@ def _written(folder: Path, data: dict[str, Any]) -> Path:
     return path
 
 
-def test_the_five_cameras_are_listed_sorted_and_without_the_reference() -> None:
-    assert list_profiles() == ["dslr", "front_phone", "kiosk", "old_phone", "webcam_720p"]
+def test_cameras_are_listed_sorted_and_without_the_reference() -> None:
+    names = list_profiles()
+    assert names == sorted(set(names))
+    assert {"dslr", "front_phone", "kiosk", "old_phone", "webcam_720p"} < set(names)
+    assert len(names) >= 12
+    assert REFERENCE not in names
 
 
 @pytest.mark.parametrize("file", sorted(entry.name for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml")))

@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from spooflab.augment import CaptureDevice, DeviceParams, DeviceShift, develop, list_profiles
+from spooflab.augment import CaptureDevice, DeviceParams, DeviceShift, develop
 from spooflab.errors import ConfigError, DataError
+
+NAMES = ("dslr", "front_phone", "kiosk", "old_phone", "webcam_720p")
 
 
 def _shift() -> DeviceShift:
-    return DeviceShift([CaptureDevice(name, unit=unit) for name in list_profiles() for unit in (0, 1)])
+    return DeviceShift([CaptureDevice(name, unit=unit) for name in NAMES for unit in (0, 1)])
 
 
 def _photos(count: int) -> torch.Tensor:

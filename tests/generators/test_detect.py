@@ -122,7 +122,7 @@ def test_missing_packages_come_with_their_command(
     (tmp_path / "m.onnx").write_bytes(b"x")
     with pytest.raises(ConfigError) as caught:
         OnnxDetector(tmp_path / "m.onnx", OnnxSettings(input_px=64), net)
-    assert caught.value.next_step == "pip install onnxruntime"
+    assert caught.value.next_step == "pip install 'spooflab[detect]'"
 
 
 class _Session:

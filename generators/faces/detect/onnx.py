@@ -50,7 +50,7 @@ class OnnxSettings(Config):
 
 
 class OnnxDetector:
-    """Places the points of a face with a model of the user's own (`pip install onnxruntime`).
+    """Places the points of a face with a model of the user's own (`pip install 'spooflab[detect]'`).
 
     Args:
         model: the ONNX file.
@@ -128,7 +128,7 @@ def _open(path: Path) -> Any:
         onnxruntime: Any = import_module("onnxruntime")
     except ImportError as error:
         raise ConfigError(
-            "detector onnx: the `onnxruntime` package is missing", next_step="pip install onnxruntime"
+            "detector onnx: the `onnxruntime` package is missing", next_step="pip install 'spooflab[detect]'"
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same sums in the same order everywhere
