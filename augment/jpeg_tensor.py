@@ -17,9 +17,7 @@ _FACTORS = {0: (1, 1), 1: (1, 2), 2: (2, 2)}
 """How many luma samples one chroma sample stands for, down and across, by code of subsampling."""
 
 
-def tensor_jpeg(
-    image: Tensor, *, quality: Tensor, subsampling: Tensor, formats: tuple[int, ...] = (0, 1, 2)
-) -> Tensor:
+def tensor_jpeg(image: Tensor, *, quality: Tensor, subsampling: Tensor, formats: tuple[int, ...] = (0, 1, 2)) -> Tensor:
     """Code and decode uint8 (B, 3, H, W), H and W at least 8; nothing is read back from the device.
 
     Args:
