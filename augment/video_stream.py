@@ -57,7 +57,7 @@ def decode_frames(packets: list[bytes], *, kind: str) -> Tensor:
     decoded = [frame for data in packets for frame in decoder.decode(pyav().Packet(data))] + decoder.decode(None)
     planes = torch.stack([torch.from_numpy(frame.to_ndarray(format="yuv420p")) for frame in decoded])
     height, width = decoded[0].height, decoded[0].width
-    luma, chroma = planes.flatten(1).split([height * width, height * width // 2], 1)
+    luma, chroma = torch.split(planes.flatten(1), [height * width, height * width // 2], 1)
     return from_yuv420(luma.reshape(-1, height, width), chroma.reshape(len(decoded), 2, height // 2, width // 2))
 
 

@@ -21,6 +21,7 @@ FOLDERS = ("adapters", "augment", "configs", "experiments", "generators")
 EXTRAS = (
     "accelerate",
     "albumentations",
+    "av",
     "cv2",
     "datasets",
     "diffusers",
