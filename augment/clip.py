@@ -90,7 +90,7 @@ def develop_clip(irradiance: Tensor, params: ClipParams) -> Tensor:
 
     The frames are what the sensor receives, lens, hand and light already applied: an attack renders frame t through
     `params.frame(t).view`; `film` moves a photograph. Exposure settles, noise is each frame's own, the unit's pattern
-    stays, and the codec sees the frames as one stream.
+    stays, and the codec sees the frames as one stream (a unit whose codec is JPEG stores each frame by itself).
 
     Raises:
         DataError: not the shape that `params` were drawn for, not float32, or not finite.

@@ -60,6 +60,10 @@ def _chroma(chroma: Tensor, table: Tensor, code: int, size: tuple[int, int]) -> 
     """Code chroma (B, 2, H, W) in one format; only samples that belong to the picture are interpolated."""
     down, across = _FACTORS[code]
     height, width = size
-    small = _code(shrink(chroma, down=down, across=across), table)
-    inner = small[..., : -(-height // down), : -(-width // across)]
+    small = shrink(chroma, down=down, across=across)
+    # Below its last row libjpeg continues the picture after it has shrunk, beside it before.
+    rows = -(-height // down)
+    small[..., rows:, :] = small[..., rows - 1 : rows, :]
+    small = _code(small, table)
+    inner = small[..., :rows, : -(-width // across)]
     return grow(inner, down=down, across=across)[..., :height, :width]

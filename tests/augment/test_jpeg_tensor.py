@@ -5,6 +5,8 @@ import io
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy.fft import dctn, idctn
 from torch import Tensor
@@ -13,6 +15,7 @@ from spooflab.augment.codec import jpeg
 from spooflab.augment.jpeg_tables import CHROMA_TABLE, LUMA_TABLE, quantisation_tables
 from spooflab.augment.jpeg_tensor import tensor_jpeg
 from spooflab.augment.jpeg_transform import forward_transform, inverse_transform
+from spooflab.errors import DataError
 
 
 def photograph(height: int, width: int, count: int = 1, seed: int = 0) -> Tensor:
@@ -42,6 +45,25 @@ def test_it_is_libjpegs_to_the_byte(quality: int, code: int, size: tuple[int, in
     q, s = same(2, quality), same(2, code)
     ours = tensor_jpeg(pictures.to(device), quality=q.to(device), subsampling=s.to(device))
     assert torch.equal(ours.cpu(), jpeg(pictures, quality=q, subsampling=s))
+
+
+@given(st.integers(8, 41), st.integers(8, 41), st.integers(1, 100), st.integers(0, 2), st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_every_size_and_quality_is_libjpegs(height: int, width: int, quality: int, code: int, seed: int) -> None:
+    picture, q, s = photograph(height, width, seed=seed), same(1, quality), same(1, code)
+    assert torch.equal(tensor_jpeg(picture, quality=q, subsampling=s), jpeg(picture, quality=q, subsampling=s))
+
+
+def test_nothing_is_read_back_from_the_device() -> None:
+    # A tensor without storage raises where a value is asked for; `jpeg` codes such a picture on tensors.
+    picture = torch.empty(2, 3, 40, 24, dtype=torch.uint8, device="meta")
+    q, s = (torch.empty(2, dtype=torch.int64, device="meta") for _ in range(2))
+    with pytest.raises(RuntimeError):
+        q.max().item()
+    out = jpeg(picture, quality=q, subsampling=s)
+    assert (out.shape, out.dtype) == (picture.shape, picture.dtype)
+    with pytest.raises(DataError, match="at least 8"):
+        jpeg(picture[..., :7], quality=q, subsampling=s)
 
 
 def test_rows_have_their_own_tables_and_formats_and_equal_themselves_alone() -> None:
