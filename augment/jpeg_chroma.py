@@ -23,13 +23,14 @@ def to_ycc(rgb: Tensor) -> Tensor:
     return planes
 
 
-def to_rgb(ycc: Tensor) -> Tensor:
-    """Return code values (B, 3, H, W), 0-255, from luma and chroma less 128."""
-    luma, cb, cr = ycc.unbind(1)
-    red = (cr * _RED).add_(_ONE // 2).mul_(1 / _ONE).floor_()
-    blue = (cb * _BLUE).add_(_ONE // 2).mul_(1 / _ONE).floor_()
-    green = (cb * _GREEN[0]).add_(cr, alpha=_GREEN[1]).add_(_ONE // 2).mul_(1 / _ONE).floor_()
-    return torch.stack([red, green, blue], 1).add_(luma[:, None] + 128).clamp_(0, 255)
+def to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:
+    """Return code values (B, 3, H, W), 0-255, from luma (B, 1, H, W) and chroma (B, 2, H, W) less 128."""
+    cb, cr = chroma.unbind(1)
+    rgb = luma.new_empty(luma.shape[0], 3, *luma.shape[-2:])
+    rgb[:, 0] = (cr * _RED).add_(_ONE // 2).mul_(1 / _ONE).floor_()
+    rgb[:, 1] = (cb * _GREEN[0]).add_(cr, alpha=_GREEN[1]).add_(_ONE // 2).mul_(1 / _ONE).floor_()
+    rgb[:, 2] = (cb * _BLUE).add_(_ONE // 2).mul_(1 / _ONE).floor_()
+    return rgb.add_(luma).add_(128).clamp_(0, 255)
 
 
 def shrink(chroma: Tensor, *, down: int, across: int) -> Tensor:

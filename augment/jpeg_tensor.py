@@ -35,7 +35,7 @@ def tensor_jpeg(image: Tensor, *, quality: Tensor, subsampling: Tensor, formats:
     chroma = planes[0]
     for code, plane in zip(formats[1:], planes[1:], strict=True):
         chroma = torch.where((subsampling == code)[:, None, None, None], plane, chroma)
-    out = to_rgb(torch.cat([luma[..., :height, :width], chroma], 1)).to(torch.uint8)
+    out = to_rgb(luma[..., :height, :width], chroma).to(torch.uint8)
     return torch.where((quality > 0)[:, None, None, None], out, image)
 
 
