@@ -32,19 +32,22 @@ def jpeg(image: Tensor, *, quality: Tensor, subsampling: Tensor) -> Tensor:
     check_jpeg(image, quality, subsampling)
     if image.device.type != "cpu":
         return tensor_jpeg(image, quality=quality.to(image.device), subsampling=subsampling.to(image.device))
-    pixels = image.permute(0, 2, 3, 1).contiguous().numpy()
-    rows = zip(pixels, quality.tolist(), subsampling.tolist(), strict=True)
-    coded = map_rows(
-        lambda row: jpeg_round_trip(row[0], quality=row[1], subsampling=row[2]) if row[1] else row[0], rows
-    )
-    return torch.from_numpy(np.stack(coded)).permute(0, 3, 1, 2).contiguous()
+    planes, coded = image.numpy(), np.empty(image.shape, np.uint8)
+    rows = zip(planes, coded, quality.tolist(), subsampling.tolist(), strict=True)
+    map_rows(lambda row: _code(row[0], row[1], quality=row[2], subsampling=row[3]), rows)
+    return torch.from_numpy(coded)
 
 
-def jpeg_round_trip(pixels: np.ndarray, *, quality: int, subsampling: int) -> np.ndarray:
-    """Return uint8 (H, W, 3) after one pass through libjpeg."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
-    return np.asarray(Image.open(buffer))
+def _code(planes: np.ndarray, coded: np.ndarray, *, quality: int, subsampling: int) -> None:
+    """Write uint8 (3, H, W) `planes` to `coded` after one pass through libjpeg, none at quality 0."""
+    if quality == 0:
+        coded[:] = planes
+        return
+    file = io.BytesIO()
+    picture = Image.merge("RGB", [Image.fromarray(plane) for plane in planes])  # faster than to interleave in NumPy
+    picture.save(file, "JPEG", quality=quality, subsampling=subsampling)
+    for plane, band in zip(coded, Image.open(file).split(), strict=True):
+        plane[:] = np.asarray(band)
 
 
 def check_jpeg(image: Tensor, quality: Tensor, subsampling: Tensor) -> None:
