@@ -22,7 +22,9 @@ _OFF: dict[str, Change] = {
     "beautify": lambda p: {"beautify": torch.zeros_like(p.beautify)},
     "tone": lambda p: {"tone": torch.zeros_like(p.tone), "gamma": torch.ones_like(p.gamma)},
     "sharpen": lambda p: {"halo": torch.zeros_like(p.halo)},
-    "jpeg": lambda p: {"quality": torch.zeros_like(p.quality)},
+    "jpeg": lambda p: {
+        name: torch.zeros_like(x) for name in ("quality", "stream") if (x := getattr(p, name)) is not None
+    },
 }
 
 DEVICE_EFFECTS = tuple(_OFF)

@@ -7,6 +7,7 @@ from typing import Self, overload
 import torch
 from torch import Tensor, nn
 
+from spooflab.augment.clip import film, sample_clip
 from spooflab.augment.develop import develop
 from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.draw import draw_shots
@@ -112,6 +113,13 @@ class CaptureDevice(nn.Module):
         params = self.sample(x.shape[0], generator, size=(x.shape[-2], x.shape[-1]))
         params = gentle_shots(params, gentle).to(x.device)
         return to_photograph(rephotograph(linear_source, params), x.dtype)
+
+    def clip(self, x: Tensor, *, frames: int, fps: float = 30.0, generator: torch.Generator) -> Tensor:
+        """Film photographs (B, 3, H, W), as `forward` takes them, with an unsteady hand: (B, frames, 3, H, W)."""
+        source = from_photograph(x)
+        size = (x.shape[-2], x.shape[-1])
+        params = sample_clip(self, x.shape[0], frames=frames, fps=fps, generator=generator, size=size)
+        return to_photograph(film(source, params.to(x.device)), x.dtype)
 
 
 def rephotograph(photo: Tensor, params: DeviceParams) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from spooflab.augment.bayer import demosaic, mosaic
 from spooflab.augment.beautify import beautify
-from spooflab.augment.codec import jpeg
+from spooflab.augment.camera_codec import still_codec
 from spooflab.augment.color import mix, sensor_response, white_balance
 from spooflab.augment.denoise import smear
 from spooflab.augment.device_params import DeviceParams
@@ -31,7 +31,7 @@ def develop(irradiance: Tensor, params: DeviceParams) -> Tensor:
     planes = interpolate(expose(irradiance, params))
     linear = correct_colour(planes, params)
     encoded = finish(linear, params)
-    return jpeg(quantise(encoded), quality=params.quality, subsampling=params.subsampling).float() / 255
+    return still_codec(quantise(encoded), params).float() / 255
 
 
 def expose(irradiance: Tensor, params: DeviceParams) -> Tensor:

@@ -36,6 +36,8 @@ class DeviceParams(Params):
         halo, halo_radius_px: (B,) sharpening.
         quality: (B,) int64 JPEG quality, 0 for no codec.
         subsampling: (B,) int64, 0 4:4:4, 1 4:2:2, 2 4:2:0.
+        stream: (B,) int64, 0 JPEG as above, 1 H.264, 2 H.265; None, in older records, is 0.
+        crf, gop: (B,) int64 constant rate factor, and frames between key frames, of H.264 and H.265.
     """
 
     view: View
@@ -71,3 +73,6 @@ class DeviceParams(Params):
     halo_radius_px: Tensor
     quality: Tensor
     subsampling: Tensor
+    stream: Tensor | None = None
+    crf: Tensor | None = None
+    gop: Tensor | None = None

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from spooflab.augment.camera_codec import stream_code
 from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.identity import Identity, balance_shift
 from spooflab.augment.profile import DeviceProfile
@@ -75,6 +76,9 @@ def draw_shots(
         halo_radius_px=_same(dark, identity.halo_radius_px),
         quality=_quality(profile, 1 - 0.5 * dark - 0.5 * share["quality"]),
         subsampling=torch.full((batch_size,), identity.subsampling, dtype=torch.int64),
+        stream=torch.full((batch_size,), stream_code(profile.codec.kind), dtype=torch.int64),
+        crf=torch.round(between(profile.codec.crf, 0.5 * dark + 0.5 * share["quality"])).to(torch.int64),
+        gop=torch.full((batch_size,), profile.codec.gop, dtype=torch.int64),
     )
 
 

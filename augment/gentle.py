@@ -9,6 +9,9 @@ from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.view import View
 from spooflab.errors import DataError
 
+_CLEAR_CRF = 16
+"""Rate factor whose loss is not seen: a gentle stream lies halfway to it."""
+
 
 def gentle_shots(params: DeviceParams, rows: bool | Tensor = True) -> DeviceParams:
     """Return `params` with the chosen `rows` (all, none, or a (B,) bool mask) made mild.
@@ -44,11 +47,12 @@ def gentle_shots(params: DeviceParams, rows: bool | Tensor = True) -> DevicePara
         source_gamma=params.gamma,
         halo=params.halo / 4,
         quality=torch.where(params.quality > 0, (params.quality + 101) // 2, 0),
+        crf=None if params.crf is None else torch.minimum(params.crf, (params.crf + _CLEAR_CRF) // 2),
     )
     mixed = {
         field.name: _choose(mask, getattr(calm, field.name), getattr(params, field.name))
         for field in dataclasses.fields(params)
-        if field.name != "view"
+        if field.name != "view" and getattr(params, field.name) is not None
     }
     views = {f.name: _choose(mask, getattr(calm_view, f.name), getattr(view, f.name)) for f in dataclasses.fields(view)}
     return DeviceParams(view=View(**views), **mixed)

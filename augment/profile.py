@@ -13,6 +13,7 @@ from spooflab.errors import ConfigError
 Row = tuple[float, float, float]
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
 Quality = Annotated[int, Field(ge=1, le=100)]
+Crf = Annotated[int, Field(ge=0, le=51)]
 REFERENCE = "ideal"
 """The profile that changes nothing; it can be loaded, but it is no camera and is not listed."""
 
@@ -184,20 +185,27 @@ class CodecProfile(Config):
 
     Attributes:
         source: where the figures come from.
-        kind: `jpeg`, or `none`.
+        kind: `jpeg`, `mjpeg` (JPEG frame by frame), `h264` and `h265` (a frame out of a stream; they need the extra
+            `video`), or `none`.
         quality: libjpeg's quality.
-        subsampling: chroma formats, one of which belongs to a unit.
+        subsampling: chroma formats of JPEG, one of which belongs to a unit.
+        crf: constant rate factor of H.264 and H.265.
+        gop: frames between key frames.
     """
 
     source: str
-    kind: Literal["jpeg", "none"]
+    kind: Literal["jpeg", "mjpeg", "h264", "h265", "none"]
     quality: tuple[Quality, Quality]
     subsampling: tuple[Subsampling, ...] = Field(min_length=1)
+    crf: tuple[Crf, Crf] = (23, 40)
+    gop: int = Field(default=30, ge=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> "CodecProfile":
         if self.quality[0] > self.quality[1]:
             raise ValueError(f"quality wants low <= high, seen {list(self.quality)}")
+        if self.crf[0] > self.crf[1]:
+            raise ValueError(f"crf wants low <= high, seen {list(self.crf)}")
         return self
 
 

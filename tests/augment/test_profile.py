@@ -78,7 +78,9 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         ("codec", "quality", [0, 90], "codec.quality"),
         ("codec", "quality", [95, 90], "low <= high"),
         ("codec", "subsampling", [], "codec.subsampling"),
-        ("codec", "kind", "h264", "codec.kind"),
+        ("codec", "kind", "vp9", "codec.kind"),
+        ("codec", "crf", [40, 23], "codec"),
+        ("codec", "gop", 0, "codec.gop"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, group: str, key: str, value: object, told: str) -> None:

@@ -17,6 +17,7 @@ EXTRAS = {
     "study": ("scipy", "sklearn", "matplotlib", "jinja2"),
     "interop": ("albumentations", "torchvision"),
     "ray": ("ray",),
+    "video": ("av",),
 }
 
 
