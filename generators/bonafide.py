@@ -42,20 +42,39 @@ class Bonafide:
         """Image the face's radiance, which fills the sensor window, through the lens."""
         assert isinstance(params, BonafideParams)
         rays, zoom = window_rays(view)
-        through = view.blur(resample(face.radiance, rays)).mul_(params.gain[:, None, None, None])
-        zeros = torch.zeros_like(through[:, :1])
-        mask = zeros if face.spoof_mask is None else resample(face.spoof_mask, rays)
-        depth = zeros + torch.inf if face.depth_mm is None else resample(face.depth_mm, rays, mode="nearest")
-        corners = _seen(torch.stack([face.box[:, :2], face.box[:, :2] + face.box[:, 2:]], 1), face, view, zoom)
+        seen = resample(_lit(face, params.gain), rays)
+        through = view.blur(seen[:, :3])
+        mask = torch.zeros_like(through[:, :1]) if face.spoof_mask is None else seen[:, 3:]
+        if face.depth_mm is None:
+            depth = torch.full_like(through[:, :1], torch.inf)
+        else:
+            depth = resample(face.depth_mm, rays, mode="nearest")
+        box = torch.stack([face.box[:, :2], face.box[:, :2] + face.box[:, 2:]], 1)
+        points = _seen(torch.cat([face.landmarks, box], 1), face, view, zoom)
+        landmarks, corners = points[:, :-2], points[:, -2:]
         return Rendered(
             irradiance=through,
             mask=mask,
             depth_mm=depth,
-            landmarks=_seen(face.landmarks, face, view, zoom),
+            landmarks=landmarks,
             box=torch.cat([corners[:, 0], corners[:, 1] - corners[:, 0]], -1),
             facts={"face_px": corners[:, 1, 0] - corners[:, 0, 0], "zoom": zoom},
             instrument_id=("",) * face.batch_size,
         )
+
+
+def _lit(face: Face, gain: Tensor) -> Tensor:
+    """Return (B, 3 or 4, H, W): the radiance under the scene's gain, then the mask where there is one.
+
+    Planes that are resampled together share the arithmetic of the grid.
+    """
+    light, gain = face.radiance, gain[:, None, None, None]
+    if face.spoof_mask is None:
+        return light * gain
+    planes = light.new_empty(len(light), 4, *face.size)
+    torch.mul(light, gain, out=planes[:, :3])
+    planes[:, 3:] = face.spoof_mask
+    return planes
 
 
 def _seen(points: Tensor, face: Face, view: View, zoom: Tensor) -> Tensor:

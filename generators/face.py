@@ -81,7 +81,9 @@ class Face:
         return dataclasses.replace(self, **changes)
 
     def row(self, index: int) -> Self:
-        """Return one face as a batch of one."""
+        """Return one face as a batch of one; of a batch of one its only row is itself."""
+        if self.batch_size == 1 and index == 0:
+            return self
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return self.replace(**{n: v[index : index + 1] for n, v in values.items() if isinstance(v, Tensor | tuple)})
 

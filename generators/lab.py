@@ -20,6 +20,7 @@ from spooflab.generators.face_check import landmark_error
 from spooflab.generators.faces.folder import FolderFaces
 from spooflab.generators.faces.hf import HFFaces
 from spooflab.generators.faces.procedural import ProceduralFaces
+from spooflab.generators.loaded_faces import LoadedFaces
 from spooflab.generators.plan import PlannedFace, SampleSpec
 from spooflab.generators.qc import check, measure
 from spooflab.images import encode_depth, encode_mask, encode_png
@@ -76,6 +77,7 @@ class Lab:
         _check_effects(config.ablate, species)
         self._off = {s: tuple(e for e in effects_of(s) if e in config.ablate) for s in species}
         self.attacks = {s: build_attack(s, instruments=config.instruments, ablate=self._off[s]) for s in species}
+        self._faces = LoadedFaces()
         self._devices: dict[str, CaptureDevice] = {}
         self.device_ids = tuple(
             device.device_id for name in config.devices for device in self._units(name, config.units_per_device)
@@ -110,7 +112,7 @@ class Lab:
         return self._record(spec, attack_params, device_params, device, face, donor, picture)
 
     def _load(self, planned: PlannedFace) -> Face:
-        return self.sources[planned.source].load(planned.ref)
+        return self._faces.load(self.sources[planned.source], planned.ref)
 
     def _record(
         self,

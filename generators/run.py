@@ -113,7 +113,8 @@ def make_shard(config_json: str, out: Path, shard: int) -> ShardDone | None:
 def _make(lab: Lab, specs: Sequence[SampleSpec], lease: Lease) -> tuple[list[Sample], list[Skip]]:
     samples: list[Sample] = []
     skips: list[Skip] = []
-    for spec in specs:
+    # Face by face, so that each is loaded and read once; samples do not depend on their order, which is put back below.
+    for spec in sorted(specs, key=lambda s: (s.face.source, s.face.source_id, s.index)):
         lease.renew()
         try:
             samples.append(lab.make(spec))
@@ -131,7 +132,8 @@ def _make(lab: Lab, specs: Sequence[SampleSpec], lease: Lease) -> tuple[list[Sam
         except Exception as error:
             error.add_note(f"while making {spec.key}: {spec.species} of {spec.face.source_id} by {spec.device_id}")
             raise
-    return samples, skips
+    place = {spec.key: spec.index for spec in specs}
+    return sorted(samples, key=lambda s: place[s.key]), sorted(skips, key=lambda s: place[s.key])
 
 
 def _run(config: GenerationConfig, out: Path, pending: list[int], workers: int) -> Iterator[ShardDone | None]:

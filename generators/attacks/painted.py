@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spooflab.generators.attack import Changed
 from spooflab.generators.face import PARSING, Face
+from spooflab.generators.masked import either
 
 _GLASSES = PARSING.index("glasses")
 
@@ -31,13 +32,13 @@ class Painted:
 
 def painted_face(face: Face, rows: Sequence[Painted]) -> Changed:
     """Return the changed batch; where a row's cover is 0, and on glasses, the radiance keeps its bits."""
-    cover = torch.stack([row.cover for row in rows])[:, None].clamp(0, 1)
+    cover = torch.stack([row.cover for row in rows])[:, None].clamp_(0, 1)
     if face.parsing is not None:
         # Frames are thinner than the blocks in which smooth layers are laid.
-        cover = cover * (face.parsing != _GLASSES)
-    radiance = torch.stack([row.radiance for row in rows]).clamp(min=0)
+        cover *= face.parsing != _GLASSES
+    radiance = torch.stack([row.radiance for row in rows]).clamp_(min=0)
     changed = face.replace(
-        radiance=torch.where(cover > 0, radiance, face.radiance),
+        radiance=either(cover > 0, radiance, face.radiance),
         spoof_mask=cover if face.spoof_mask is None else torch.maximum(cover, face.spoof_mask),
     )
     facts = {name: torch.cat([row.facts[name] for row in rows]) for name in rows[0].facts}

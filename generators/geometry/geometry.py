@@ -6,6 +6,7 @@ from torch import Tensor
 
 from spooflab.generators.enlarge import enlarge
 from spooflab.generators.face import Face
+from spooflab.generators.face_memory import FaceMemory
 from spooflab.generators.geometry.head_fit import HeadFit, fit_head
 from spooflab.generators.geometry.head_maps import HeadMaps, head_maps
 from spooflab.generators.geometry.light import Light, estimate_light, shading
@@ -36,8 +37,15 @@ class Geometry:
     parsing: Tensor | None
 
 
+_KEPT = 8
+_memory: FaceMemory[Geometry] = FaceMemory(_KEPT)
+"""About 10 MB each at 384 px."""
+
+
 def read_geometry(face: Face) -> Geometry:
     """Fit head and light to a batch of one; a pure function of the face's radiance, landmarks and parsing.
+
+    Under `torch.inference_mode` the last few faces' geometries are kept (see `FaceMemory`): nobody may write into one.
 
     Raises:
         SkipSample: `head_fit_failed` or `profile_face`, see `fit_head`.
@@ -45,6 +53,10 @@ def read_geometry(face: Face) -> Geometry:
     """
     if face.batch_size != 1:
         raise ValueError(f"a batch of {face.batch_size} faces: wanted one, take the rows apart")
+    return _memory.of(face, _read)
+
+
+def _read(face: Face) -> Geometry:
     fit = fit_head(face.landmarks[0], face.size)
     maps = head_maps(fit)
     parsing = None if face.parsing is None else face.parsing[0, 0]

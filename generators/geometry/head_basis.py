@@ -34,7 +34,7 @@ class HeadBasis:
         shapes: S, number of shape coefficients.
         marks: (196, 3, 1 + S + E) float64: the 52 fixed landmarks and the 144 candidates of the jaw's bands, as a
             constant and one direction for each coefficient.
-        settle: (N, 68) share of each landmark's residual that a coarse point follows.
+        settle: (68, N) share of each landmark's residual that a coarse point follows.
         coarse_triangles: (2F, 3) the coarse quads cut in two; they index the fine mesh's first vertices.
     """
 
@@ -89,7 +89,7 @@ def _asymmetry(points: Tensor) -> Tensor:
 
 
 def _settling(mean: Tensor) -> Tensor:
-    """Return (N, 68): Gaussian radial basis functions, near and far, that spread landmark residuals over the mesh.
+    """Return (68, N): Gaussian radial basis functions, near and far, that spread landmark residuals over the mesh.
 
     Smoothed (not exact) interpolation: the jaw's points, which annotators place loosely, are trusted least.
     """
@@ -105,7 +105,7 @@ def _settling(mean: Tensor) -> Tensor:
         return 0.6 * torch.exp(-square / (2 * _NEAR_MM**2)) + 0.4 * torch.exp(-square / (2 * _FAR_MM**2))
 
     share: Tensor = kernel(mean.double()) @ torch.linalg.inv(kernel(anchors) + torch.diag(slack))
-    return share.float()
+    return share.T.float().contiguous()
 
 
 def neutral_expression() -> Tensor:

@@ -175,7 +175,7 @@ def _settled(problem: HeadProblem, state: HeadState, off: Tensor, size: tuple[in
     shape, expression = coefficients[: basis.shapes], coefficients[basis.shapes :]
     coarse = basis.coarse(shape, expression)
     posed = coarse @ rotation.T + translation
-    posed[:, :2] += (basis.settle @ off) * (posed[:, 2:] / (scale * distance))
+    posed[:, :2] += (off.T @ basis.settle).T * (posed[:, 2:] / (scale * distance))
     local = (posed - translation) @ rotation
     points = head_model().fine(posed)
     return HeadFit(

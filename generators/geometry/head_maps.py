@@ -13,6 +13,7 @@ from spooflab.generators.faces.procedural.model import EYE_POINTS, head_model
 from spooflab.generators.geometry.head_basis import head_basis
 from spooflab.generators.geometry.head_fit import HeadFit
 from spooflab.generators.geometry.mesh_maps import Raster
+from spooflab.generators.masked import either
 
 _LOWEST_MM, _BACK_MM, _SHOULDER_MM = -150.0, -125.0, 62.0
 
@@ -49,7 +50,7 @@ class HeadMaps:
 def head_maps(fit: HeadFit) -> HeadMaps:
     """Rasterise the fitted head with its eyeballs at the size of the picture it was fitted to."""
     fixed = _fixtures()
-    model, sphere = head_model(), eyes.ball()[0]
+    model, sphere = head_model(), fixed.sphere
     count = len(model.base) - EYE_POINTS
     # The fine mesh begins with the coarse one's vertices: a quarter of the triangles, a twentieth of a millimetre off.
     points = fit.points[:count]
@@ -84,7 +85,8 @@ def head_maps(fit: HeadFit) -> HeadMaps:
     soft = _softened(hit.float()).mul_(full[7])
     on = soft > 0
     full[:6] *= on
-    near = torch.where(on, torch.where(hit, raster.unpack(seen.nearest)[0], full[6]), torch.inf)
+    # What lies nowhere is infinitely far: positive over 0.
+    near = either(hit, raster.unpack(seen.nearest)[0], full[6]).clamp_(min=1e-3).div_(on)
     cut = tuple(slice(0, v.stop - v.start) for v in seen.window)
     out[(slice(None), *seen.window)] = full[(slice(0, 6), *cut)]
     cover[seen.window], depth[seen.window] = soft[cut], near[cut]
@@ -112,11 +114,12 @@ class _Fixtures:
     triangles: Tensor
     rest: Tensor
     fade: Tensor
+    sphere: Tensor
 
 
 @lru_cache(maxsize=1)
 def _fixtures() -> _Fixtures:
-    """Return the triangles of head and eyeballs, and the rest place and share of cover of their vertices."""
+    """Return the triangles of head and eyeballs, their vertices' rest place and share of cover, and a unit eyeball."""
     model, basis = head_model(), head_basis()
     count = len(model.base) - EYE_POINTS
     rest = model.rest[:count]
@@ -133,4 +136,4 @@ def _fixtures() -> _Fixtures:
     low = ((rest[:, 1] + 146) / 24).clamp(0, 1)
     aside = ((rest[:, 0].abs() - 46) / 12).clamp(0, 1) * ((-102 - rest[:, 1]) / 8).clamp(0, 1)
     fade = torch.cat([low * (1 - aside), torch.ones(2 * len(sphere))])[:, None]
-    return _Fixtures(torch.cat(triangles), torch.cat([rest, *balls]), fade)
+    return _Fixtures(torch.cat(triangles), torch.cat([rest, *balls]), fade, sphere)

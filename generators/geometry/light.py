@@ -13,6 +13,7 @@ from torch import Tensor
 from spooflab.generators.faces.procedural.light import highlights
 from spooflab.generators.geometry.light_prior import harmonics, lamp, light_prior
 from spooflab.generators.geometry.skin_prior import skin_albedo
+from spooflab.generators.masked import places
 
 _ROUNDS, _EVIDENCE, _SAMPLES = 5, 600.0, 1500
 _FLOOR = 0.06
@@ -63,7 +64,7 @@ def estimate_light(radiance: Tensor, normals: Tensor, weight: Tensor) -> Light:
     Returns:
         A light from the camera's side with the mean skin's level where there are fewer than 50 pixels of skin.
     """
-    index = (weight.reshape(-1) > 0.3).nonzero()[:, 0]
+    index = places(weight > 0.3)
     index = index[:: max(len(index) // _SAMPLES, 1)]
     colour = radiance.reshape(3, -1).index_select(1, index)
     if len(index) < 50:

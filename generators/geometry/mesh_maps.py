@@ -8,6 +8,7 @@ from torch.nn.functional import embedding_bag
 
 from spooflab.generators.enlarge import enlarge
 from spooflab.generators.faces.procedural import raster
+from spooflab.generators.masked import places
 
 _NEAR_MM, _BEYOND = 1.0, 0.35
 _IDENTITY = (1 << raster.ID_BITS) - 1
@@ -127,7 +128,7 @@ class Raster:
         z = points[:, 2]
         origin = torch.arange(len(triangles))
         if len(points) and float(z.amin()) < _NEAR_MM:
-            origin = (z.index_select(0, triangles.reshape(-1)).reshape(-1, 3) >= _NEAR_MM).all(1).nonzero()[:, 0]
+            origin = places((z.index_select(0, triangles.reshape(-1)).reshape(-1, 3) >= _NEAR_MM).all(1))
             triangles = triangles.index_select(0, origin)
         if len(triangles) == 0:
             return None
@@ -164,7 +165,7 @@ class Raster:
         keys = _least(self.nearest, step)
         high, wide = keys.shape
         flat = keys.reshape(-1)
-        cell = (flat != raster.EMPTY).nonzero()[:, 0]
+        cell = places(flat != raster.EMPTY)
         which = flat.index_select(0, cell) & _IDENTITY
         row = torch.div(cell, wide, rounding_mode="floor")
         scale = float(self.samples * step)
@@ -213,7 +214,7 @@ def _fill_rim(values: Tensor, known: Tensor, high: int, wide: int) -> None:
     wider[1:-1, 1:-1] = grid
     rows = wider[:-2] + wider[1:-1] + wider[2:]
     count = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]).reshape(-1)
-    cell = ((known == 0) & (count > 0)).nonzero()[:, 0]
+    cell = places((known == 0) & (count > 0))
     y = torch.div(cell, wide, rounding_mode="floor")
     step = torch.tensor([-1, 0, 1])
     rows, columns = y[:, None] + step, (cell - y * wide)[:, None] + step

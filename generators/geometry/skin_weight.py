@@ -3,11 +3,13 @@
 import torch
 from torch import Tensor
 
+from spooflab.generators.box_mean import halved
 from spooflab.generators.enlarge import enlarge
 from spooflab.generators.face import PARSING
 from spooflab.generators.geometry.head_maps import HeadMaps
 from spooflab.generators.geometry.polygon import polygon_cover
 from spooflab.generators.geometry.regions import rest_region
+from spooflab.generators.masked import places
 
 _SKIN = (PARSING.index("skin"), PARSING.index("nose"))
 
@@ -44,7 +46,7 @@ def skin_weight(radiance: Tensor, landmarks: Tensor, maps: HeadMaps, parsing: Te
         )
         * area
     )
-    alike = _alike(_halved(radiance), area, core)
+    alike = _alike(halved(radiance), area, core)
     return enlarge(alike[None], 2)[0, :height, :width] * maps.cover
 
 
@@ -58,17 +60,6 @@ def _grown(outline: Tensor, by_px: float) -> Tensor:
     away = outline - outline.mean(0)
     grown: Tensor = outline + away * (by_px / away.norm(dim=1, keepdim=True).clamp(min=1e-3))
     return grown
-
-
-def _halved(planes: Tensor) -> Tensor:
-    """Return (C, ⌈H/2⌉, ⌈W/2⌉) means of blocks of 2 × 2, the last ones repeated where the size is odd."""
-    height, width = planes.shape[1:]
-    if height % 2:
-        planes = torch.cat([planes, planes[:, -1:]], 1)
-    if width % 2:
-        planes = torch.cat([planes, planes[..., -1:]], 2)
-    rows = planes[:, ::2] + planes[:, 1::2]
-    return (rows[..., ::2] + rows[..., 1::2]) * 0.25
 
 
 def _shrunk(mask: Tensor) -> Tensor:
@@ -92,7 +83,7 @@ def _alike(radiance: Tensor, area: Tensor, core: Tensor) -> Tensor:
     log = radiance.clamp(min=1e-3).log()
     grey = log.mean(0)
     chroma = log[:2] - log[1:]
-    index = (core.reshape(-1) > 0.5).nonzero()[:, 0]
+    index = places(core > 0.5)
     if len(index) < 20:
         return torch.zeros_like(area)
     part = torch.cat([chroma, grey[None]]).reshape(3, -1).index_select(1, index)
@@ -102,7 +93,7 @@ def _alike(radiance: Tensor, area: Tensor, core: Tensor) -> Tensor:
     # Shadows go two stops down, highlights one up; these are paler than the skin around them.
     rise = grey - middle[2]
     gap *= 1 - 0.6 * (rise * 4).clamp(0, 1)
-    rise = torch.where(rise > 0, rise / 1.0, rise / 1.4)
+    rise = torch.maximum(rise, rise / 1.4)
     # Hair is as coloured as skin may be, but never as smooth.
     mean = _box(grey)
     rough = (_box(grey * grey) - mean * mean).clamp_(min=0).sqrt_()

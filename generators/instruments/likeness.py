@@ -10,6 +10,7 @@ from spooflab.generators.instruments.makeup_regions import LIP_CORNER, EyeFrame,
 from spooflab.generators.instruments.skin_canvas import SkinCanvas
 from spooflab.generators.instruments.skin_chart import Array, ChartPicture
 from spooflab.generators.instruments.skin_colour import smooth
+from spooflab.generators.masked import places
 
 _LEFT, _TOP, _CELL_MM = -112.0, 78.0, 1.3
 _WIDE, _HIGH = 172, 154
@@ -77,7 +78,7 @@ def to_chart(planes: Tensor, uv: Tensor, weight: Tensor) -> ChartPicture:
     """Return (C, h, w) planes averaged over the chart's cells; cells without any take their neighbours' mean."""
     x = (uv[0] - _LEFT) * (1 / _CELL_MM) - 0.5
     y = (_TOP - uv[1]) * (1 / _CELL_MM) - 0.5
-    keep = ((weight > 0.2) & (x > 0) & (y > 0) & (x < _WIDE - 1.001) & (y < _HIGH - 1.001)).reshape(-1).nonzero()[:, 0]
+    keep = places((weight > 0.2) & (x > 0) & (y > 0) & (x < _WIDE - 1.001) & (y < _HIGH - 1.001))
     x, y = x.reshape(-1).index_select(0, keep), y.reshape(-1).index_select(0, keep)
     rows = torch.cat([planes.flatten(1), torch.ones(1, planes[0].numel())]).index_select(1, keep)
     rows = rows * weight.reshape(-1).index_select(0, keep)

@@ -8,6 +8,7 @@ from spooflab.generators.instruments.makeup_bank import Product
 from spooflab.generators.instruments.makeup_hand import Hand, coarse, flakes_of, ridge, rise, spread, trimmed
 from spooflab.generators.instruments.skin_canvas import SkinCanvas
 from spooflab.generators.instruments.skin_colour import smooth
+from spooflab.generators.masked import places
 
 """Complexion: foundation, concealer, contour, blush, highlight and glitter, in canonical millimetres."""
 
@@ -91,7 +92,7 @@ def glitter(canvas: SkinCanvas, product: Product, amount: float, generator: torc
     zone = ridge(x, y, (34.0, -18.0), (62.0, -2.0), 9.0) + 0.8 * ridge(x, y, (20.0, 9.0), (44.0, 9.0), 5.0)
     window = canvas.window
     density = canvas.full(trimmed(spread(canvas, zone) * canvas.skin * amount), window)
-    cells = (density > 0).reshape(-1).nonzero()[:, 0]
+    cells = places(density > 0)
     spots = torch.rand(3, len(cells), generator=generator)
     # A flake covers about a third of a square millimetre; there are up to two to the square millimetre.
     here = spots[0] < density.reshape(-1).index_select(0, cells) * (0.30 * canvas.mm_per_px**2)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
+from spooflab.generators.enlarge import enlarge
 from spooflab.generators.instruments.makeup_regions import Window
 from spooflab.generators.instruments.skin_canvas import SkinCanvas
 from spooflab.generators.instruments.skin_chart import Array, Pen
@@ -49,8 +49,7 @@ def coarse(canvas: SkinCanvas) -> Tensor:
 
 def spread(canvas: SkinCanvas, plane: Tensor) -> Tensor:
     """Return (h, w) from a plane on the coarse grid."""
-    wide = interpolate(plane[None, None], scale_factor=2, mode="bilinear", align_corners=False)
-    return wide[0, 0, : canvas.skin.shape[0], : canvas.skin.shape[1]]
+    return enlarge(plane, 2)[: canvas.skin.shape[0], : canvas.skin.shape[1]]
 
 
 def trimmed(thickness: Tensor) -> Tensor:

@@ -74,8 +74,8 @@ def signed_distance(outline: Array, window: Window, step: int = 2) -> Tensor:
     square = (away_x - share * dx).square_().add_((away_y - share * dy).square_()).amin(0)
     # Even-odd rule: an edge counts where a ray to the right crosses it.
     crossing = ((away_y >= 0) != (away_y >= dy)) & ((away_x * dy < away_y * dx) == (dy > 0))
-    inside = crossing.sum(0) % 2 == 1
-    return torch.where(inside, 1.0, -1.0) * square.sqrt_()
+    odd = (crossing.sum(0) & 1).float()
+    return square.sqrt_().mul_(odd.mul_(2).sub_(1))
 
 
 def soft_step(distance: Tensor, softness_px: float) -> Tensor:

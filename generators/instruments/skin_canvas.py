@@ -9,16 +9,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from spooflab.errors import SkipSample
+from spooflab.generators.box_mean import halved
 from spooflab.generators.face import PARSING, Face
+from spooflab.generators.face_memory import FaceMemory
 from spooflab.generators.geometry import Geometry, face_area, specular
 from spooflab.generators.instruments.eye_patch import STEP, EyePatch, aligned, frame_of, half_of
 from spooflab.generators.instruments.kubelka_munk import Pigment, over
 from spooflab.generators.instruments.makeup_regions import Lips, Window, signed_distance, soft_step
 from spooflab.generators.instruments.skin_chart import Array, chart
 from spooflab.generators.instruments.skin_colour import SkinColour, skin_colour, smooth
+from spooflab.generators.masked import places
 
 _FEWEST_PX = 60
 _BEFORE = tuple(PARSING.index(name) for name in ("background", "hair", "clothes", "glasses"))
@@ -84,18 +86,32 @@ class SkinCanvas:
 
     @classmethod
     def of(cls, face: Face, geometry: Geometry) -> "SkinCanvas":
-        """Prepare a batch of one.
+        """Prepare a batch of one; what the face alone decides is kept with it (see `FaceMemory`).
 
         Raises:
             SkipSample: `face_outside`, when the picture shows too little of the face to paint on.
         """
+        bare = _memory.of(face, lambda one: cls._unpainted(one, geometry))
+        if bare.geometry is not geometry:
+            bare = cls._unpainted(face, geometry)
+        return replace(
+            bare,
+            radiance=bare.bare.clone(),
+            cover=torch.zeros(face.size),
+            albedo=bare.colour.albedo.clone(),
+            thin=torch.zeros_like(bare.skin),
+        )
+
+    @classmethod
+    def _unpainted(cls, face: Face, geometry: Geometry) -> "SkinCanvas":
+        """Return a canvas whose planes are nobody's to change."""
         marks = face.landmarks[0].double().numpy()
         window = _face_window(marks, face.size, geometry.fit.mm_per_px)
         if min(window.shape) < _FEWEST_PX:
             raise SkipSample("face_outside", f"{window.shape} pixels of the face are in the picture")
         eyes = tuple(EyePatch.of(marks, left, window) for left in (True, False))
         mouth = Lips.of(marks)
-        light = F.avg_pool2d(window.of(face.radiance), STEP)[0]
+        light = halved(window.of(face.radiance)[0])
         maps = geometry.maps
         rest, normals, lit = (_thinned(window, m) for m in (maps.rest_mm, maps.normals, geometry.shading))
         bare = _thinned(window, geometry.skin)
@@ -114,12 +130,12 @@ class SkinCanvas:
         return cls(
             geometry=geometry,
             bare=face.radiance[0],
-            radiance=face.radiance[0].clone(),
-            cover=torch.zeros(face.size),
+            radiance=face.radiance[0],
+            cover=skin,
             window=window,
             colour=colour,
-            albedo=colour.albedo.clone(),
-            thin=torch.zeros_like(skin),
+            albedo=colour.albedo,
+            thin=skin,
             skin=skin,
             brows=hair,
             mouth=lips * _closed(mouth, window, where),
@@ -137,7 +153,7 @@ class SkinCanvas:
             if paint.a.dim() > 1:
                 self.albedo = over(paint, thickness, self.albedo)
             elif where is None:
-                index = (thickness > 0).reshape(-1).nonzero()[:, 0]
+                index = places(thickness > 0)
                 flat = self.albedo.reshape(3, -1)
                 some = thickness.reshape(-1, 1).index_select(0, index)
                 some = over(paint, some, flat.index_select(1, index)[..., None])
@@ -162,7 +178,7 @@ class SkinCanvas:
             into, normals = self.shine, self.normals
             if where is not None:
                 into, normals = where.part(into), where.part(normals)
-            index = (share > 0).reshape(-1).nonzero()[:, 0]
+            index = places(share > 0)
             slopes = None if bumps is None else bumps.reshape(2, -1).index_select(1, index)
             some = tilted(normals.reshape(3, -1).index_select(1, index), slopes)
             light = specular(self.geometry.light, some, roughness, f0) * share.reshape(-1).index_select(0, index)
@@ -297,6 +313,11 @@ class SkinCanvas:
         torch.maximum(part, cover, out=part)
 
 
+_KEPT = 8
+_memory: FaceMemory[SkinCanvas] = FaceMemory(_KEPT)
+"""About 1 MB each at 384 px."""
+
+
 def covered(thickness: Tensor) -> Tensor:
     """Return how much of the surface a layer covers: a quarter of an application leaves none bare."""
     return (thickness * 4).clamp(max=1)
@@ -327,7 +348,7 @@ def _paintable(geometry: Geometry, window: Window, bare: Tensor, relief: Tensor,
     if geometry.parsing is not None:
         labels = window.of(geometry.parsing)
         face = (labels == _SKIN[0]) | (labels == _SKIN[1])
-        out = F.avg_pool2d(face.float()[None, None], STEP)[0, 0]
+        out = halved(face.float())
     else:
         on = window.of(face_area(geometry.maps))[1::STEP, 1::STEP]
         # Skin is known pixel by pixel and noisily: highlights and folds are skin where their neighbours are.

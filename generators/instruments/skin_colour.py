@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spooflab.generators.box_mean import mean_of_neighbours
 from spooflab.generators.faces.procedural.skinoptics import reflectance
 
 _MOST = 1.1
@@ -53,7 +54,7 @@ def skin_colour(radiance: Tensor, shading: Tensor, skin: Tensor, mean: Tensor, h
     height, width = skin.shape
     amounts = (solve @ log.reshape(3, -1)).clamp_(-_MOST, _MOST).reshape(2, height, width)
     # Single pixels' hue is noise and chroma subsampling.
-    amounts = F.avg_pool2d(amounts[None], 3, 1, 1, count_include_pad=False)[0]
+    amounts = mean_of_neighbours(amounts)
     coloured = (pigments @ amounts.reshape(2, -1)).reshape(3, height, width)
     grey = (log - coloured).mean(0)
     relief = (grey - smooth(grey, skin, _SMOOTH_CELLS)).clamp_(-1.6, 1.6)

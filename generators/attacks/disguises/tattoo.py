@@ -22,6 +22,7 @@ from spooflab.generators.instruments.skin_chart import ChartPicture, Pen, chart,
 from spooflab.generators.instruments.tattoo_bank import Tattoo as Ink
 from spooflab.generators.instruments.tattoo_bank import choose_tattoos, ink_of, load_tattoos
 from spooflab.generators.instruments.tattoo_designs import MOTIFS, PLACES, USUAL, centre_of, place_of
+from spooflab.generators.masked import grown
 from spooflab.params import Params, choice, uniform
 
 SCATTERING = (0.803, 1.0, 1.373)
@@ -238,9 +239,8 @@ def _stain(masstone: Tensor) -> Tensor:
 def _film(canvas: SkinCanvas, window: Window, ink: Tensor, shine: float) -> None:
     """Add a transfer's clear film: it reaches past the print, shines, and its cut edge catches light."""
     reach = max(1, round(1.4 / canvas.mm_per_px))
-    side = 2 * reach + 1
-    near = F.max_pool2d(ink[None, None], side, 1, reach)
-    film = F.avg_pool2d((near > 0.05).float(), 3, 1, 1)[0, 0] * canvas.full(canvas.skin, window)
+    near = grown(ink, reach)
+    film = F.avg_pool2d((near > 0.05).float()[None, None], 3, 1, 1)[0, 0] * canvas.full(canvas.skin, window)
     canvas.mark(window, film)
     if not canvas.with_gloss:
         return
@@ -257,7 +257,7 @@ def _film(canvas: SkinCanvas, window: Window, ink: Tensor, shine: float) -> None
 def _inked_window(canvas: SkinCanvas, sheet: ChartPicture) -> tuple[Window, Tensor, Tensor]:
     """Return the part of the canvas that ink may reach, its chart positions, and the number of inked chart pixels."""
     coarse = sheet.at(canvas.uv).amax(0) * (canvas.skin > 0)
-    coarse = F.max_pool2d(coarse[None, None], 3, 1, 1)[0, 0]
+    coarse = grown(coarse, 1)
     rows, columns = (coarse.amax(axis) > 0 for axis in (1, 0))
     inked = (sheet.planes.amax(0) > 0.3).sum().float()
     if not bool(rows.any()):

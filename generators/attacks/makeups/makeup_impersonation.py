@@ -12,6 +12,7 @@ from spooflab.generators.ablation import ablation, is_off
 from spooflab.generators.attack import Changed, wanted_donor
 from spooflab.generators.attacks.painted import Painted, painted_face
 from spooflab.generators.face import Face
+from spooflab.generators.face_memory import FaceMemory
 from spooflab.generators.geometry import read_geometry
 from spooflab.generators.instruments.kubelka_munk import Pigment, hiding_pigment, pigment
 from spooflab.generators.instruments.likeness import Likeness, drawn_lips, forms, likeness
@@ -60,6 +61,9 @@ class MakeupImpersonationParams(Params):
     strokes: Tensor
     seed: Tensor
     ablated: Tensor
+
+
+_likenesses: FaceMemory[Likeness] = FaceMemory(8)
 
 
 class MakeupImpersonation:
@@ -136,7 +140,7 @@ class MakeupImpersonation:
         kit = numbered(load_makeups().kits, int(params.kit[0]), "makeup kit")
         off = {name: is_off(params.ablated, self.EFFECTS, name) for name in self.EFFECTS}
         canvas = SkinCanvas.of(face, read_geometry(face))
-        other = likeness(SkinCanvas.of(donor, read_geometry(donor)))
+        other = _likenesses.of(donor, lambda one: likeness(SkinCanvas.of(one, read_geometry(one))))
         canvas.with_pigment, canvas.with_gloss = not off["pigment"], not off["gloss"]
         strokes = 0.0 if off["strokes"] else float(params.strokes[0])
         contour = 0.0 if off["contour"] else float(params.contour[0])

@@ -5,15 +5,16 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from spooflab.errors import SkipSample
 from spooflab.generators.attacks.partials.outline import Outline
 from spooflab.generators.attacks.partials.shadow import hidden_lamp, hidden_sky
 from spooflab.generators.attacks.partials.view import SheetView
+from spooflab.generators.enlarge import enlarge
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.geometry.geometry import Geometry
 from spooflab.generators.geometry.light import LUMINANCE, Light, shading
+from spooflab.generators.masked import places
 
 _GLASSES = PARSING.index("glasses")
 _FAINT = 0.006
@@ -78,7 +79,7 @@ class Canvas:
             normal: (3, P) camera axes; None to leave the normals.
             label: class of `PARSING` where most of a pixel is covered.
         """
-        keep = (cover > _LEAST).nonzero()[:, 0]
+        keep = places(cover > _LEAST)
         pixel, cover, radiance = (
             pixel.index_select(0, keep),
             cover.index_select(0, keep),
@@ -90,7 +91,7 @@ class Canvas:
         mask = self.cover.reshape(-1)
         total = 1 - (1 - mask.index_select(0, pixel)) * (1 - cover)
         mask.index_copy_(0, pixel, total)
-        most = (total > 0.5).nonzero()[:, 0]
+        most = places(total > 0.5)
         there, kept = pixel.index_select(0, most), keep.index_select(0, most)
         if self.depth is not None:
             depth = self.depth.reshape(-1)
@@ -160,14 +161,14 @@ def shade_under(canvas: Canvas) -> None:
     facing = torch.tensordot(light.key_direction, normal, 1).clamp_(min=0)
     key = torch.minimum(light.key_irradiance[:, None, None] * facing, 0.95 * whole)
     lost = (key * lamp_at + (whole - key) * (_BOUNCE * sky_at)) / whole * (maps.cover[coarse] > 0)
-    large = interpolate(lost[None], scale_factor=2, mode="bilinear", align_corners=False)[0]
+    large = enlarge(lost, 2)
     large = large[:, : height - 2 * top, : width - 2 * left].clamp_(0, 0.98)
     rows, columns = slice(2 * top, 2 * top + large.shape[1]), slice(2 * left, 2 * left + large.shape[2])
     most = large.amax(0)
     shaded = (most > _FAINT) & (maps.cover[rows, columns] > 0)
     if canvas.geometry.parsing is not None:  # the wearer's own spectacles lie before the head
         shaded &= canvas.geometry.parsing[rows, columns] != _GLASSES
-    index = shaded.flatten().nonzero()[:, 0]
+    index = places(shaded)
     row = torch.div(index, large.shape[2], rounding_mode="floor")
     pixel = (row * (width - large.shape[2])).add_(index).add_(rows.start * width + columns.start)
     flat, mask = canvas.radiance.reshape(3, -1), canvas.cover.reshape(-1)

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from spooflab.generators.attacks.partials.view import SheetView
+from spooflab.generators.enlarge import enlarge
+from spooflab.generators.masked import places
 
 _SEEN = 0.5
 
@@ -48,7 +49,7 @@ def enlarged_view(coarse: SheetView, half_mm: tuple[float, float], size: tuple[i
         size: height and width of the picture.
     """
     wide = coarse.size[1]
-    kept = ((coarse.u.abs() < half_mm[0] + 3) & (coarse.v.abs() < half_mm[1] + 3)).nonzero()[:, 0]
+    kept = places((coarse.u.abs() < half_mm[0] + 3) & (coarse.v.abs() < half_mm[1] + 3))
     if len(kept) == 0:
         return None
     near = coarse.pixel.index_select(0, kept)
@@ -57,17 +58,17 @@ def enlarged_view(coarse: SheetView, half_mm: tuple[float, float], size: tuple[i
     top, left = max(0, int(row.amin()) - 1), max(0, int(column.amin()) - 1)
     bottom, right = min(coarse.size[0], int(row.amax()) + 2), min(wide, int(column.amax()) + 2)
     window = (slice(top, bottom), slice(left, right))
-    places = _enlarged(coarse, torch.stack([coarse.u, coarse.v, coarse.depth_mm]), window)
-    u, v, depth = places
+    fields = _enlarged(coarse, torch.stack([coarse.u, coarse.v, coarse.depth_mm]), window)
+    u, v, depth = fields
     rows, columns = torch.arange(2 * top, 2 * bottom), torch.arange(2 * left, 2 * right)
     inside = (u.abs() < half_mm[0]) & (v.abs() < half_mm[1]) & (depth > 0)
     inside &= (rows < size[0])[:, None] & (columns < size[1])
-    index = inside.flatten().nonzero()[:, 0]
+    index = places(inside)
     if len(index) == 0:
         return None
     down = torch.div(index, len(columns), rounding_mode="floor")
     pixel = (down + 2 * top) * size[1] + index - down * len(columns) + 2 * left
-    flat = places.reshape(3, -1).index_select(1, index)
+    flat = fields.reshape(3, -1).index_select(1, index)
     return SheetPixels(pixel, flat[0], flat[1], flat[2], coarse.mm_per_px / 2, coarse, index, window)
 
 
@@ -82,6 +83,6 @@ def _enlarged(coarse: SheetView, fields: Tensor, window: tuple[slice, slice]) ->
     flat[:-1].index_copy_(1, coarse.pixel, fields)
     flat[-1].index_fill_(0, coarse.pixel, 1.0)
     part = flat.reshape(count + 1, height, wide)[(slice(None), *window)]
-    large = interpolate(part[None], scale_factor=2, mode="bilinear", align_corners=False)[0]
+    large = enlarge(part, 2)
     seen = large[-1]
-    return torch.where(seen > _SEEN, large[:-1] / seen.clamp(min=_SEEN), 0.0)
+    return large[:-1].div_(seen.clamp(min=_SEEN)).mul_(seen > _SEEN)

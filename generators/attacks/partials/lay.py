@@ -9,6 +9,7 @@ from torch import Tensor
 from spooflab.generators.attacks.partials.outline import Outline
 from spooflab.generators.attacks.partials.sheet import Sheet, bent_sheet, curved, facing_axes, height_of
 from spooflab.generators.geometry.head_fit import HeadFit
+from spooflab.generators.masked import places
 
 _LEAST_RADIUS_MM = 28.0
 
@@ -44,9 +45,9 @@ def laid_on(
     offset = points[:, :2] - points.new_tensor(centre_mm)
     far = (offset.abs() / points.new_tensor(half_mm)).amax(1)
     eyes = float(fit.eyes[:, 2].mean())
-    index = ((far < 1.03) & (points[:, 2] > eyes - 45)).nonzero()[:, 0]
+    index = places((far < 1.03) & (points[:, 2] > eyes - 45))
     index = index[:: max(len(index) // 3000, 1)]
-    under, lateral = points[index], offset[index]
+    under, lateral = points.index_select(0, index), offset.index_select(0, index)
     design = torch.stack([torch.ones_like(lateral[:, 0]), lateral[:, 0], lateral[:, 1]], 1)
     bowl = torch.cat([design, lateral.square()], 1).double()  # the bowl's curvature must not pass for a tilt
     normal = bowl.T @ bowl + torch.diag(torch.tensor([1e-6, *[1e-3] * 4], dtype=torch.float64))
@@ -124,11 +125,11 @@ def lifted(fit: HeadFit, sheet: Sheet, outline: Outline, clearance_mm: float) ->
     along, ruling, out = sheet.frame()
     local = fit.local - sheet.origin_mm
     x, t, z = local @ along, local @ ruling, local @ out
-    index = ((z > -25) & (x.abs() < sheet.reach_mm[0]) & (t.abs() < sheet.reach_mm[1])).nonzero()[:, 0]
-    x, t, z = x[index], t[index], z[index]
+    index = places((z > -25) & (x.abs() < sheet.reach_mm[0]) & (t.abs() < sheet.reach_mm[1]))
+    x, t, z = (part.index_select(0, index) for part in (x, t, z))
     c, s = math.cos(sheet.turn_rad), math.sin(sheet.turn_rad)
-    inside = outline(c * x - s * t, s * x + c * t) < 0
-    if not bool(inside.any()):
+    inside = places(outline(c * x - s * t, s * x + c * t) < 0)
+    if len(inside) == 0:
         return sheet
-    rise = (z - height_of(sheet, x))[inside].amax() + clearance_mm
+    rise = (z.index_select(0, inside) - height_of(sheet, x.index_select(0, inside))).amax() + clearance_mm
     return replace(sheet, origin_mm=sheet.origin_mm + rise.clamp(min=0) * out)

@@ -12,6 +12,7 @@ from spooflab.generators.faces.procedural import raster
 from spooflab.generators.geometry.head_fit import HeadFit
 from spooflab.generators.geometry.light import shading, specular
 from spooflab.generators.geometry.mesh_maps import mesh_maps
+from spooflab.generators.masked import places
 
 _FARTHEST_MM = 70.0
 
@@ -130,7 +131,7 @@ def see_solid(fit: HeadFit, solid: Solid, *, supersample: int = 2) -> SolidView 
     centre = (fit.centre_px[0] - columns.start, fit.centre_px[1] - rows.start)
     attributes = torch.cat([solid.normals @ fit.rotation.T, solid.values], 1)
     maps = mesh_maps(points, solid.triangles, attributes, fit.focal_px, centre, size, supersample=supersample)
-    index = (maps.cover > 0).flatten().nonzero()[:, 0]
+    index = places(maps.cover > 0)
     if len(index) == 0:
         return None
     row = torch.div(index, size[1], rounding_mode="floor")
@@ -187,9 +188,9 @@ def shade_by_solid(canvas: Canvas, solid: Solid, lamp_radius_rad: float) -> None
     if not bool(near.any()):
         return
     fall = behind.clamp(0, _FARTHEST_MM)
-    mean = float(fall[near].mean())
+    mean = float(fall.index_select(0, places(near)).mean())
     toward = light.key_direction
-    used = solid.triangles[near[solid.triangles].all(1)]
+    used = solid.triangles.index_select(0, places(near[solid.triangles].all(1)))
     if len(used) == 0:
         return
     sky = _dropped(fit, points + fall[:, None] * points.new_tensor([0.0, 0.0, 1.0]), used, 0.75 * mean)
@@ -200,7 +201,7 @@ def shade_by_solid(canvas: Canvas, solid: Solid, lamp_radius_rad: float) -> None
     else:
         lamp = torch.zeros_like(sky)
     shares = torch.stack([lamp, 0.8 * sky]).reshape(2, -1)
-    pixel = (shares.amax(0) > 1e-3).nonzero()[:, 0]
+    pixel = places(shares.amax(0) > 1e-3)
     canvas.hide(pixel, shares.index_select(1, pixel).clamp_(0, 1))
 
 

@@ -11,6 +11,7 @@ from spooflab.generators.attacks.partials.enlarge import SheetPixels
 from spooflab.generators.attacks.partials.outline import Outline
 from spooflab.generators.attacks.partials.view import SheetView
 from spooflab.generators.geometry.light import shading, specular
+from spooflab.generators.masked import either, places
 from spooflab.seeds import generator
 
 _WAVES = 5
@@ -144,7 +145,7 @@ def paint_tape(
         gloss: False for no mirrored light.
     """
     near = tape.outline(view.u, view.v)
-    index = (near < view.mm_per_px).nonzero()[:, 0]
+    index = places(near < view.mm_per_px)
     if len(index) == 0:
         return
     light, maps, pixel = canvas.light, canvas.geometry.maps, view.pixel[index]
@@ -152,7 +153,7 @@ def paint_tape(
     on_head = maps.cover.reshape(-1).index_select(0, pixel) > 0
     sheet_normal, ray = view.enlarge(torch.cat([view.coarse.normal, view.coarse.ray]))[:, index].chunk(2)
     on_sheet = cover_of(sheet(view.u[index], view.v[index]), 1.5)
-    normal = torch.where(on_head, torch.lerp(head, sheet_normal, on_sheet), sheet_normal)
+    normal = either(on_head, torch.lerp(head, sheet_normal, on_sheet), sheet_normal)
     normal = normal * torch.rsqrt(normal.square().sum(0).clamp(min=1e-6))
     own = tape.tint[:, None] * shading(light, normal)
     below = canvas.radiance.reshape(3, -1).index_select(1, pixel)

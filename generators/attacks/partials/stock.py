@@ -16,6 +16,7 @@ from spooflab.generators.geometry.head_fit import HeadFit
 from spooflab.generators.instruments.paper import Paper
 from spooflab.generators.instruments.paper_texture import fibre_at
 from spooflab.generators.instruments.partial_bank import EyePatch, MouthPiece, PaperGlasses, PrintedPatch, reflectance
+from spooflab.generators.masked import places
 
 Carrier = EyePatch | MouthPiece | PaperGlasses | PrintedPatch
 TAPES = ("clear", "frosted", "masking")
@@ -41,7 +42,7 @@ def printed_albedo(
     near = inner(view.u, view.v)
     white = ink_model_of(paper).white if ink else torch.ones(3)
     albedo = white[:, None].repeat(1, len(near))
-    index = (near < view.mm_per_px).nonzero()[:, 0]
+    index = places(near < view.mm_per_px)
     if len(index):
         inside = printed(
             donor, params, paper, place, view.u.index_select(0, index), view.v.index_select(0, index), ink=ink

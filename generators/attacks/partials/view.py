@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spooflab.generators.attacks.partials.sheet import Sheet
 from spooflab.generators.geometry.head_fit import HeadFit
+from spooflab.generators.masked import places
 
 _SLACK_MM = 2.5
 
@@ -69,7 +70,7 @@ def see_sheet(
     index, depth, place, t, angle = met
     u, v = _turn(place, t, sheet.turn_rad)
     inside = (u.abs() < limits[0]) & (v.abs() < limits[1]) if turned else t.abs() < limits[1]
-    keep = inside.nonzero()[:, 0]
+    keep = places(inside)
     if len(keep) == 0:
         return None
     if len(keep) < len(index):
@@ -113,7 +114,7 @@ def _meet(fit: HeadFit, sheet: Sheet, x: Tensor, y: Tensor) -> tuple[Tensor, Ten
     ray_a, ray_o = (_affine(axis, x, y) for axis in (along, out))
     seek = ray_a / -ray_o.clamp(max=-1e-3)
     wanted = (seek > aim[first]) & (seek < aim[last]) & (ray_o < -1e-3)
-    index = wanted.flatten().nonzero()[:, 0]
+    index = places(wanted)
     if len(index) == 0:
         return None
     seek = seek.flatten().index_select(0, index)
@@ -180,7 +181,9 @@ def pixel_window(
     points: Tensor, focal_px: float, centre_px: tuple[float, float], size: tuple[int, int], margin: int
 ) -> tuple[slice, slice] | None:
     """Return the rows and columns of a picture that points (N, 3) in camera axes span; None where nearly none."""
-    ahead = points[points[:, 2] > 1.0]
+    ahead = points
+    if float(points[:, 2].amin()) <= 1.0:
+        ahead = points.index_select(0, places(points[:, 2] > 1.0))
     if len(ahead) == 0:
         return None
     pixel = ahead[:, :2] * (focal_px / ahead[:, 2:]) + points.new_tensor(centre_px)

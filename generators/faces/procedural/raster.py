@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spooflab.generators.masked import either, places
+
 ID_BITS = 23
 """Width of the identity in a key."""
 _CHUNK = 24_000
@@ -56,7 +58,7 @@ def prepare(xy: Tensor, inverse_z: Tensor, triangles: Tensor, size: tuple[int, i
     good = (area < -1e-9) & (wide >= 0) & (high >= 0)
     # All wind the same way: how many swaps sort the corners by height tells on which side the long edge is.
     odd = (y1 < y0) ^ (y2 < lower) ^ (y2 < upper)
-    sides = [(good & odd).nonzero()[:, 0], (good & ~odd).nonzero()[:, 0]]
+    sides = [places(good & odd), places(good & ~odd)]
     source = torch.cat(sides)
     corners = [v.index_select(0, source) for v in (x0, y0, x1, y1, x2, y2)]
     q0, q1, q2 = (table[2].index_select(0, k.index_select(0, source)) for k in (a, b, c))
@@ -78,13 +80,13 @@ def _edges(corners: list[Tensor], start: Tensor) -> Tensor:
     x0, y0, x1, y1, x2, y2 = corners
     # Sort the corners by height: three compare-and-swaps.
     swap = y1 < y0
-    x0, x1 = torch.where(swap, x1, x0), torch.where(swap, x0, x1)
+    x0, x1 = either(swap, x1, x0), either(swap, x0, x1)
     y0, y1 = torch.minimum(y0, y1), torch.maximum(y0, y1)
     swap = y2 < y1
-    x1, x2 = torch.where(swap, x2, x1), torch.where(swap, x1, x2)
+    x1, x2 = either(swap, x2, x1), either(swap, x1, x2)
     y1, y2 = torch.minimum(y1, y2), torch.maximum(y1, y2)
     swap = y1 < y0
-    x0, x1 = torch.where(swap, x1, x0), torch.where(swap, x0, x1)
+    x0, x1 = either(swap, x1, x0), either(swap, x0, x1)
     y0, y1 = torch.minimum(y0, y1), torch.maximum(y0, y1)
     out = []
     for xa, ya, xb, yb in ((x0, y0, x2, y2), (x0, y0, x1, y1), (x1, y1, x2, y2)):
