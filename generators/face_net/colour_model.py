@@ -35,7 +35,8 @@ def log_density(features: Tensor, middle: Tensor, spread: Tensor) -> Tensor:
     """Return (h, w) the Gaussian's log density, less a constant."""
     away = features.flatten(1) - middle[:, None]
     square = (away * torch.linalg.solve(spread, away)).sum(0)
-    return (-0.5 * (square + torch.logdet(spread))).reshape(features.shape[1:])
+    density: Tensor = -0.5 * (square + torch.logdet(spread))
+    return density.reshape(features.shape[1:])
 
 
 def mean(planes: Tensor, radius: int) -> Tensor:
