@@ -87,8 +87,8 @@ def wander(found: Peaks, least_share: float = 0.2) -> float:
         return float("nan")
     # (x, y) and (-x, -y) are one wave: each is taken on the side of the first.
     sure = np.where((sure @ sure[0] < 0)[:, None], -sure, sure)
-    middle = np.median(sure, axis=0)
-    return float(np.sqrt(((sure - middle) ** 2).sum(1).mean()) / max(float(np.hypot(*middle)), 1e-12))
+    middle = np.asarray(np.median(sure, axis=0), dtype=np.float64)
+    return float(np.sqrt(((sure - middle) ** 2).sum(1).mean()) / max(float(np.linalg.norm(middle)), 1e-12))
 
 
 def contrast_by_brightness(difference: Plane, brightness: Plane, bins: int) -> tuple[Plane, Plane]:
