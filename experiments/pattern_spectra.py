@@ -110,7 +110,7 @@ def contrast_by_brightness(difference: Plane, brightness: Plane, bins: int) -> t
 
 def channel_correlation(difference: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return Pearson's correlation of a difference (H, W, 3) between red and green, green and blue, red and blue."""
-    table = np.corrcoef(difference.reshape(-1, 3).T)
+    table = np.atleast_2d(np.corrcoef(difference.reshape(-1, 3).T))
     return float(table[0, 1]), float(table[1, 2]), float(table[0, 2])
 
 
