@@ -9,7 +9,9 @@ from torch.nn import functional as F
 
 from spooflab.augment.tone import srgb_encode
 from spooflab.generators.face import PARSING, Face
+from spooflab.generators.face_net.collar import with_collar
 from spooflab.generators.face_net.frame import Frame
+from spooflab.generators.face_net.fringe import with_fringe
 from spooflab.generators.face_net.predict import FaceNet
 
 NOMINAL_MM = 500.0
@@ -55,7 +57,9 @@ def _read(radiance: Tensor, points: Tensor, net: FaceNet) -> tuple[Tensor, Tenso
     seen = net.read(codes, frame)
     seen = replace(seen, parsing=attached(seen.parsing))
     chances, depth = seen.maps_on(whole, size)
-    return chances.argmax(0).to(torch.uint8)[None, None], depth[None, None]
+    classes = with_fringe(chances.argmax(0).to(torch.uint8), radiance[0], points)
+    classes = with_collar(classes, radiance[0], points)
+    return classes[None, None], depth[None, None]
 
 
 def attached(chances: Tensor) -> Tensor:

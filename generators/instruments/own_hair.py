@@ -10,16 +10,18 @@ from spooflab.generators.geometry import Geometry
 
 _STEP = 4
 _REACH_MM = 45.0
+_ABOVE_MM = 25.0
 
 
 def own_hair(radiance: Tensor, geometry: Geometry) -> Tensor:
     """Return (h, w) in 0-1 at every fourth pixel: the wearer's hair.
 
-    A parsing tells where there is one. In photographs it grows from the scalp of the fitted head through what has the
-    colour that the scalp has there.
+    A parsing tells where there is one; what it calls skin above the eyes but beside the fitted head is thin hair. In
+    photographs without one it grows from the scalp of the fitted head through what has the colour that the scalp has
+    there.
     """
     if geometry.parsing is not None:
-        hair = (geometry.parsing == PARSING.index("hair")).float()
+        hair = ((geometry.parsing == PARSING.index("hair")) | beyond_the_head(geometry)).float()
         return F.avg_pool2d(hair[None, None], _STEP)[0, 0]
     cover = geometry.maps.cover[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP]
     rest = geometry.maps.rest_mm[:, _STEP // 2 :: _STEP, _STEP // 2 :: _STEP]
@@ -41,6 +43,15 @@ def own_hair(radiance: Tensor, geometry: Geometry) -> Tensor:
     for _ in range(int(_REACH_MM / (geometry.fit.mm_per_px * _STEP))):
         grown = F.max_pool2d(grown[None, None], 3, 1, 1)[0, 0] * alike
     return F.avg_pool2d(grown[None, None], 3, 1, 1)[0, 0]
+
+
+def beyond_the_head(geometry: Geometry) -> Tensor:
+    """Return (H, W) bool: skin by the parsing that lies above the eyes and outside of the fitted head."""
+    assert geometry.parsing is not None
+    eyes = geometry.fit.project(geometry.fit.to_camera(geometry.fit.eyes[:, :3]))[:, 1]
+    above = torch.arange(geometry.parsing.shape[0])[:, None] < float(eyes.amin()) - _ABOVE_MM / geometry.fit.mm_per_px
+    found: Tensor = (geometry.parsing == PARSING.index("skin")) & (geometry.maps.cover == 0) & above
+    return found
 
 
 def stand_off_mm(hair: Tensor, geometry: Geometry) -> float:

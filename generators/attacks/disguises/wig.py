@@ -12,13 +12,14 @@ from spooflab.generators.ablation import ablation, is_off
 from spooflab.generators.attack import Changed
 from spooflab.generators.enlarge import enlarge
 from spooflab.generators.face import PARSING, Face
+from spooflab.generators.face_net.colour_model import grown
 from spooflab.generators.faces.procedural.hair import STYLES, scalp_depth
 from spooflab.generators.geometry import Geometry, read_geometry
 from spooflab.generators.instruments.bare_head import without_hair
 from spooflab.generators.instruments.kubelka_munk import hiding_pigment, over
 from spooflab.generators.instruments.makeup_bank import hex_to_linear
 from spooflab.generators.instruments.makeup_regions import soft_step
-from spooflab.generators.instruments.own_hair import own_hair, stand_off_mm
+from spooflab.generators.instruments.own_hair import beyond_the_head, own_hair, stand_off_mm
 from spooflab.generators.instruments.skin_chart import chart
 from spooflab.generators.instruments.skin_texture import GRAIN, texture
 from spooflab.generators.instruments.wig_bank import Wig as Model
@@ -29,6 +30,8 @@ from spooflab.params import Params, choice, uniform
 _HAIR = PARSING.index("hair")
 _KEPT = tuple(PARSING.index(name) for name in ("skin", "nose", "brows", "eyes", "lips", "mouth", "beard", "glasses"))
 _HUMAN_GLOSS = 0.6
+_RIM_MM, _OVER_BROWS_MM = 5.0, 23.0
+"""How far a parsing's hairline may be off; y of the rest head above the brows."""
 _SHADE_MARK = 0.05
 """Mask where only the wig's shadow falls."""
 
@@ -240,12 +243,20 @@ def _shoulders(geometry: Geometry) -> Tensor:
 
 def _pinned(own: Tensor, picture: HairPicture, geometry: Geometry) -> Tensor:
     """Return (H, W): own hair that the wig would leave in sight, and that is therefore pinned below it."""
-    grown = F.max_pool2d(own[None, None], 3, 1, 1)
-    wide = F.interpolate(grown, picture.cover.shape, mode="bilinear", align_corners=False)[0, 0]
+    spread = F.max_pool2d(own[None, None], 3, 1, 1)
+    wide = F.interpolate(spread, picture.cover.shape, mode="bilinear", align_corners=False)[0, 0]
     if geometry.parsing is not None:
         free = torch.ones(256)
         free[list(_KEPT)] = 0
-        wide = wide * free[geometry.parsing.long()]
+        free = free[geometry.parsing.long()]
+        free.masked_fill_(beyond_the_head(geometry), 1.0)
+        # A fringe's last hairs are finer than a parsing's line: what of the forehead borders on it goes as well.
+        rest, reach = geometry.maps.rest_half, max(1, round(_RIM_MM / (2 * geometry.fit.mm_per_px)))
+        near = grown((geometry.parsing == _HAIR)[::2, ::2], reach)
+        high = (rest[1] > _OVER_BROWS_MM) | ((rest[0].abs() > 48) & (rest[1] > 5))
+        rim = enlarge(_blur((near * high * geometry.maps.on_half)[None, None], 0.7)[0], 2)[0]
+        wide = wide * free
+        return torch.maximum(soft_step(wide - 0.25, 0.15), rim[: wide.shape[0], : wide.shape[1]])
     return soft_step(wide - 0.25, 0.15)
 
 

@@ -33,6 +33,14 @@ def moved(image: Tensor, dx: Tensor | float, dy: Tensor | float) -> Tensor:
     return F.grid_sample(image[None, None], grid, "bilinear", "border", align_corners=False)[0, 0]
 
 
+def shifted(image: Tensor, right: int, down: int) -> Tensor:
+    """Return an image (h, w) looked up whole pixels further on; edges replicate."""
+    height, width = image.shape
+    rows = (torch.arange(height) + down).clamp_(0, height - 1)
+    columns = (torch.arange(width) + right).clamp_(0, width - 1)
+    return image.index_select(0, rows).index_select(1, columns)
+
+
 def unit_planes(vectors: Tensor) -> Tensor:
     """Return (3, …) vectors at length 1; a zero vector stays zero."""
     x, y, z = vectors

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spooflab.generators.attacks.masks.filter import box, dot
+from spooflab.generators.attacks.masks.filter import box, dot, shifted
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.procedural.model import head_model
 from spooflab.generators.geometry.head_basis import head_basis
@@ -152,24 +152,16 @@ def cast_shadow(depth_mm: Tensor, toward: Tensor, mm_per_px: float) -> Tensor:
         toward: (3,) unit vector towards the lamp.
         mm_per_px: scale at the surface.
     """
-    small = depth_mm[::2, ::2].clamp(max=1e5)[None, None]
-    height, width = small.shape[-2:]
-    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    hidden = torch.zeros(height, width)
+    small = depth_mm[::2, ::2].clamp(max=1e5)
+    hidden = torch.zeros_like(small)
     scale = 2 * mm_per_px
     for far in _MARCH:
-        at = torch.stack(
-            [
-                (x + float(toward[0]) * far / scale) * 2 / width - 1,
-                (y + float(toward[1]) * far / scale) * 2 / height - 1,
-            ],
-            -1,
-        )
-        there = F.grid_sample(small, at[None], "nearest", "border", align_corners=False)[0, 0]
-        ray = small[0, 0] + float(toward[2]) * far
-        over = ray - there  # positive: the surface is nearer to the camera than the ray
+        there = shifted(small, round(float(toward[0]) * far / scale), round(float(toward[1]) * far / scale))
+        # Positive: the surface is nearer to the camera than the ray.
+        over = (small - there).add_(float(toward[2]) * far)
         # Thicker than a head is no occluder: the ray has passed behind the silhouette.
-        hidden = torch.maximum(hidden, ((over - 0.6) / (0.4 + 0.08 * far)).clamp(0, 1) * (over < 40))
+        behind = over < 40
+        hidden = torch.maximum(hidden, over.sub_(0.6).div_(0.4 + 0.08 * far).clamp_(0, 1).mul_(behind))
     smooth = box(hidden, 2)[None, None]
     return F.interpolate(smooth, scale_factor=2, mode="bilinear", align_corners=False)[
         0, 0, : depth_mm.shape[0], : depth_mm.shape[1]

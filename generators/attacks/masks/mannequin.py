@@ -12,7 +12,7 @@ from spooflab.generators.attacks.masks.cover import head_outline, jaw_line, wig_
 from spooflab.generators.attacks.masks.features import Colours, paint_features
 from spooflab.generators.attacks.masks.filter import box
 from spooflab.generators.attacks.masks.fit import Worn, place, symmetric, without_expression
-from spooflab.generators.attacks.masks.hair import hair_and_collar, hair_beside, hair_colour
+from spooflab.generators.attacks.masks.hair import hair_beside, hair_colour, over_head_mask
 from spooflab.generators.attacks.masks.paint import clipped, made, shown_face, skin_plane, unevenly
 from spooflab.generators.attacks.masks.params import MaskParams, sample_mask
 from spooflab.generators.attacks.masks.sitting import Sitting
@@ -25,6 +25,7 @@ from spooflab.generators.faces.procedural.model import head_model
 from spooflab.generators.faces.procedural.noise import look_up
 from spooflab.generators.geometry.head_fit import HeadFit, fit_head
 from spooflab.generators.geometry.light import Light
+from spooflab.generators.instruments.bare_head import filled
 from spooflab.generators.instruments.mask_material import Mask, choose_masks, mask_of
 from spooflab.params import Params, choice, uniform
 
@@ -129,13 +130,13 @@ class Mannequin:
         parts = head_parts(_BELOW_JAW_MM, _NEAR_BACK_MM if hair == _WIG else _FAR_BACK_MM)
         surface = draw(fit, worn, parts, painted_from(face, fit, light) if mask.finish.paint == "donor" else None)
         sitting = Sitting(face, fit, light, sources, worn, surface, off)
-        hidden = hair_and_collar(face, light, surface)
+        hidden = over_head_mask(face, light, surface, int(params.seed))
         if hair != _WIG:
             hidden = hidden * (surface.rest[1] < -60)
         paint, varnish, slope = _paint(sitting, params, mask, hair)
         if slope is not None:
             sitting = replace(sitting, surface=replace(surface, normal=slope))
-        outline = wig_outline if hair == _WIG else head_outline
+        outline = wig_outline if hair == _WIG and face.parsing is None else head_outline
         inside = outline(surface.rest, float(params.collar_mm) + 25)
         holes = torch.full_like(inside, -99.0)
         layer = solid(sitting, params, mask, paint, inside, holes, hidden=hidden, varnish=varnish)
@@ -237,9 +238,15 @@ def _with_the_rest(made_of: Changed, face: Face, light: Light, skin: Tensor, sur
     if not bool((beside > 0).any()):
         return made_of
     radiance, grown = made_of.face.radiance.clone(), mask.clone()
-    tone = box(before.mean(0), 2) / light.skin_albedo.mean().clamp(min=0.02)
+    # The light there is what the picture shows of it, in its own colour.
+    tone = box(before, 2) / light.skin_albedo.clamp(min=0.02)[:, None, None]
     after = radiance[0][(slice(None), *window)]
-    new = torch.lerp(skin[:, None, None] * tone, after, part)
+    new = skin[:, None, None] * tone
+    high = int(face.landmarks[0, 17:27, 1].amin()) - surface.rows.start
+    if high > 8 and bool((beside[:high] > 0).any()):
+        # Above the brows the dummy's own forehead goes on: thin hair there has not the skin's colour.
+        new[:, :high] = filled(after[:, :high], (part[:high] > 0.95).float())
+    new = torch.lerp(new, after, part)
     radiance[0][(slice(None), *window)] = torch.where(beside > 0, torch.lerp(after, new, beside), after)
     grown[0, 0][window] = torch.maximum(part, beside)
     return replace(made_of, face=made_of.face.replace(radiance=radiance, spoof_mask=grown))

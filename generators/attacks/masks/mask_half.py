@@ -13,6 +13,7 @@ from spooflab.generators.attacks.masks.features import Colours, paint_features
 from spooflab.generators.attacks.masks.filter import box
 from spooflab.generators.attacks.masks.fit import put_on, without_expression
 from spooflab.generators.attacks.masks.generic import anonymous
+from spooflab.generators.attacks.masks.hair import over_face_mask
 from spooflab.generators.attacks.masks.paint import blotches, skin_plane, unevenly
 from spooflab.generators.attacks.masks.params import MASK_EFFECTS, MaskParams, sample_mask
 from spooflab.generators.attacks.masks.pattern import PATTERNS, pattern
@@ -143,7 +144,8 @@ class MaskHalf:
         sitting = Sitting(face, fit, light, sources, worn, surface, off)
         paint = _paint(surface, params, mask, off)
         inside = half_outline(surface.rest, params)
-        layer = solid(sitting, params, mask, paint, inside, openings(surface, params, mask, off))
+        hidden = over_face_mask(face, surface, params)
+        layer = solid(sitting, params, mask, paint, inside, openings(surface, params, mask, off), hidden=hidden)
         layer.facts["part"] = params.part.float()
         return composed(sitting, layer, mask.id, landmarks=False)
 

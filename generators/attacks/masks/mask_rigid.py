@@ -8,6 +8,7 @@ import torch
 from spooflab.generators.attack import Changed, wanted_donor
 from spooflab.generators.attacks.masks.cover import face_outline
 from spooflab.generators.attacks.masks.fit import Worn, put_on, without_expression
+from spooflab.generators.attacks.masks.hair import over_face_mask
 from spooflab.generators.attacks.masks.light import vertex_light
 from spooflab.generators.attacks.masks.paint import painted
 from spooflab.generators.attacks.masks.params import MASK_EFFECTS, MaskParams, sample_mask
@@ -77,7 +78,8 @@ class MaskRigid:
         sitting = Sitting(face, fit, light, sources, worn, surface, off)
         paint = painted(donor, shown, own, surface, params, mask, off)
         inside = face_outline(surface.rest, params)
-        layer = solid(sitting, params, mask, paint, inside, openings(surface, params, mask, off))
+        hidden = over_face_mask(face, surface, params)
+        layer = solid(sitting, params, mask, paint, inside, openings(surface, params, mask, off), hidden=hidden)
         return composed(sitting, layer, mask.id, landmarks=True)
 
 

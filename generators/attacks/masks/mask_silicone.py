@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from spooflab.generators.attack import Changed, wanted_donor
-from spooflab.generators.attacks.masks.cover import face_outline, head_outline, wig_outline
+from spooflab.generators.attacks.masks.cover import face_outline, head_outline
 from spooflab.generators.attacks.masks.filter import unit_planes
-from spooflab.generators.attacks.masks.hair import hair_and_collar, hair_beside
+from spooflab.generators.attacks.masks.hair import hair_beside, over_face_mask, over_head_mask
 from spooflab.generators.attacks.masks.light import vertex_light
 from spooflab.generators.attacks.masks.mask_rigid import worn_mask
 from spooflab.generators.attacks.masks.paint import painted, ripples
@@ -108,13 +108,12 @@ class MaskSilicone:
         surface = draw(fit, worn, parts, painted_from(donor, shown, own))
         sitting = Sitting(face, fit, light, sources, worn, surface, off)
         paint = painted(donor, shown, own, surface, params, mask, off)
-        hidden = torch.zeros_like(surface.cover)
         if coverage == _FACE:
             inside = face_outline(surface.rest, params)
+            hidden = over_face_mask(face, surface, params)
         else:
-            outline = head_outline if coverage == _BALD else wig_outline
-            inside = outline(surface.rest, float(params.collar_mm))
-            hidden = hair_and_collar(face, light, surface)
+            inside = head_outline(surface.rest, float(params.collar_mm))
+            hidden = over_head_mask(face, light, surface, int(params.seed))
             if coverage == _BALD:
                 hidden = hidden * (surface.rest[1] < -60)
         if "seam" not in off:

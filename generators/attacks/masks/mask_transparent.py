@@ -12,6 +12,7 @@ from spooflab.generators.attacks.masks.cover import face_outline
 from spooflab.generators.attacks.masks.filter import box, dot, in_pixels, unit_planes
 from spooflab.generators.attacks.masks.fit import put_on
 from spooflab.generators.attacks.masks.generic import anonymous
+from spooflab.generators.attacks.masks.hair import over_face_mask
 from spooflab.generators.attacks.masks.light import eye_vectors, gloss
 from spooflab.generators.attacks.masks.paint import ripples
 from spooflab.generators.attacks.masks.params import MaskParams, sample_mask
@@ -115,7 +116,7 @@ class MaskTransparent:
         assert clear is not None
         holes = openings(surface, params, mask, off)
         layer = _clear_layer(sitting, params, clear, torch.tensor(mask.finish.colour), holes)
-        return composed(sitting, layer, mask.id, landmarks=False)
+        return composed(sitting, layer, mask.id, landmarks=False, opaque=False)
 
 
 def _clear_layer(sitting: Sitting, params: MaskParams, clear: Clear, edge: Tensor, holes: Tensor) -> Layer:
@@ -160,6 +161,9 @@ def _clear_layer(sitting: Sitting, params: MaskParams, clear: Clear, edge: Tenso
     weak = 1 - float(passed.mean() * arriving.mean())
     shadow = shadow_on(sitting, distance, holes, alpha) * (weak + 0.1)
     shadow = torch.where(shadow > 0.012, shadow, 0.0)
+    hidden = over_face_mask(sitting.face, surface, params)
+    if hidden is not None:
+        alpha, shadow = alpha * (1 - hidden), shadow * (1 - hidden)
     band = strap(sitting, inside, params) * (1 - alpha)
     radiance = torch.lerp(radiance, fallen * strap_albedo(params), band / (band + alpha).clamp(min=1e-4))
     return Layer(alpha + band, radiance, shadow, _facts(sitting, params, clear, haze, passed, mirrored, alpha, holes))

@@ -13,6 +13,8 @@ from spooflab.params import Params, log_uniform, uniform
 
 EYES = ("none", "almond", "round")
 """Kinds of eye openings, by value of `MaskParams.eyes`."""
+_HAIR_OVER = 0.35
+"""Share of masks of the face that are worn under the fringe."""
 MASK_EFFECTS = (
     "gloss",
     "subsurface",
@@ -53,6 +55,8 @@ class MaskParams(Params):
         lamp_direction: (B, 2, 3) unit vectors towards lamps other than the key, camera axes.
         lamp_share: (B, 3) strength of the key (at least) and of those, relative to all light on the face.
         lamp_radius_rad: (B, 3) angular radii.
+        hair_over: (B,) bool, the wearer's fringe and side locks are combed over the edge of a mask of the face (else
+            they lie below it); a mask of the whole head knows no such choice.
         seed: (B,) int64, names mottle, relief and wobble.
         ablated: (B,) int64 bits of the effects that are off.
     """
@@ -78,6 +82,7 @@ class MaskParams(Params):
     lamp_direction: Tensor
     lamp_share: Tensor
     lamp_radius_rad: Tensor
+    hair_over: Tensor
     seed: Tensor
     ablated: Tensor
 
@@ -129,6 +134,7 @@ def _one(masks: Sequence[Mask], gen: torch.Generator) -> dict[str, Tensor]:
         "colour": 1 + common + making.colour_error * torch.randn(1, 3, generator=gen) * 0.6,
         **sample_lamps(gen),
         "seed": torch.randint(0, 2**62, (1,), generator=gen),
+        "hair_over": torch.rand(1, generator=gen) < _HAIR_OVER,
     }
 
 

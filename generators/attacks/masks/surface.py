@@ -21,7 +21,11 @@ from spooflab.generators.geometry.mesh_maps import mesh_maps
 from spooflab.generators.geometry.polygon import polygon_cover
 
 _MARGIN_PX = 6
-_COVERING = tuple(PARSING.index(name) for name in ("background", "hair", "clothes", "glasses"))
+_COARSE = 4
+_BLEED = 0.01
+"""How far hair spreads, in widths of the head."""
+_HAIR = PARSING.index("hair")
+_COVERING = tuple(PARSING.index(name) for name in ("background", "clothes", "glasses"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,11 +155,15 @@ def _bare(face: Face, at: Tensor, lit: Tensor, light: Light) -> Tensor:
     """Return (N,) how likely the picture shows the face itself at coarse vertices: not hair over it, nor glasses."""
     rest = head_model().rest[: len(at)]
     if face.parsing is not None:
-        label = F.grid_sample(face.parsing.float(), at[None, None], "nearest", "border", align_corners=False)[0, 0, 0]
-        clear = torch.ones(len(at))
+        # A picture's blur and the painter's carry hair's colour some millimetres over its edge.
+        few = face.parsing[0, :, ::_COARSE, ::_COARSE]
+        spreads = (few == _HAIR).float()
+        wide = max(1, round(_BLEED * float(at.amax(0)[0] - at.amin(0)[0]) * few.shape[-1]))
+        across = F.max_pool2d(spreads[None], (1, 2 * wide + 1), 1, (0, wide))
+        grown = F.max_pool2d(across, (2 * wide + 1, 1), 1, (wide, 0))
         for kind in _COVERING:
-            clear = clear * (label != kind)
-        return clear
+            grown = torch.maximum(grown, (few == kind).float())
+        return 1 - F.grid_sample(grown, at[None, None], "bilinear", "border", align_corners=False)[0, 0, 0]
     colour = F.grid_sample(face.radiance, at[None, None], "bilinear", "border", align_corners=False)[0, :, 0]
     ratio = (colour.clamp(min=1e-3) / lit / light.skin_albedo[:, None]).log()
     chroma = ratio - ratio.mean(0)

@@ -10,8 +10,9 @@ from torch import Tensor
 from spooflab.generators.ablation import names_off
 from spooflab.generators.attack import Changed
 from spooflab.generators.attacks.masks import light as mask_light
-from spooflab.generators.attacks.masks.cover import eye_opening, other_openings
+from spooflab.generators.attacks.masks.cover import eye_opening, jaw_line, other_openings
 from spooflab.generators.attacks.masks.filter import box, dot, in_pixels, moved, slopes, unit_planes
+from spooflab.generators.attacks.masks.hair import under_hair
 from spooflab.generators.attacks.masks.light import Lamp, cast_shadow, eye_vectors, gloss
 from spooflab.generators.attacks.masks.paint import relief
 from spooflab.generators.attacks.masks.params import MaskParams
@@ -19,7 +20,7 @@ from spooflab.generators.attacks.masks.shadow import shadow_on
 from spooflab.generators.attacks.masks.sitting import Sitting
 from spooflab.generators.attacks.masks.strap import strap, strap_albedo
 from spooflab.generators.attacks.masks.surface import Surface
-from spooflab.generators.face import Face
+from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.procedural.landmarks import landmark_points
 from spooflab.generators.geometry.head_fit import HeadFit
 from spooflab.generators.geometry.light import Light, shading
@@ -29,6 +30,8 @@ from spooflab.generators.instruments.subsurface import scale_mm, soften
 from spooflab.params import Params
 
 ParamsT = TypeVar("ParamsT", bound=Params)
+_SKIN, _NECK = PARSING.index("skin"), PARSING.index("neck")
+_BACKGROUND, _EARS, _HAIR = PARSING.index("background"), PARSING.index("ears"), PARSING.index("hair")
 _EDGE_MM = 1.3
 _COAT_ALPHA, _VARNISH_ALPHA = 0.12, 0.07
 
@@ -126,6 +129,8 @@ def solid(
     if "thickness" not in off:
         radiance, alpha = _walls(radiance, alpha, holes, fallen, sitting, params, mask)
     if hidden is not None:
+        if "cast_shadow" not in off:
+            radiance = radiance * (1 - under_hair(sitting, hidden))
         alpha, shadow = alpha * (1 - hidden), shadow * (1 - hidden)
     band = strap(sitting, inside, params) * (1 - alpha)
     if bool(params.strap):
@@ -237,7 +242,7 @@ def solid_facts(
     }
 
 
-def composed(sitting: Sitting, layer: Layer, instrument_id: str, *, landmarks: bool) -> Changed:
+def composed(sitting: Sitting, layer: Layer, instrument_id: str, *, landmarks: bool, opaque: bool = True) -> Changed:
     """Lay the mask over the wearer's picture.
 
     Args:
@@ -245,6 +250,7 @@ def composed(sitting: Sitting, layer: Layer, instrument_id: str, *, landmarks: b
         layer: the mask in the sitting's window.
         instrument_id: of the mask.
         landmarks: whether the face that is seen is the mask's (else the wearer's points stay).
+        opaque: whether the mask is seen instead of what is behind it, so that its own surface is what classes say.
     """
     face, surface = sitting.face, sitting.surface
     alpha = layer.alpha.clamp(0, 1)
@@ -264,11 +270,25 @@ def composed(sitting: Sitting, layer: Layer, instrument_id: str, *, landmarks: b
             spoof_mask=mask,
             depth_mm=_depth(face, surface, alpha),
             normals=_normals(face, surface, alpha),
+            parsing=_classes(face, surface, alpha) if opaque else face.parsing,
             landmarks=mask_landmarks(sitting) if landmarks else face.landmarks,
         ),
         facts=layer.facts,
         instrument_id=(instrument_id,),
     )
+
+
+def _classes(face: Face, surface: Surface, alpha: Tensor) -> Tensor | None:
+    """Return the picture's classes with the mask's: a face's skin or neck, and no hair, glasses or room behind it."""
+    if face.parsing is None:
+        return None
+    parsing = face.parsing.clone()
+    part = parsing[0, 0, surface.rows, surface.columns]
+    below = surface.rest[1] < jaw_line(surface.rest)
+    shown = torch.where(below, _NECK, _SKIN).to(part.dtype)
+    hides = (part == _BACKGROUND) | (part == _EARS) | (part >= _HAIR)  # what the classes list from hair on
+    parsing[0, 0, surface.rows, surface.columns] = torch.where((alpha > 0.5) & hides, shown, part)
+    return parsing
 
 
 def mask_landmarks(sitting: Sitting) -> Tensor:
