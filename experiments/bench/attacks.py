@@ -19,8 +19,12 @@ SENSOR_PX = 512
 OUTPUT_PX = 256
 SAMPLES_PER_SUBPIXEL = 3
 PANEL_PX = 512
-READS_GEOMETRY = ("makeup", "partial", "disguise")
-"""Families whose species read the geometry of each face that they meet (`read_geometry`)."""
+READS_GEOMETRY = frozenset(
+    name
+    for name in known_attacks()
+    if species_of(name).family in ("makeup", "partial", "disguise") or name == "adversarial_patch"
+)
+"""Species for which what `read_geometry` makes of a face is kept; the others work it out for each image."""
 DRAWS = 24  # enough that framing, process and hands average out
 
 
@@ -44,7 +48,7 @@ def attack_cases(threads: int) -> list[dict[str, Any]]:
     for species in ("bonafide", *known_attacks()):
         attack = build_attack(species)
         draws = [attack.sample(1, generator(3, species, k)) for k in range(DRAWS)]
-        reads = species_of(species).family in READS_GEOMETRY
+        reads = species in READS_GEOMETRY
         cases = {f"{species}, new face": True, f"{species}, face met before": False} if reads else {species: False}
         for name, new in cases.items():
 

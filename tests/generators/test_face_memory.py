@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spooflab.augment.view import View
 from spooflab.errors import SkipSample
+from spooflab.experiments.bench.attacks import READS_GEOMETRY
 from spooflab.generators import run
 from spooflab.generators.catalogue import build_attack, known_attacks
 from spooflab.generators.face import Face, FaceRef
@@ -101,6 +102,20 @@ def test_a_face_is_read_once_and_forgotten_with_it(people: tuple[Face, ...], mon
     del face
     gc.collect()
     assert len(geometry._memory) == kept - 1 == 0
+
+
+def test_the_benchmark_knows_which_species_read_geometry(people: tuple[Face, ...]) -> None:
+    """A species that it takes for one that reads nothing would be timed on a face met before."""
+    reads = set()
+    for species in known_attacks():
+        if "+" in species:
+            continue
+        geometry._memory.clear()
+        face, donor = people[0].replace(), people[1].replace()  # alive until the memory has been counted
+        render(species, face, donor, 0)
+        if len(geometry._memory):
+            reads.add(species)
+    assert reads == READS_GEOMETRY
 
 
 def test_memory_keeps_no_more_than_asked_and_the_latest(people: tuple[Face, ...]) -> None:
