@@ -31,15 +31,29 @@ def sliced_transport(x: Tensor, colours: Tensor, rotations: Tensor) -> Tensor:
 
 
 def _match_order(seen: Tensor, target: Tensor) -> Tensor:
-    """Return `seen` (B, 3, N) with each value replaced by the quantile of sorted `target` (B, 3, K) of its own rank."""
+    """Return `seen` (B, 3, N) with each value replaced by the quantile of sorted `target` (B, 3, K) of its own rank.
+
+    Equal values share their middle rank: a black wall stays one colour instead of taking many in reading order.
+    """
     count, kept = seen.shape[-1], target.shape[-1]
-    order = seen.argsort(-1)
-    place = (torch.arange(count, device=seen.device, dtype=torch.float64) + 0.5) * (kept / count) - 0.5
-    place = place.clamp(0, kept - 1)
+    ranked, order = seen.sort(-1)
+    place = (_middle_ranks(ranked) * (kept / count) - 0.5).clamp(0, kept - 1)
     below = place.floor().long().clamp(max=max(kept - 2, 0))
-    above = (below + 1).clamp(max=kept - 1)
-    values = torch.lerp(target[..., below], target[..., above], (place - below).to(target.dtype))
-    return torch.empty_like(seen).scatter_(-1, order, values)
+    low, high = target.gather(-1, below), target.gather(-1, (below + 1).clamp(max=kept - 1))
+    return torch.empty_like(seen).scatter_(-1, order, torch.lerp(low, high, (place - below).to(target.dtype)))
+
+
+def _middle_ranks(ranked: Tensor) -> Tensor:
+    """Return the middle of the run of equal values that each of sorted (..., N) lies in, float64 in [0, N]."""
+    count = ranked.shape[-1]
+    place = torch.arange(count, device=ranked.device, dtype=torch.int32).expand(ranked.shape)
+    fresh = torch.ones_like(ranked, dtype=torch.bool)
+    fresh[..., 1:] = ranked[..., 1:] != ranked[..., :-1]
+    first = torch.where(fresh, place, 0).cummax(-1).values
+    final = torch.ones_like(fresh)
+    final[..., :-1] = fresh[..., 1:]
+    past = torch.where(final, place + 1, count).flip(-1).cummin(-1).values.flip(-1)
+    return (first + past).double() / 2
 
 
 def draw_rotations(count: int, generator: torch.Generator) -> Tensor:

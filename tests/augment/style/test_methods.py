@@ -147,6 +147,15 @@ def test_sliced_transport_along_one_axis_is_sorting() -> None:
         assert torch.equal(got[0, channel].flatten().argsort(), x[0, channel].flatten().argsort())
 
 
+def test_sliced_transport_gives_equal_colours_one_colour(targets: torch.Tensor) -> None:
+    x = torch.zeros(1, 3, 40, 40)
+    x[..., 20:] = 0.5
+    moved = sliced_transport(x, targets[:1].flatten(2).transpose(1, 2), draw_rotations(8, _gen())[None])
+    for half in (moved[..., :20], moved[..., 20:]):
+        assert float((half - half[..., :1, :1]).abs().max()) < 1e-4
+    assert float((moved[..., 20:].mean() - moved[..., :20].mean()).abs()) > 0.05
+
+
 def test_sliced_transport_carries_what_a_covariance_does_not_see(pictures: torch.Tensor) -> None:
     # Two clusters: the linear map leaves colours in between, order along lines does not.
     gen = torch.Generator().manual_seed(1)
