@@ -86,6 +86,8 @@ class AlbumentationsDevice(DualTransform):  # type: ignore[misc]  # the library 
 
     def apply_to_bboxes(self, bboxes: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
         """Return the boxes (N, 4+), corners as shares of the image, about what they hold now."""
+        if not len(bboxes):
+            return bboxes
         view: View = params["shot"].view
         size = np.array([view.width, view.height] * 2, dtype=np.float64)
         moved = move_boxes(_points(bboxes[:, :4] * size), view)[0].numpy()
@@ -93,6 +95,8 @@ class AlbumentationsDevice(DualTransform):  # type: ignore[misc]  # the library 
 
     def apply_to_keypoints(self, keypoints: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
         """Return the keypoints (N, 2+), counted from the first pixel's centre, where the image shows them now."""
+        if not len(keypoints):
+            return keypoints
         moved = move_points(_points(keypoints[:, :2] + 0.5), params["shot"].view)[0].numpy() - 0.5
         return np.concatenate([moved, keypoints[:, 2:]], 1).astype(keypoints.dtype)
 

@@ -92,3 +92,13 @@ def test_floats_stay_floats_and_replay_repeats(shift: DeviceShift, photos: torch
 def test_grey_pictures_are_refused(shift: DeviceShift) -> None:
     with pytest.raises(DataError, match=r"\(H, W, 3\)"):
         AlbumentationsDevice(shift, seed=1)(image=np.zeros((32, 32), np.uint8), key=0)
+
+
+def test_nothing_to_follow_is_no_error(bent: CaptureDevice, scene) -> None:  # type: ignore[no-untyped-def]
+    transform = A.Compose(
+        [AlbumentationsDevice(bent, seed=1)],
+        bbox_params=A.BboxParams("coco", label_fields=["names"]),
+        keypoint_params=A.KeypointParams("xy"),
+    )
+    out = transform(image=scene.image, bboxes=[], names=[], keypoints=[], key=0)
+    assert len(out["bboxes"]) == len(out["keypoints"]) == 0
