@@ -36,6 +36,8 @@ class BatchDevice(nn.Module):
             is the pictures.
         key: where the samples' keys are, or None for their place in the epoch.
         p, gentle: as in `KeyedCamera`.
+        gentle_rows: where (B,) bool or 0 / 1 says which rows get the mild second pass, such as the bona fide ones; it
+            takes the place of `gentle`.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class BatchDevice(nn.Module):
         key: str | int | None = None,
         p: float = 1.0,
         gentle: bool = False,
+        gentle_rows: str | int | None = None,
     ) -> None:
         super().__init__()
         self.keyed = KeyedCamera(camera, seed=seed, p=p, gentle=gentle)
-        self.image, self.key, self._places = image, key, RowPlaces()
+        self.image, self.key, self.gentle_rows = image, key, gentle_rows
+        self._places = RowPlaces()
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other shots from now on."""
@@ -62,17 +66,29 @@ class BatchDevice(nn.Module):
         photos = batch if isinstance(batch, Tensor) else _entry(batch, self.image)
         if not isinstance(photos, Tensor):
             raise DataError(f"the batch's pictures are {type(photos).__name__}", wanted="a tensor (B, 3, H, W)")
-        new = self._photograph(photos, self._keys(batch, len(photos)))
+        new = self._photograph(photos, self._keys(batch, len(photos)), self._gentle(batch, len(photos)))
         return new if isinstance(batch, Tensor) else _with_entry(batch, self.image, new)
 
-    def _photograph(self, photos: Tensor, keys: Sequence[object]) -> Tensor:
+    def _photograph(self, photos: Tensor, keys: Sequence[object], gentle: Tensor | None) -> Tensor:
         seeds = self.keyed.seeds(keys)
         applied = self.keyed.applied(seeds)
         if not bool(applied.any()):
             return photos
-        shots = self.keyed.shots([s for s, yes in zip(seeds, applied.tolist(), strict=True) if yes], _size(photos))
-        rows = applied.nonzero()[:, 0].to(photos.device)
+        chosen = applied.nonzero()[:, 0]
+        mild = None if gentle is None else gentle[chosen]
+        shots = self.keyed.shots([seeds[i] for i in chosen.tolist()], _size(photos), gentle=mild)
+        rows = chosen.to(photos.device)
         return photos.index_copy(0, rows, self.keyed.photograph(photos[rows], shots))
+
+    def _gentle(self, batch: Any, count: int) -> Tensor | None:
+        if self.gentle_rows is None:
+            return None
+        rows = torch.as_tensor(_entry(batch, self.gentle_rows)).cpu()
+        if rows.shape != (count,) or rows.is_floating_point() or not bool(((rows == 0) | (rows == 1)).all()):
+            raise DataError(
+                f"gentle rows {rows.dtype} {tuple(rows.shape)}", wanted=f"({count},) of false or true, 0 or 1"
+            )
+        return rows.bool()
 
     def _keys(self, batch: Any, count: int) -> Sequence[object]:
         if self.key is None:

@@ -20,8 +20,7 @@ class SharedEpoch:
     """
 
     def __init__(self) -> None:
-        self._value = torch.zeros((), dtype=torch.int64)
-        self._value.share_memory_()  # type: ignore[no-untyped-call]
+        self.__setstate__({"_value": torch.zeros((), dtype=torch.int64)})
 
     def get(self) -> int:
         """Return the epoch, 0 until it is set."""
@@ -32,6 +31,10 @@ class SharedEpoch:
         if epoch < 0:
             raise ConfigError(f"epoch {epoch}", wanted="an epoch >= 0")
         self._value.fill_(epoch)
+
+    def __setstate__(self, state: dict[str, torch.Tensor]) -> None:
+        self._value = state["_value"]
+        self._value.share_memory_()  # type: ignore[no-untyped-call]  # a plain pickle brings the number alone
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SharedEpoch":
         return self

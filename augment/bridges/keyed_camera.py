@@ -56,10 +56,13 @@ class KeyedCamera:
             return torch.ones(len(seeds), dtype=torch.bool)
         return torch.stack([torch.rand((), generator=_generator(child_seed(s, "applied"))) < self.p for s in seeds])
 
-    def shots(self, seeds: Sequence[int], size: tuple[int, int]) -> DeviceParams:
-        """Return the shots (B rows) of these seeds, for pictures of `size` (height, width)."""
+    def shots(self, seeds: Sequence[int], size: tuple[int, int], *, gentle: Tensor | None = None) -> DeviceParams:
+        """Return the shots (B rows) of these seeds, for pictures of `size` (height, width).
+
+        `gentle`, (B,) bool, says for each row what the constructor says for all.
+        """
         rows = [self.camera.sample(1, _generator(s), size=size) for s in seeds]
-        return gentle_shots(DeviceParams.stack(rows), self.gentle)
+        return gentle_shots(DeviceParams.stack(rows), self.gentle if gentle is None else gentle)
 
     def photograph(self, photos: Tensor, shots: DeviceParams) -> Tensor:
         """Return the photographs (B, 3, H, W), uint8 or floating point in [0, 1], taken again; same type."""

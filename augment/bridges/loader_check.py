@@ -67,7 +67,8 @@ def check_loader(probe: LoaderProbe, *, samples: int = 16, workers: Sequence[int
         for size in sorted({1, probe.batch_size, 2 * probe.batch_size})
     }
     reseeded = probe.run(indices, workers=0, batch_size=probe.batch_size, seed=7)[0]
-    one, many = [indices[0]] * _DRAWS, [indices[0]] * (_DRAWS * several)
+    telling = _telling(indices, base[0], base[1], reseeded, *by_count.values())
+    one, many = [telling] * _DRAWS, [telling] * (_DRAWS * several)
     serial = probe.run(one, workers=0, batch_size=1)[0]
     parallel = probe.run(many, workers=several, batch_size=1)[0]
 
@@ -86,6 +87,12 @@ def check_loader(probe: LoaderProbe, *, samples: int = 16, workers: Sequence[int
         _batch_size(by_size),
     )
     return LoaderReport(True, sources, verdicts)
+
+
+def _telling(indices: list[int], first: list[Row], *others: list[Row]) -> int:
+    """Return an index whose sample is seen to change: a black picture shows no change of brightness."""
+    changes = [sum(first[i].sample != run[i].sample for run in others) for i in range(len(indices))]
+    return indices[max(range(len(indices)), key=lambda i: changes[i])]
 
 
 def _first_epoch(probe: LoaderProbe, indices: list[int], workers: int, base: Any, pair: Any) -> list[Row]:

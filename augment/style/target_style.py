@@ -78,9 +78,9 @@ class TargetStyle(nn.Module):
         """Return (B, 3, H, W), float32 sRGB in [0, 1], in the drawn styles; deterministic, clipped to [0, 1]."""
         out = torch.empty_like(x)
         for row in range(len(x)):  # one by one: libraries order their sums by the batch
-            drawn = params.row(row).to(x.device)
-            method = self.methods[int(params.method[row])]
-            out[row] = method(x[row : row + 1], self._style(drawn.picked), drawn.weight, drawn.seed)[0]
+            drawn = params.row(row)
+            method, style = self.methods[int(drawn.method)], self._style(drawn.picked.to(x.device))
+            out[row] = method(x[row : row + 1], style, drawn.weight.to(x.device), drawn.seed)[0]
         return out.clamp_(0, 1)
 
     def forward(self, x: Tensor, *, generator: torch.Generator) -> Tensor:

@@ -63,6 +63,18 @@ def test_batches_may_be_tensors_tuples_or_dictionaries(shift: DeviceShift, photo
     assert all(s or torch.equal(m, b) for s, m, b in zip(same, mixed, bare, strict=True))
 
 
+def test_rows_that_are_bona_fide_get_the_mild_pass(shift: DeviceShift, photos: torch.Tensor) -> None:
+    labels = torch.tensor([0, 1] * 4)
+    mixed = BatchDevice(shift, seed=1, gentle_rows=1)((photos, labels))[0]
+    mild, full = BatchDevice(shift, seed=1, gentle=True)(photos), BatchDevice(shift, seed=1)(photos)
+    assert torch.equal(mixed, torch.where(labels[:, None, None, None].bool(), mild, full))
+    some = BatchDevice(shift, seed=1, gentle_rows=1, p=0.5)((photos, labels))[0]
+    same = [torch.equal(a, b) for a, b in zip(some, photos, strict=True)]
+    assert all(s or torch.equal(a, b) for s, a, b in zip(same, some, mixed, strict=True))
+    with pytest.raises(DataError, match="gentle rows"):
+        BatchDevice(shift, seed=1, gentle_rows=1)((photos, labels + 1))
+
+
 def test_wrong_places_are_named(shift: DeviceShift, photos: torch.Tensor) -> None:
     with pytest.raises(DataError, match="'image' in a batch that is a dict"):
         BatchDevice(shift, seed=1, image="image")({"img": photos})

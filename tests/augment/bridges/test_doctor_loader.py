@@ -38,6 +38,7 @@ def _examine(name: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict]:
         pytest.param("torch_global", ("workers", "batch_size"), marks=pytest.mark.slow),
         ("own_generator", ("distinct", "epochs", "workers", "batch_size")),
         pytest.param("own_flips", ("distinct", "epochs", "workers", "batch_size"), marks=pytest.mark.slow),
+        ("blind_to_the_first", ("distinct", "epochs", "workers", "batch_size")),
         ("same_workers", ("distinct", "epochs", "workers", "batch_size")),
         ("worker_count", ("workers",)),
         ("same_epochs", ("epochs",)),

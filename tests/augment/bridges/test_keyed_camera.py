@@ -1,6 +1,7 @@
 """Seed, epoch and key decide a shot, and nothing else does."""
 
 import copy
+import pickle
 import random
 
 import numpy as np
@@ -45,6 +46,10 @@ def test_copies_follow_the_epoch(shift: DeviceShift) -> None:
     twin = copy.deepcopy(keyed)
     keyed.set_epoch(4)
     assert twin.seeds([0]) == keyed.seeds([0])
+    sent = pickle.loads(pickle.dumps(keyed))
+    assert sent.seeds([0]) == keyed.seeds([0])
+    sent.set_epoch(5)  # another process's, so to say: a number of its own
+    assert sent.seeds([0]) != keyed.seeds([0])
 
 
 def test_the_share_that_is_photographed(shift: DeviceShift) -> None:

@@ -60,6 +60,13 @@ class OwnFlips(OwnGenerator):
         return self.rng.random() < 0.5
 
 
+class BlindToTheFirst(OwnGenerator):
+    """Multiplies: sample 0 is 0 whatever is drawn."""
+
+    def noise(self, index):
+        return index * self.rng.random()
+
+
 class WorkerCount(Numbers):
     def noise(self, index):
         info = get_worker_info()
@@ -126,6 +133,7 @@ constant = DataLoader(Numbers(), batch_size=4)
 numpy_global = DataLoader(NumpyGlobal(), batch_size=4)
 torch_global = DataLoader(TorchGlobal(), batch_size=4, generator=torch.Generator().manual_seed(1))
 own_generator = DataLoader(OwnGenerator(), batch_size=4)
+blind_to_the_first = DataLoader(BlindToTheFirst(), batch_size=4)
 own_flips = DataLoader(OwnFlips(), batch_size=4)
 same_workers = DataLoader(NumpyGlobal(), batch_size=4, worker_init_fn=init_same)
 init_with_data = DataLoader(Keyed(), batch_size=4, worker_init_fn=init_by_data)
