@@ -35,11 +35,12 @@ def random_sources(action: Callable[[], Any]) -> list[str]:
     found: set[str] = set()
     before = np.random.get_state(legacy=False)  # noqa: NPY002  # the state that other people's code draws from
     restore = _watch_numpy(found)
+    others = sys.getprofile()
     sys.setprofile(_watcher(found))
     try:
         action()
     finally:
-        sys.setprofile(None)
+        sys.setprofile(others)
         restore()
     if repr(before) != repr(np.random.get_state(legacy=False)):  # noqa: NPY002
         found.add("numpy.random's global state")
