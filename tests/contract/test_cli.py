@@ -11,6 +11,7 @@ from spooflab.cli.main import COMMANDS, run
 
 NAMES = {
     *("generate", "verify", "replay", "preview", "list", "train", "study", "report", "evaluate", "bench", "doctor"),
+    "doctor-loader",
 }
 TINY = {
     "n": 4,

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from spooflab.cli.bench import bench
 from spooflab.cli.doctor import doctor
+from spooflab.cli.doctor_loader import doctor_loader
 from spooflab.cli.evaluate import evaluate
 from spooflab.cli.generate import generate
 from spooflab.cli.listing import list_
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "evaluate": evaluate,
     "bench": bench,
     "doctor": doctor,
+    "doctor-loader": doctor_loader,
 }
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
