@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spooflab.generators.constant import constant
+
 Value = Any
 """A number of one sample, or a tensor (B,) of a batch's; typed loosely, since arithmetic on either is the same."""
 
@@ -155,24 +157,33 @@ def batch_bones(
         (_arm(reach, torch.deg2rad(tilt * 0.7), torch.ones_like(reach)), second, moved, both),
         (_far_fingers(), far, along, wrap),
     )
-    rows, there = [], []
-    for parts, at, where, shown in hands:
-        for a, b, ra, rb, _, _ in parts:
-            ends = (*_place_each(at, a, where, scale, half), *_place_each(at, b, where, scale, half))
-            rows.append(torch.stack([*ends, ra * scale, rb * scale], -1))
-            there.append(shown)
     listed = [part for parts, *_ in hands for part in parts]
-    kinds, nails = tuple(part[4] for part in listed), tuple(part[5] for part in listed)
-    return Bones(torch.stack(rows, 1), torch.stack(there, 1), kinds, nails)
+
+    def every(values: list[Tensor]) -> Tensor:
+        """Return (B, N): one value for each hand, repeated for its bones."""
+        counts = [len(parts) for parts, *_ in hands]
+        return torch.cat([v[:, None].expand(-1, n) for v, n in zip(values, counts, strict=True)], 1)
+
+    def local(ends: list[tuple[Value, Value]], axis: int) -> Tensor:
+        return torch.stack([place[axis] + torch.zeros_like(scale) for place in ends], 1)
+
+    at, where = every([hand[1] for hand in hands]), every([hand[2] for hand in hands])
+    starts, stops = [part[0] for part in listed], [part[1] for part in listed]
+    ends = [_place_each(at, local(p, 0), local(p, 1), where, scale, half) for p in (starts, stops)]
+    radii = constant(tuple((part[2], part[3]) for part in listed), scale.device)
+    return Bones(
+        table=torch.cat([*ends, scale[:, None, None] * radii], -1),
+        there=every([hand[3] for hand in hands]),
+        kinds=tuple(part[4] for part in listed),
+        nails=tuple(part[5] for part in listed),
+    )
 
 
-def _place_each(
-    edge: Tensor, at: tuple[Value, Value], along: Tensor, scale: Tensor, half: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return what `_place` does, row by row."""
-    a, b = at[0] * scale, at[1] * scale
+def _place_each(edge: Tensor, a: Tensor, b: Tensor, along: Tensor, scale: Tensor, half: Tensor) -> Tensor:
+    """Return (B, N, 2): where `_place` puts points at `a`, `b` (B, N) of hands at edges (B, N)."""
+    a, b, wide, tall = a * scale[:, None], b * scale[:, None], half[:, :1], half[:, 1:]
     below = edge == 0
     side = torch.where(edge == 1, -1.0, 1.0)
-    u = torch.where(below, along * half[:, 0] * 0.8 + b, side * (half[:, 0] - a))
-    v = torch.where(below, half[:, 1] - a, along * half[:, 1] * 0.8 + b)
-    return u, v
+    u = torch.where(below, along * wide * 0.8 + b, side * (wide - a))
+    v = torch.where(below, tall - a, along * tall * 0.8 + b)
+    return torch.stack([u, v], -1)

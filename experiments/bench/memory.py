@@ -1,9 +1,13 @@
 """Flat memory: many samples of every species through one `Lab` in one process, and what that does to its resident set.
 
-Memory is flat when it does not grow with the number of samples. The resident set is read at intervals after a warm-up
-(tables and caches fill), and a line is fitted to the last three quarters of the readings.
+Memory is flat when it does not grow with the number of samples. The resident set is read at intervals, and a line is
+fitted to the last three quarters of the readings: in the first, tables and caches fill. A process that keeps freed
+memory (`spooflab.allocator`) has slack in which a leak could hide, so where glibc tells how much of its heap is in use,
+that is read and fitted too, and must be flat as well.
 """
 
+import ctypes
+import platform
 import resource
 import sys
 import time
@@ -42,8 +46,10 @@ class MemoryReport:
         warm_mb: the same at the start of the fitted part.
         last_mb: the same at the end.
         high_mb: the highest that the system recorded for the process, from its very start.
-        slope_mb_per_1000: least squares over the last three quarters of the readings.
-        flat: whether that slope is at most `flat_mb_per_1000`.
+        slope_mb_per_1000: least squares over the last three quarters of the resident set's readings.
+        in_use_mb: heap in use at the end; None where the C library does not tell.
+        in_use_slope_mb_per_1000: the same line through the readings of that.
+        flat: whether these slopes are at most `flat_mb_per_1000`.
         flat_mb_per_1000: the criterion.
     """
 
@@ -56,6 +62,8 @@ class MemoryReport:
     last_mb: float
     high_mb: float
     slope_mb_per_1000: float
+    in_use_mb: float | None
+    in_use_slope_mb_per_1000: float | None
     flat: bool
     flat_mb_per_1000: float = FLAT_MB_PER_1000
 
@@ -64,14 +72,17 @@ class MemoryReport:
         return asdict(self)
 
 
-def measure_memory(samples: int, *, progress: Callable[[int, float], None] | None = None) -> MemoryReport:
+Progress = Callable[[int, float, float | None], None]
+
+
+def measure_memory(samples: int, *, progress: Progress | None = None) -> MemoryReport:
     """Make `samples` samples as `spooflab generate` does, pictures encoded and dropped, and report the memory.
 
     Bona fide and every known attack, chains among them, take turns on rendered faces by all shipped kinds of camera.
 
     Args:
         samples: how many, at least 40.
-        progress: called at each reading with the samples done and the resident set in MB.
+        progress: called at each reading with the samples done, the resident set and the heap in use, MB.
 
     Raises:
         ConfigError: too few samples to fit a line to, or a system that does not tell the resident set.
@@ -91,7 +102,7 @@ def measure_memory(samples: int, *, progress: Callable[[int, float], None] | Non
     lab = Lab(config)
     plan = make_plan(config, lab.refs(), lab.device_ids)
     every = max(1, samples // READINGS)
-    done, resident, skipped = [0], [resident_mb()], 0
+    done, resident, in_use, skipped = [0], [resident_mb()], [in_use_mb()], 0
     began = time.process_time()
     for number, spec in enumerate(plan.specs, 1):
         try:
@@ -101,11 +112,13 @@ def measure_memory(samples: int, *, progress: Callable[[int, float], None] | Non
         if number % every == 0 or number == samples:
             done.append(number)
             resident.append(resident_mb())
+            in_use.append(in_use_mb())
             if progress is not None:
-                progress(number, resident[-1])
+                progress(number, resident[-1], in_use[-1])
     return report(
         done,
         resident,
+        [mb for mb in in_use if mb is not None],
         high_mb=high_water_mb(),
         skipped=skipped,
         species=1 + len(attacks),
@@ -114,20 +127,30 @@ def measure_memory(samples: int, *, progress: Callable[[int, float], None] | Non
 
 
 def report(
-    done: Sequence[int], resident: Sequence[float], *, high_mb: float, skipped: int, species: int, seconds: float
+    done: Sequence[int],
+    resident: Sequence[float],
+    in_use: Sequence[float],
+    *,
+    high_mb: float,
+    skipped: int,
+    species: int,
+    seconds: float,
 ) -> MemoryReport:
     """Judge a series of readings.
 
     Args:
         done: samples done at each reading, rising, the first one before any.
         resident: resident set in MB at each reading.
+        in_use: heap in use in MB at each reading; empty where it is not told.
         high_mb: the process's high-water mark.
         skipped: samples refused.
         species: how many took turns.
         seconds: processor time.
     """
     kept = [k for k, count in enumerate(done) if count >= done[-1] / 4]
-    slope = slope_per_1000([done[k] for k in kept], [resident[k] for k in kept])
+    counts = [done[k] for k in kept]
+    slope = slope_per_1000(counts, [resident[k] for k in kept])
+    heap_slope = slope_per_1000(counts, [in_use[k] for k in kept]) if in_use else None
     return MemoryReport(
         samples=done[-1],
         skipped=skipped,
@@ -138,7 +161,9 @@ def report(
         last_mb=resident[-1],
         high_mb=max(high_mb, *resident),
         slope_mb_per_1000=slope,
-        flat=slope <= FLAT_MB_PER_1000,
+        in_use_mb=in_use[-1] if in_use else None,
+        in_use_slope_mb_per_1000=heap_slope,
+        flat=max(slope, heap_slope or 0.0) <= FLAT_MB_PER_1000,
     )
 
 
@@ -166,6 +191,26 @@ def resident_mb() -> float:
     except FileNotFoundError as error:
         raise ConfigError(f"bench memory: no {_STATM} on {sys.platform}", wanted="Linux") from error
     return pages * resource.getpagesize() / _MB
+
+
+class _Mallinfo2(ctypes.Structure):
+    """`struct mallinfo2` of glibc's malloc.h."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks",
+                     "keepcost")
+    ]  # fmt: skip
+
+
+def in_use_mb() -> float | None:
+    """Return what the process has allocated and not freed: main arena and mapped blocks; None without glibc 2.33."""
+    tell = getattr(ctypes.CDLL(None), "mallinfo2", None) if platform.libc_ver()[0] == "glibc" else None
+    if tell is None:
+        return None
+    tell.restype = _Mallinfo2
+    found = tell()
+    return float((found.uordblks + found.hblkhd) / _MB)
 
 
 def high_water_mb() -> float:
