@@ -15,6 +15,7 @@ _MOVES = (aten._to_copy.default, aten.copy_.default)
 _READS = (
     aten._local_scalar_dense.default, aten.is_nonzero.default, aten.equal.default, aten.nonzero.default,
     aten.masked_select.default, aten.unique_consecutive.default, aten._unique2.default,
+    aten._linalg_check_errors.default,
 )  # fmt: skip
 
 
@@ -73,7 +74,9 @@ class Accelerator(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if func._can_decompose():  # inference mode hands over whole compositions
+        if func.has_kernel_for_dispatch_key(
+            torch._C.DispatchKey.CompositeImplicitAutograd
+        ):  # inference mode hands over whole compositions
             with self:
                 return func.decompose(*args, **kwargs)
         tensors = list(_tensors((args, tuple(kwargs.values()))))
