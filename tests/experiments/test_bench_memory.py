@@ -1,11 +1,15 @@
 """Whether memory stays flat is judged by a line through the readings; a leak must be called one."""
 
+import ast
 import json
 import mmap
+import os
+from pathlib import Path
 
 import pytest
 import torch
 
+import spooflab
 from spooflab.cli.main import run
 from spooflab.errors import ConfigError
 from spooflab.experiments.bench import memory
@@ -83,6 +87,41 @@ def test_systems_that_do_not_tell_are_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(memory, "_STATM", memory.Path("/nonexistent/statm"))
     with pytest.raises(ConfigError, match="statm"):
         memory.resident_mb()
+
+
+def caches(source: str) -> list[tuple[str, int | None]]:
+    """Return each cached function's name and its bound, None where there is none."""
+    found: list[tuple[str, int | None]] = []
+    for function in ast.walk(ast.parse(source)):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        for mark in function.decorator_list:
+            called = mark.func if isinstance(mark, ast.Call) else mark
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            if name not in ("lru_cache", "cache"):
+                continue
+            given = [*mark.args, *(k.value for k in mark.keywords)] if isinstance(mark, ast.Call) else []
+            bound = given[0].value if given and isinstance(given[0], ast.Constant) else None
+            found.append((function.name, bound if isinstance(bound, int) else None))
+    return found
+
+
+def files(root: Path) -> list[Path]:
+    """Return the package's Python files, those behind its links too."""
+    return [Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names
+            if name.endswith(".py")]  # fmt: skip
+
+
+def test_every_cache_names_its_bound() -> None:
+    """A cache without one, keyed by sizes or seeds, is the leak that a long run finds first."""
+    assert caches("@cache\ndef f(): ...\n@lru_cache(maxsize=3)\ndef g(): ...\n@lru_cache\ndef h(): ...") == [
+        ("f", None), ("g", 3), ("h", None),
+    ]  # fmt: skip
+    root = Path(spooflab.__path__[0])
+    every = {path: caches(path.read_text(encoding="utf-8")) for path in files(root)}
+    listed = [(path.name, name, bound) for path, found in every.items() for name, bound in found]
+    assert len(listed) > 60
+    assert [one for one in listed if one[2] is None or one[2] > 256] == []
 
 
 def test_too_few_samples_are_refused() -> None:

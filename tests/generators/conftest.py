@@ -74,10 +74,8 @@ class Accelerator(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if func.has_kernel_for_dispatch_key(
-            torch._C.DispatchKey.CompositeImplicitAutograd
-        ):  # inference mode hands over whole compositions
-            with self:
+        if func.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd):
+            with self:  # inference mode hands over whole compositions
                 return func.decompose(*args, **kwargs)
         tensors = list(_tensors((args, tuple(kwargs.values()))))
         ours = [value for value in tensors if isinstance(value, OnDevice)]
