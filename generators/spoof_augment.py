@@ -61,8 +61,8 @@ class SpoofAugment(nn.Module):
     are drawn on the CPU, so one generator chooses the same rows, cameras, panels and scenes everywhere, and the
     pictures agree to rounding (not to the bit). Three steps stay with the host for any batch: reading the pictures'
     range and their landmarks, drawing the sensor's noise (whose numbers must not depend on the device), and the JPEG
-    codec. All other species - prints, masks, makeup, digital attacks, chains - are made on the CPU, row by row, and
-    sent back.
+    codec; they bound the rate, whatever the accelerator does. All other species - prints, masks, makeup, digital
+    attacks, chains - are made on the CPU, row by row, and sent back.
 
     Args:
         species: names, or weights by name; chains too. See `spooflab list attacks`.

@@ -24,7 +24,7 @@ def bench(
         json: print rows as JSON lines: name, ours_per_s, peer, peer_per_s, ratio, threads, machine; `gpu` adds device,
             copy_gb_per_s, bandwidth_share. `memory` prints one line with its own fields.
         threads: torch threads for ours and the peer.
-        samples: how many `memory` makes.
+        samples: how many `memory` makes; fewer than two thousand show caches that still fill.
     """
     import torch
 
