@@ -28,7 +28,7 @@ def _stretch(image: Tensor, step: int, axis: int) -> Tensor:
     first, last = image.narrow(axis, 0, 1), image.narrow(axis, count - 1, 1)
     padded = torch.cat([first, image, last], axis)
     before, here, after = (padded.narrow(axis, k, count) for k in range(3))
-    phases = torch.empty(*image.shape[:axis], count, step, *image.shape[axis:][1:], dtype=image.dtype)
+    phases = image.new_empty(*image.shape[:axis], count, step, *image.shape[axis:][1:])
     for phase in range(step):
         offset = (phase + 0.5) / step - 0.5
         near = before if offset < 0 else after

@@ -4,7 +4,7 @@ The instrument's own coordinates are millimetres on its face, u right and v down
 somebody who looks at it upright. Camera axes: x right, y down, z away from the camera, origin at the pinhole.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -88,6 +88,11 @@ def project(view: View, pose: Pose, uv_mm: Tensor) -> Tensor:
     x = points[..., 0] / points[..., 2] * per_px + view.width / 2
     y = points[..., 1] / points[..., 2] * per_px + view.height / 2
     return view.distort(torch.stack([x, y], -1))
+
+
+def sent(view: View, device: torch.device) -> View:
+    """Return the view on `device` but for the window's size, which code branches on: that stays with the host."""
+    return replace(view.to(device), size_px=view.size_px.to("cpu"))
 
 
 def framing(view: View, width_mm: Tensor, share: Tensor, max_distance_mm: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,9 @@ from torch import Tensor
 from spooflab.augment.view import View
 from spooflab.generators.pose import Pose
 from spooflab.generators.scene_hand import hand
-from spooflab.generators.scene_room import room_background, room_reflection
-from spooflab.generators.scene_skin import skin_albedo
+from spooflab.generators.scene_hand_batch import hands
+from spooflab.generators.scene_room import Rooms, furnished, room_background, room_reflection
+from spooflab.generators.scene_skin import skin_albedo, skin_shifts
 from spooflab.params import Params, choice, uniform
 
 ILLUMINATIONS = ("normal", "strong", "back", "dark")
@@ -79,6 +80,19 @@ class SceneParams(Params):
     sleeve_rgb: Tensor
 
 
+@dataclass(frozen=True)
+class Named:
+    """What the seeds of a batch's scenes name: made on the host, where a seed can be read, and sent to the batch.
+
+    Attributes:
+        rooms: see `Rooms`.
+        skin_shift: from `skin_shifts`, for an accelerator; None on the CPU, and where no row has a hand.
+    """
+
+    rooms: Rooms
+    skin_shift: Tensor | None
+
+
 class Scene:
     """Draws surroundings and evaluates them.
 
@@ -122,25 +136,46 @@ class Scene:
             sleeve_rgb=0.02 + 0.45 * torch.rand(n, 3, generator=generator) ** 2,
         )
 
-    def background(self, view: View, params: SceneParams, focus_mm: Tensor | float = 400.0) -> Tensor:
+    def named(self, params: SceneParams, device: torch.device | str) -> Named:
+        """Return what seeds name, for pictures on `device`.
+
+        Args:
+            params: from `sample`, on the CPU; on an accelerator their reading waits for it.
+            device: where the pictures are made.
+        """
+        there = torch.device(device)
+        held = there.type != "cpu" and bool((params.hand_style > 0).any())
+        return Named(furnished(params, there), skin_shifts(params, there) if held else None)
+
+    def background(
+        self, view: View, params: SceneParams, focus_mm: Tensor | float = 400.0, *, named: Named | None = None
+    ) -> Tensor:
         """Return (B, 3, H, W): the room behind the instrument, out of focus, on the sensor's grid.
 
         Args:
             view: the camera; focal length, aperture and pixel size set the disc of confusion.
             params: from `sample`.
             focus_mm: distance that the camera is focused at, a number or (B,); the instrument's.
+            named: what `named` returned for `params`; made here where not given.
         """
-        focus = torch.as_tensor(focus_mm, dtype=torch.float32).expand(params.batch_size)
-        return room_background(view, params, focus)
+        device = params.ambient_rgb.device
+        near = focus_mm if isinstance(focus_mm, Tensor) else torch.full((1,), float(focus_mm), device=device)
+        focus = near.float().expand(params.batch_size)
+        rooms = furnished(params, device) if named is None else named.rooms
+        return room_background(view, params, rooms, focus)
 
-    def reflection(self, params: SceneParams, directions: Tensor, *, every: bool = False) -> Tensor:
+    def reflection(
+        self, params: SceneParams, directions: Tensor, *, every: bool = False, named: Named | None = None
+    ) -> Tensor:
         """Return (B, 3, H, W): radiance of the surroundings in `directions` (B, H, W, 3).
 
         Unit vectors, camera axes, pointing away from the instrument; a mirror that faces the camera sees z < 0:
         ceiling lamps, a window, the key light and the dark figure behind the camera. Multiply by the Fresnel
-        reflectance. Only every eighth direction is looked up and the rest interpolated, unless `every` is set.
+        reflectance. Only every eighth direction is looked up and the rest interpolated, unless `every` is set. `named`
+        is what `named` returned for `params`; it is made here where not given.
         """
-        return room_reflection(params, directions, every=every)
+        rooms = furnished(params, directions.device) if named is None else named.rooms
+        return room_reflection(params, rooms, directions, every=every)
 
     def ambient(self, params: SceneParams) -> Tensor:
         """Return (B, 3): illumination of an instrument that faces the camera, ambient and key together."""
@@ -148,7 +183,14 @@ class Scene:
         return params.ambient_rgb + params.key_rgb * facing
 
     def hand(
-        self, view: View, params: SceneParams, pose: Pose, half_size_mm: Tensor, *, shadow: bool = True
+        self,
+        view: View,
+        params: SceneParams,
+        pose: Pose,
+        half_size_mm: Tensor,
+        *,
+        shadow: bool = True,
+        named: Named | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return rgb (B, 3, H, W) and alpha (B, 1, H, W) of the hand that holds the instrument, in front of it.
 
@@ -160,8 +202,18 @@ class Scene:
             pose: where the instrument is.
             half_size_mm: (B, 2) half its width and half its height.
             shadow: let the fingers shade what lies behind them. False for a screen, which shines by itself.
+            named: what `named` returned for `params`; an accelerator's are made here where not given.
+
+        Raises:
+            ValueError: a shadow on an accelerator; what it falls on is rendered on the CPU.
         """
-        return hand(view, params, pose, half_size_mm, shadow=shadow)
+        device = params.ambient_rgb.device
+        if device.type == "cpu":
+            return hand(view, params, pose, half_size_mm, shadow=shadow)
+        if shadow:
+            raise ValueError(f"Scene.hand: shadow on {device}, wanted shadow=False or tensors on the CPU")
+        shift = None if named is None else named.skin_shift
+        return hands(view, params, pose, half_size_mm, skin_shifts(params, device) if shift is None else shift)
 
 
 def light_colour(temperature_k: Tensor) -> Tensor:

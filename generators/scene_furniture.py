@@ -5,7 +5,8 @@ of angles (before and behind the instrument: x / |z|, y / |z|; on the ceiling: x
 1 an ellipse, -1 an ellipse with a ragged edge (foliage).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +14,45 @@ from torch import Tensor
 _FRONT_SHAPES = 12
 _CEILING_SHAPES = 4
 _NOISE = 32
+_CLEAR = [0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+"""A shape that does not show."""
+
+
+@dataclass(frozen=True)
+class Furniture:
+    """The rooms of a batch as tensors on one device.
+
+    Attributes:
+        noise: (B, 1, 32, 32) of unit variance, periodic.
+        extent: (B, 4) metres: half width, up, depth, down.
+        base: (B, 4, 3) linear colours of wall or sky and so on.
+        back: (B, N, 10) shapes behind the instrument, the later over the earlier; rows with fewer end in clear ones.
+        front: (B, 12, 10) shapes before it; the last three are whoever stands behind the camera.
+        ceiling: (B, 4, 10).
+    """
+
+    noise: Tensor
+    extent: Tensor
+    base: Tensor
+    back: Tensor
+    front: Tensor
+    ceiling: Tensor
+
+    @classmethod
+    def of(cls, rooms: "Sequence[Room]", device: torch.device, *, back: bool = True) -> "Furniture":
+        """Collect rooms, which are made on the host, and send them to `device`; `back` False leaves that out."""
+        longest = max(len(room.back) for room in rooms) if back else 0
+        stacked = (
+            torch.stack([room.noise for room in rooms]),
+            torch.stack([room.extent for room in rooms]),
+            torch.stack([room.base for room in rooms]),
+            torch.tensor([(room.back + [_CLEAR] * longest)[:longest] for room in rooms]).reshape(
+                len(rooms), longest, 10
+            ),
+            torch.stack([room.front for room in rooms]),
+            torch.stack([room.ceiling for room in rooms]),
+        )
+        return cls(*(field.to(device, non_blocking=True) for field in stacked))
 
 
 class Room:
@@ -214,5 +254,4 @@ class Room:
 
     @staticmethod
     def _pad(shapes: list[list[float]], count: int, *, last: list[list[float]] | None = None) -> Tensor:
-        empty = [0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-        return torch.tensor((shapes + [empty] * count)[:count] + (last or []))
+        return torch.tensor((shapes + [_CLEAR] * count)[:count] + (last or []))

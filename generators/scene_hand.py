@@ -18,15 +18,17 @@ from spooflab.augment.view import View
 from spooflab.generators.enlarge import enlarge
 from spooflab.generators.pose import Hit, Pose, cast_points, project
 from spooflab.generators.scene_bones import hand_bones
-from spooflab.generators.scene_skin import Spots, light_up, skin_texture
+from spooflab.generators.scene_skin import Spots, Surroundings, light_up, skin_texture
 
 if TYPE_CHECKING:
     from spooflab.generators.scene import SceneParams
 
-_CELL_MM = 0.55
+CELL_MM = 0.55
 """Size of the cells that the hand is shaded on, enlarged afterwards: skin is smooth, and it is the costliest part."""
-_MIN_STEP, _MAX_STEP = 2, 3
-_FAR = 1e4
+MIN_STEP, MAX_STEP = 2, 3
+"""Sensor pixels to a cell."""
+FAR = 1e4
+"""How far outside everything a missing bone lies, mm."""
 _LENS_NODES = 17
 _FAINT_SHADOW = 0.03
 _REACH_MM = 12.0
@@ -76,7 +78,7 @@ class _Shot:
     @property
     def step(self) -> int:
         """Sensor pixels to a cell."""
-        return min(_MAX_STEP, max(_MIN_STEP, round(_CELL_MM / self.mm_per_px)))
+        return min(MAX_STEP, max(MIN_STEP, round(CELL_MM / self.mm_per_px)))
 
 
 class _Cells(NamedTuple):
@@ -131,7 +133,7 @@ def _hand_patch(shot: _Shot, table: Tensor, frame: _Cells, cells: list[tuple[sli
     hit = cast_points(shot.view, shot.pose, _ideal(shot, frame))
     softness = shot.mm_per_px * max(shot.step, float(torch.sqrt(0.5 + shot.view.blur_px[0] ** 2)))
     outside = (hit.uv_mm.abs() - shot.half_mm[:, None, None]).amax(-1)
-    body = _Surface.build(table, hit.uv_mm, outside, softness, cells)
+    body = Surface.build(table, hit.uv_mm, outside, softness, cells)
     rgb = _shade(body, shot.params, shot.pose, hit, shot.mm_per_px * shot.step) * body.cover[:, None]
     alpha = body.cover
     if shadow:
@@ -156,7 +158,7 @@ def _rows(params: SceneParams, half: Tensor) -> list[tuple[float, ...]]:
 
 
 @dataclass(frozen=True)
-class _Surface:
+class Surface:
     """The hand as a height field over the instrument's plane, every map (B, h, w).
 
     Attributes:
@@ -186,9 +188,9 @@ class _Surface:
         outside: Tensor,
         softness: float,
         cells: list[tuple[slice, slice]],
-    ) -> _Surface:
+    ) -> Surface:
         """Join the bones: covers add up softly, heights by a smooth maximum."""
-        near, behind, cloth = (torch.full_like(outside, -_FAR) for _ in range(3))
+        near, behind, cloth = (torch.full_like(outside, -FAR) for _ in range(3))
         height = torch.full_like(outside, -40.0)
         marks = torch.zeros(5, *outside.shape)  # nail, rim, free edge, fingertip, creases
         for index in range(len(table)):
@@ -198,16 +200,30 @@ class _Surface:
             if at.numel() == 0:
                 continue
             kind, nail = int(bone[0, 6]), bool(bone[0, 7])
-            inner, rise, s, q, length = _rod(bone, at)
+            inner, rise, s, q, length = rod(bone, at)
             outline = near if kind == 0 else behind
-            outline[part] = _smooth_max(outline[part], inner, 2.0 if kind == 0 else 8.0)
+            outline[part] = smooth_max(outline[part], inner, 2.0 if kind == 0 else 8.0)
             if kind == 2:
                 cloth[part] = torch.maximum(cloth[part], inner)
-            joined = _smooth_max(height[part], rise - (0.0, 16.0, 8.0)[kind], 3.0)
+            joined = smooth_max(height[part], rise - (0.0, 16.0, 8.0)[kind], 3.0)
             height[part] = torch.where(inner > -6.0, joined, height[part])
             if nail:
-                own = _marks(bone, s, q, length, inner)
+                own = marks_of(bone, s, q, length, inner)
                 marks[(slice(None), *part)] = torch.maximum(marks[(slice(None), *part)], own)
+        return cls.joined(near, behind, cloth, height, marks, outside, softness)
+
+    @classmethod
+    def joined(
+        cls,
+        near: Tensor,
+        behind: Tensor,
+        cloth: Tensor,
+        height: Tensor,
+        marks: Tensor,
+        outside: Tensor,
+        softness: Tensor | float,
+    ) -> Surface:
+        """Return the surface of joined bones: their depths inside the outlines (mm), heights and (5, ...) marks."""
         face = (near / softness + 0.5).clamp(0, 1)
         past = (behind / softness + 0.5).clamp(0, 1) * (outside / softness + 0.5).clamp(0, 1)
         sleeve = (cloth / softness + 0.5).clamp(0, 1) * (1 - face)
@@ -215,7 +231,7 @@ class _Surface:
         return cls(face + (1 - face) * past, height, nail_at, rim, free, tip, crease, sleeve)
 
 
-def _rod(bone: Tensor, uv: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def rod(bone: Tensor, uv: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return, per point: depth inside the outline, surface height, position along (mm), across (-1...1), length."""
     ax, ay, bx, by, ra, rb = (c[:, None, None] for c in bone.unbind(-1)[:6])
     dx, dy = bx - ax, by - ay
@@ -245,7 +261,7 @@ def _inside(bone: Tensor, uv: Tensor) -> Tensor:
     return depth
 
 
-def _marks(bone: Tensor, s: Tensor, q: Tensor, length: Tensor, inner: Tensor) -> Tensor:
+def marks_of(bone: Tensor, s: Tensor, q: Tensor, length: Tensor, inner: Tensor) -> Tensor:
     """Return (5, B, h, w) of a fingertip: nail, groove round it, its free edge, the tip's tint, creases."""
     radius = bone[:, 5][:, None, None]
     along = (s - length) / radius  # 0 at the last centre, 1 at the fingertip
@@ -264,13 +280,13 @@ def _marks(bone: Tensor, s: Tensor, q: Tensor, length: Tensor, inner: Tensor) ->
     return torch.stack([nail, rim, free, tip, crease * (1 - q2).clamp(min=0) * (inner > 0)])
 
 
-def _smooth_max(a: Tensor, b: Tensor, width: float) -> Tensor:
+def smooth_max(a: Tensor, b: Tensor, width: float) -> Tensor:
     """Polynomial smooth maximum (Quilez); differs from max only where both lie within `width`."""
     mix = (width - (a - b).abs()).clamp(min=0) / width
     return torch.maximum(a, b) + mix * mix * (width / 4)
 
 
-def _slopes(height: Tensor, step_mm: float) -> tuple[Tensor, Tensor]:
+def slopes(height: Tensor, step_mm: Tensor | float) -> tuple[Tensor, Tensor]:
     """Return the slopes (B, h, w) of a height field (mm) along the image's axes."""
     pad = F.pad(height[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     slope_x = (pad[:, 1:-1, 2:] - pad[:, 1:-1, :-2]).mul_(0.5 / step_mm)
@@ -283,28 +299,32 @@ def _normals(slope_x: Tensor, slope_y: Tensor, pose: Pose) -> Tensor:
     roll = torch.deg2rad(pose.roll_deg)  # image axes to the instrument's
     slope_u, slope_v = slope_x * roll.cos() + slope_y * roll.sin(), slope_y * roll.cos() - slope_x * roll.sin()
     u, v, n = (axis[0, :, None] for axis in pose.axes())
-    return _unit(-slope_u * u - slope_v * v - n)
+    return unit(-slope_u * u - slope_v * v - n)
 
 
-def _unit(vectors: Tensor) -> Tensor:
-    """Return vectors (3, N) at length 1."""
-    return vectors * torch.rsqrt((vectors * vectors).sum(0, keepdim=True))
+def unit(vectors: Tensor) -> Tensor:
+    """Return vectors (..., 3, N) at length 1."""
+    return vectors * torch.rsqrt((vectors * vectors).sum(-2, keepdim=True))
 
 
-def _shade(body: _Surface, params: SceneParams, pose: Pose, hit: Hit, step_mm: float) -> Tensor:
+def _shade(body: Surface, params: SceneParams, pose: Pose, hit: Hit, step_mm: float) -> Tensor:
     """Return (1, 3, h, w) radiance of skin, nails and sleeve; 0 where the hand is not."""
     texture = skin_texture(params, hit.uv_mm)
-    relief = body.height + 0.16 * body.crease - 0.35 * body.rim + 0.35 * body.nail + 0.10 * texture * (1 - body.nail)
-    maps = torch.stack([*_slopes(relief, step_mm), texture, body.nail, body.rim, body.free, body.tip, body.crease,
-                        body.sleeve]).flatten(1)  # fmt: skip
+    slope = slopes(relief(body, texture), step_mm)
+    maps = torch.stack([*slope, texture, body.nail, body.rim, body.free, body.tip, body.crease, body.sleeve]).flatten(1)
     there = (body.cover > 0).flatten().nonzero()[:, 0]
     radiance = torch.zeros(3, maps.shape[1])
     if there.numel():
         spots = Spots(*maps.index_select(1, there).unbind(0))
-        lit = light_up(spots, _normals(spots.slope_x, spots.slope_y, pose), params)
+        lit = light_up(spots, _normals(spots.slope_x, spots.slope_y, pose), Surroundings.one(params))
         for channel in range(3):
             radiance[channel].index_copy_(0, there, lit[channel])
     return radiance.reshape(1, 3, *body.cover.shape[1:])
+
+
+def relief(body: Surface, texture: Tensor) -> Tensor:
+    """Return (B, h, w) mm: the height with its creases, nails and pores."""
+    return body.height + 0.16 * body.crease - 0.35 * body.rim + 0.35 * body.nail + 0.10 * texture * (1 - body.nail)
 
 
 def _shadow(

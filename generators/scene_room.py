@@ -15,8 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spooflab.augment.view import View
+from spooflab.generators.constant import constant
 from spooflab.generators.enlarge import enlarge
-from spooflab.generators.scene_furniture import Room
+from spooflab.generators.scene_furniture import Furniture, Room
+from spooflab.generators.some import some
 from spooflab.seeds import generator as named_generator
 
 if TYPE_CHECKING:
@@ -28,47 +30,58 @@ _MARGIN = 17  # 86 + 34 = 2^3 3 5 at a window of 512: a fast length for the tran
 _LENS_NODES = 17
 _REFLECTION_STEP = 8
 
+Rooms = tuple[Room, ...] | Furniture
+"""A batch's rooms: singly for the CPU, which draws only where shapes reach; as tensors for an accelerator."""
 
-def room_background(view: View, params: SceneParams, focus_mm: Tensor) -> Tensor:
+
+def room_background(view: View, params: SceneParams, rooms: Rooms, focus_mm: Tensor) -> Tensor:
     """Return (B, 3, H, W) of what the camera sees past the instrument, blurred by the disc of confusion.
 
     It is drawn on an axis-aligned grid of pinhole rays, where rectangles are products of two profiles, then bent by
     the lens.
     """
+    device = focus_mm.device
     step = max(1, max(view.height, view.width) // _CELLS)
-    y = (torch.arange(-(-view.height // step) + 2 * _MARGIN) - _MARGIN + 0.5) * step
-    x = (torch.arange(-(-view.width // step) + 2 * _MARGIN) - _MARGIN + 0.5) * step
+    rows, columns = -(-view.height // step), -(-view.width // step)
+    y = (torch.arange(rows + 2 * _MARGIN, device=device) - _MARGIN + 0.5) * step
+    x = (torch.arange(columns + 2 * _MARGIN, device=device) - _MARGIN + 0.5) * step
     per_px = (view.pixel_um / 1000 / view.focal_mm)[:, None]
-    rooms = _rooms(params)
-    sharp = _behind(params, rooms, (x - view.width / 2) * per_px, (y - view.height / 2) * per_px)
+    across, down = (x - view.width / 2) * per_px, (y - view.height / 2) * per_px
+    if isinstance(rooms, tuple):
+        sharp = _behind(params, rooms, across, down)
+    else:
+        sharp = _behind_together(params, rooms, across, down)
     far = focus_mm + params.room_depth_mm
     soft = _disc_blur(sharp, confusion_px(view, focus_mm, far) / (2 * step))
-    at = _ideal(view, x[_MARGIN:-_MARGIN], y[_MARGIN:-_MARGIN]) / step + _MARGIN
-    window = F.grid_sample(
-        soft, at / torch.tensor([len(x), len(y)]) * 2 - 1, padding_mode="border", align_corners=False
-    )
+    at = _ideal(view, columns, rows, step) / step + _MARGIN
+    size = constant((len(x), len(y)), device)
+    window = F.grid_sample(soft, at / size * 2 - 1, padding_mode="border", align_corners=False)
     return enlarge(window, step)[..., : view.height, : view.width]
 
 
-def _ideal(view: View, x: Tensor, y: Tensor) -> Tensor:
-    """Return (B, h, w, 2) pinhole points of the sensor points x (w,), y (h,): the lens, linear between few nodes."""
-    across, down = (torch.linspace(float(p[0]), float(p[-1]), _LENS_NODES) for p in (x, y))
+def _ideal(view: View, columns: int, rows: int, step: int) -> Tensor:
+    """Return (B, rows, columns, 2) pinhole points of cells `step` pixels wide: the lens, linear between few nodes."""
+    across, down = (
+        torch.linspace(0.5 * step, (count - 0.5) * step, _LENS_NODES, device=view.k1.device)
+        for count in (columns, rows)
+    )
     nodes = torch.stack(torch.meshgrid(across, down, indexing="xy"), -1).expand(view.batch_size, -1, -1, -1)
     ideal = view.undistort(nodes).permute(0, 3, 1, 2).contiguous()
-    return F.interpolate(ideal, size=(len(y), len(x)), mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
+    return F.interpolate(ideal, size=(rows, columns), mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
 
 
-def room_reflection(params: SceneParams, directions: Tensor, *, every: bool = False) -> Tensor:
+def room_reflection(params: SceneParams, rooms: Rooms, directions: Tensor, *, every: bool = False) -> Tensor:
     """Return (B, 3, H, W) radiance in `directions` (B, H, W, 3); at an eighth of the resolution unless `every`.
 
     The half space z > 0, behind the instrument, is taken to continue the one before it.
     """
     height, width = directions.shape[1:3]
     step = 1 if every or min(height, width) < 4 * _REFLECTION_STEP else _REFLECTION_STEP
-    y = (torch.arange(-(-height // step)) * step + step // 2).clamp(max=height - 1)
-    x = (torch.arange(-(-width // step)) * step + step // 2).clamp(max=width - 1)
+    y = (torch.arange(-(-height // step), device=directions.device) * step + step // 2).clamp(max=height - 1)
+    x = (torch.arange(-(-width // step), device=directions.device) * step + step // 2).clamp(max=width - 1)
     coarse = directions[:, y][:, :, x]
-    image = _before(params, _rooms(params), coarse) + _key_light(params, coarse)
+    furniture = Furniture.of(rooms, directions.device, back=False) if isinstance(rooms, tuple) else rooms
+    image = _before(params, furniture, coarse) + _key_light(params, coarse)
     return enlarge(image, step)[..., :height, :width]
 
 
@@ -85,7 +98,8 @@ def confusion_px(view: View, focus_mm: Tensor, far_mm: Tensor) -> Tensor:
 def _disc_blur(image: Tensor, radius: Tensor) -> Tensor:
     """Convolve with discs of the given radii (B,), by the transform of the disc; radii are held below the margin."""
     height, width = image.shape[-2:]
-    fy, fx = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
+    fy = torch.fft.fftfreq(height, device=image.device)[:, None]
+    fx = torch.fft.rfftfreq(width, device=image.device)[None]
     argument = 2 * torch.pi * radius.clamp(0.5, _MARGIN - 2)[:, None, None] * torch.hypot(fx, fy)
     disc = torch.where(argument > 1e-3, 2 * torch.special.bessel_j1(argument) / argument.clamp(min=1e-3), 1.0)
     taper = torch.exp(-2 * (torch.pi * 0.6 * torch.hypot(fx, fy)) ** 2)  # keeps the disc's edge from ringing
@@ -93,9 +107,11 @@ def _disc_blur(image: Tensor, radius: Tensor) -> Tensor:
     return blurred.clamp(min=0)
 
 
-def _rooms(params: SceneParams) -> list[Room]:
+def furnished(params: SceneParams, device: torch.device) -> Rooms:
+    """Return the rooms that the seeds of `params` name, for pictures on `device`; read and made on the host."""
     columns = (params.seed.tolist(), params.outdoor.tolist(), params.room_depth_mm.tolist())
-    return [_room(int(seed), bool(outdoor), depth) for seed, outdoor, depth in zip(*columns, strict=True)]
+    rooms = tuple(_room(int(seed), bool(outdoor), depth) for seed, outdoor, depth in zip(*columns, strict=True))
+    return rooms if device.type == "cpu" else Furniture.of(rooms, device)
 
 
 @lru_cache(maxsize=16)
@@ -104,7 +120,7 @@ def _room(seed: int, outdoor: bool, depth_mm: float) -> Room:
     return Room(named_generator(seed, "room"), outdoor, depth_mm / 1000)
 
 
-def _behind(params: SceneParams, rooms: list[Room], x: Tensor, y: Tensor) -> Tensor:
+def _behind(params: SceneParams, rooms: tuple[Room, ...], x: Tensor, y: Tensor) -> Tensor:
     """Return (B, 3, h, w) towards the tangents x (B, w), y (B, h): wall or sky with everything before it."""
     rows = []
     for index, room in enumerate(rooms):
@@ -150,23 +166,47 @@ def _paint_axis_aligned(canvas: Tensor, shape: list[float], x: Tensor, y: Tensor
     window.lerp_(colour.expand_as(window), cover.expand_as(window))
 
 
+def _behind_together(params: SceneParams, rooms: Furniture, x: Tensor, y: Tensor) -> Tensor:
+    """Return what `_behind` does, shape after shape in every row at once."""
+    at = torch.stack([x[:, None].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, x.shape[1])], -1)
+    texture = _value_noise(rooms.noise, at)
+    d = torch.cat([at, torch.ones_like(at[..., :1])], -1)
+    d = d / torch.sqrt((d * d).sum(-1, keepdim=True))
+    canvas = _shell(params.outdoor, rooms.extent, rooms.base, d, texture)
+    cx, cy, hx, hy, soft, opacity, kind = (c[..., None] for c in rooms.back[..., :7].unbind(-1))
+    soft = torch.maximum(soft, 0.7 * (x[:, 1:2] - x[:, :1])[:, None])
+    dx, dy = (x[:, None] - cx).abs(), (y[:, None] - cy).abs()
+    reach = torch.where(kind < 0, 1.5, 1.0)
+    within_x, within_y = dx <= reach * hx + soft, dy <= reach * hy + soft
+    across = torch.minimum((dx * (-1 / soft) + (hx / soft + 0.5)).clamp(min=0), opacity) * within_x
+    down = (dy * (-1 / soft) + (hy / soft + 0.5)).clamp(0, 1) * within_y
+    wide, tall, scale = dx / hx, dy / hy, torch.minimum(hx, hy) / soft
+    for n in range(rooms.back.shape[1]):
+        ragged = torch.where(kind[:, n, None] < 0, texture, 0.0)
+        edge = torch.hypot(wide[:, n, None], tall[:, n, :, None]) - 0.35 * ragged
+        disc = (edge * -scale[:, n, None] + (scale[:, n, None] + 0.5)).clamp(min=0)
+        disc = torch.minimum(disc, opacity[:, n, None]) * (within_x[:, n, None] & within_y[:, n, :, None])
+        cover = torch.where(kind[:, n, None] == 0, across[:, n, None] * down[:, n, :, None], disc)
+        colour = rooms.back[:, n, 7:, None, None] * (1 + 0.5 * ragged).clamp(min=0.1)[:, None]
+        canvas = torch.lerp(canvas, colour, cover[:, None])
+    return canvas * (params.ambient_rgb * params.background_gain[:, None])[:, :, None, None]
+
+
 def _span(centre: float, half: float, first: float, cell: float, count: int) -> tuple[int, int]:
     """Return the indices [start, stop) of a regular axis that lie within `half` of `centre`."""
     start, stop = math.ceil((centre - half - first) / cell), math.floor((centre + half - first) / cell) + 1
     return max(start, 0), min(stop, count)
 
 
-def _before(params: SceneParams, rooms: list[Room], d: Tensor) -> Tensor:
+def _before(params: SceneParams, rooms: Furniture, d: Tensor) -> Tensor:
     """Return (B, 3, h, w) towards unit vectors `d` before the instrument, without the key light."""
     x, y, z = d.unbind(-1)
     depth = z.abs().clamp(min=0.05)
-    texture = _value_noise(torch.stack([room.noise for room in rooms]), torch.stack([x / depth, y / depth], -1))
-    base = torch.stack([room.base for room in rooms])
-    canvas = _shell(params.outdoor, torch.stack([room.extent for room in rooms]), base, d, texture)
-    overhead = torch.stack([room.ceiling for room in rooms])
+    texture = _value_noise(rooms.noise, torch.stack([x / depth, y / depth], -1))
+    canvas = _shell(params.outdoor, rooms.extent, rooms.base, d, texture)
     up = (-y).clamp(min=0.05)
-    canvas = _paint(canvas, overhead, x / up, z / up, texture, where=y < -0.1)
-    front = torch.stack([room.front for room in rooms])
+    canvas = _paint(canvas, rooms.ceiling, x / up, z / up, texture, where=y < -0.1)
+    front = rooms.front.clone()
     front[:, -3:, 5] *= params.person[:, None].float()
     return _paint(canvas, front, x / depth, y / depth, texture) * params.ambient_rgb[:, :, None, None]
 
@@ -186,9 +226,9 @@ def _key_light(params: SceneParams, d: Tensor) -> Tensor:
 def _shell(outdoor: Tensor, extent: Tensor, base: Tensor, d: Tensor, texture: Tensor) -> Tensor:
     """Return (B, 3, h, w): walls, ceiling and floor of a box around the origin, or sky above ground."""
     colours = [c[:, :, None, None] for c in base.unbind(1)]
-    if bool(outdoor.all()):
+    if outdoor.is_cpu and bool(outdoor.all()):
         return _street(colours, d[..., 1], texture)
-    if not bool(outdoor.any()):
+    if not some(outdoor):
         return _box(colours, extent, d, texture)
     return torch.where(
         outdoor[:, None, None, None], _street(colours, d[..., 1], texture), _box(colours, extent, d, texture)

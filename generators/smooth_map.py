@@ -29,7 +29,7 @@ def node_grid(height: int, width: int, device: Device = None) -> Tensor:
     return torch.stack([x, y], -1)[None]
 
 
-def _weights(size: int, at: Tensor) -> Tensor:
+def node_weights(size: int, at: Tensor) -> Tensor:
     """Return (len(at), NODES) float64: barycentric interpolation from the nodes on [0, size] to points `at`."""
     k = torch.arange(NODES, dtype=torch.float64, device=at.device)
     weight = torch.cos(k * math.pi).round() * torch.sin((2 * k + 1) * math.pi / (2 * NODES))
@@ -43,14 +43,14 @@ def _weights(size: int, at: Tensor) -> Tensor:
 def _to_pixels(size: int, count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return (count, NODES): interpolation from the nodes on [0, size] to `count` pixel centres."""
     at = (torch.arange(count, dtype=torch.float64, device=device) + 0.5) * size / count
-    return _weights(size, at).to(dtype)
+    return node_weights(size, at).to(dtype)
 
 
 @lru_cache(maxsize=64)
 def _to_points(size: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return (count, NODES) float64 twice: value, and change over a pixel, from first to last pixel centre."""
     at = torch.linspace(0.5, size - 0.5, count, dtype=torch.float64, device=device)
-    return _weights(size, at), _weights(size, at + 0.5) - _weights(size, at - 0.5)
+    return node_weights(size, at), node_weights(size, at + 0.5) - node_weights(size, at - 0.5)
 
 
 def spread(values: Tensor, height: int, width: int, *, rows: int | None = None, columns: int | None = None) -> Tensor:

@@ -5,19 +5,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from spooflab.augment import CaptureDevice, DeviceParams, DeviceShift, develop
+from spooflab.augment import CaptureDevice, DeviceParams, DeviceShift
 from spooflab.augment.ablate import DEVICE_EFFECTS, ablated
 from spooflab.augment.gentle import gentle_shots
 from spooflab.augment.photograph import from_photograph, scene_light, to_photograph
 from spooflab.errors import ConfigError, DataError, SkipSample
-from spooflab.generators.attack import Attack, Rendered
 from spooflab.generators.catalogue import build_attack, effects_of
 from spooflab.generators.face import Face
 from spooflab.generators.faces.landmarks import box_of, pose_mean_head
 from spooflab.generators.faces.photo import tight_points
-from spooflab.params import Params
+from spooflab.generators.spoof_taken import Taken, runs_together, take
 from spooflab.seeds import generator as named_generator
 
 Finder = Callable[[Tensor], Tensor]
@@ -58,6 +56,14 @@ class SpoofAugment(nn.Module):
     the generator, on its own picture, on `i` and, where the species wants a second face, on that row's picture; not on
     the batch's size or on the other rows' species.
 
+    A batch may lie on the CPU or on an accelerator, and the results lie where it does. There, screens (`replay_*`) and
+    bona fide rows are rendered, developed and reduced on the accelerator, rows of one species together; the parameters
+    are drawn on the CPU, so one generator chooses the same rows, cameras, panels and scenes everywhere, and the
+    pictures agree to rounding (not to the bit). Three steps stay with the host for any batch: reading the pictures'
+    range and their landmarks, drawing the sensor's noise (whose numbers must not depend on the device), and the JPEG
+    codec; they bound the rate, whatever the accelerator does. All other species - prints, masks, makeup, digital
+    attacks, chains - are made on the CPU, row by row, and sent back.
+
     Args:
         species: names, or weights by name; chains too. See `spooflab list attacks`.
         share: probability that a row becomes an attack.
@@ -66,10 +72,11 @@ class SpoofAugment(nn.Module):
         sensor_px: longer side of the sensor window in which the physics happens; None for twice the picture's.
         instruments: ids that may be used; empty for all.
         ablate: physical effects to switch off, in attacks and cameras.
+        at_once: rows that an accelerator computes together at most; bounds its memory.
         gentle: bona fide pictures take a mild second pass (right for photographs, which have been through a camera
             once already); False treats them as the attack's scene light, as stored data sets do.
-        find: maps (B, 3, H, W) float sRGB pictures to (B, 68, 2) landmarks; None lays a mean head on the picture, as
-            detectors' tight crops have it.
+        find: maps (B, 3, H, W) float sRGB pictures, where the batch lies, to (B, 68, 2) landmarks; None lays a mean
+            head on the picture, as detectors' tight crops have it.
 
     Raises:
         ConfigError: an unknown species, device, instrument or effect, or a number out of its range.
@@ -90,6 +97,7 @@ class SpoofAugment(nn.Module):
         sensor_px: int | None = None,
         instruments: Sequence[str] = (),
         ablate: Sequence[str] = (),
+        at_once: int = 64,
         gentle: bool = True,
         find: Finder | None = None,
     ) -> None:
@@ -99,14 +107,18 @@ class SpoofAugment(nn.Module):
             raise ConfigError(
                 f"SpoofAugment: species {weights}", wanted="one attack or more, each with a weight above 0"
             )
-        if not 0 <= share <= 1 or units < 1:
-            raise ConfigError(f"SpoofAugment: share {share}, units {units}", wanted="share in 0...1, units >= 1")
+        if not 0 <= share <= 1 or units < 1 or at_once < 1:
+            raise ConfigError(
+                f"SpoofAugment: share {share}, units {units}, at_once {at_once}",
+                wanted="share in 0...1, units >= 1, at_once >= 1",
+            )
         known = {*DEVICE_EFFECTS, *(e for name in weights for e in effects_of(name))}
         if strange := sorted(set(ablate) - known):
             raise ConfigError(f"SpoofAugment: ablate {strange}", wanted=f"some of {', '.join(sorted(known))}")
         self.species = ("bonafide", *weights)
         self.weights = torch.tensor([0.0, *weights.values()])
         self.share, self.sensor_px, self.gentle, self.find = share, sensor_px, gentle, find
+        self.at_once = at_once
         self.device_off = tuple(e for e in DEVICE_EFFECTS if e in ablate)
         self.attacks = {
             name: build_attack(name, instruments=instruments, ablate=[e for e in effects_of(name) if e in ablate])
@@ -140,28 +152,43 @@ class SpoofAugment(nn.Module):
         if len(names) != count:
             raise DataError(f"{len(names)} subjects for {count} pictures", wanted="one each")
         root = int(torch.randint(0, 2**62, (1,), generator=generator))
-        faces = self._faces(photo, landmarks, names)
-        chosen = [self._choose(root, i) for i in range(count)]
+        points = self._points(photo, landmarks)
+        faces = _Faces(scene_light(photo), points, names)
+        chosen = [self.species[self._choose(root, i)] for i in range(count)]
         window = self._window(height, width)
         shots = [self._shot(root, i, window) for i in range(count)]
-        made = [self._row(root, i, faces, self.species[chosen[i]], shots[i][1], names) for i in range(count)]
-        species = tuple(name for name, _, _, _ in made)
-        seen = _shrink(torch.cat([shot for _, shot, _, _ in made]), height, width)
-        masks = _shrink(torch.cat([truth.mask for _, _, truth, _ in made]), height, width)
-        scale = torch.tensor([width / window[1], height / window[0]])
-        index = torch.tensor([self.species.index(name) for name in species])
+        taken = self._take(root, faces, chosen, [shot for _, shot in shots], (height, width))
+        index = torch.tensor([self.species.index(name) for name in taken.species])
         there = images.device
         return SpoofBatch(
-            images=to_photograph((seen * 255).round().clamp(0, 255).div(255).to(there), images.dtype),
+            images=to_photograph((taken.photo * 255).round().clamp(0, 255).div(255), images.dtype),
             labels=(index == 0).long().to(there),
-            species=species,
+            species=taken.species,
             species_index=index.to(there),
-            masks=masks.clamp(0, 1).to(there),
-            landmarks=(torch.cat([truth.landmarks for _, _, truth, _ in made]) * scale).to(there),
+            masks=taken.mask.clamp(0, 1),
+            landmarks=taken.landmarks,
             device_id=tuple(name for name, _ in shots),
-            instrument_id=tuple(truth.instrument_id[0] if truth.instrument_id else "" for _, _, truth, _ in made),
-            skipped=tuple((i, reason) for i, (_, _, _, reason) in enumerate(made) if reason),
+            instrument_id=taken.instrument_id,
+            skipped=tuple((i, reason) for i, reason in enumerate(taken.reason) if reason),
         )
+
+    def _take(
+        self, root: int, faces: "_Faces", chosen: list[str], shots: list[DeviceParams], size: tuple[int, int]
+    ) -> Taken:
+        """Return all rows: on an accelerator those that can be together, the others one by one on the CPU."""
+        groups: dict[tuple[str, bool], list[int]] = {}
+        parts = []
+        for row, name in enumerate(chosen):
+            if faces.light.is_cpu or not runs_together(self.attacks[name]):
+                parts.append(self._row(root, row, faces, name, shots[row], size).to(faces.light.device))
+            else:
+                groups.setdefault((name, bool(shots[row].cfa)), []).append(row)
+        for (name, _), rows in groups.items():
+            for first in range(0, len(rows), self.at_once):
+                some = rows[first : first + self.at_once]
+                shot = DeviceParams.stack([shots[row] for row in some])
+                parts.append(self._live_or_shown(root, some, faces.together(some), name, shot, size))
+        return Taken.in_order(parts)
 
     def _choose(self, root: int, row: int) -> int:
         draw = named_generator(root, "species", row)
@@ -183,24 +210,6 @@ class SpoofAugment(nn.Module):
         picked = self.cameras.pick(1, draw)
         shot = self.cameras.sample(1, draw, size=window, picked=picked)
         return self.cameras.device_ids[int(picked)], ablated(shot, self.device_off)
-
-    def _faces(self, photo: Tensor, landmarks: Tensor | None, names: tuple[str, ...]) -> list[Face]:
-        """Turn pictures into scene light with landmarks, one batch of one each, on the CPU."""
-        photo = photo.to("cpu")
-        points = self._points(photo, landmarks)
-        light = scene_light(photo)
-        boxes = [box_of(p.double().numpy()) for p in points]
-        return [
-            Face(
-                radiance=light[i : i + 1],
-                landmarks=points[i : i + 1],
-                box=torch.tensor([boxes[i]], dtype=torch.float32),
-                subject_id=(names[i],),
-                source_id=(f"{names[i]}/{i}",),
-                synthetic=False,
-            )
-            for i in range(len(photo))
-        ]
 
     def _points(self, photo: Tensor, landmarks: Tensor | None) -> Tensor:
         count, (height, width) = len(photo), photo.shape[-2:]
@@ -226,40 +235,75 @@ class SpoofAugment(nn.Module):
             )
         return points
 
-    def _row(
-        self, root: int, row: int, faces: list[Face], name: str, shot: DeviceParams, names: tuple[str, ...]
-    ) -> tuple[str, Tensor, Rendered, str]:
-        """Render and photograph one row; an attack that cannot be made leaves it bona fide, with the reason."""
+    def _row(self, root: int, row: int, faces: "_Faces", name: str, shot: DeviceParams, size: tuple[int, int]) -> Taken:
+        """Take one row on the CPU; an attack that cannot be made leaves it bona fide, with the reason."""
         reason = ""
         if name != "bonafide":
             attack = self.attacks[name]
             try:
-                donor = _donor(root, row, faces, names) if attack.needs_donor else None
+                donor = _donor(root, row, faces) if attack.needs_donor else None
                 params = attack.sample(1, named_generator(root, "attack", row, name))
-                return name, *_photograph(attack, faces[row], shot, params, donor), ""
+                return take(attack, faces.alone(row), shot, params, donor, rows=(row,), size=size)
             except SkipSample as skip:
                 reason = skip.reason
-        attack = self.attacks["bonafide"]
-        params = attack.sample(1, named_generator(root, "attack", row, "bonafide"))
-        calm = gentle_shots(shot) if self.gentle else shot
-        return "bonafide", *_photograph(attack, faces[row], calm, params, None), reason
+        return self._live_or_shown(root, [row], faces.alone(row), "bonafide", shot, size, reason)
+
+    def _live_or_shown(
+        self,
+        root: int,
+        rows: list[int],
+        face: Face,
+        name: str,
+        shot: DeviceParams,
+        size: tuple[int, int],
+        reason: str = "",
+    ) -> Taken:
+        """Take rows of one species, each with its own draw, where `face` lies."""
+        attack = self.attacks[name]
+        drawn = [attack.sample(1, named_generator(root, "attack", row, name)) for row in rows]
+        params = type(drawn[0]).stack(drawn)
+        shot = gentle_shots(shot) if self.gentle and name == "bonafide" else shot
+        return take(attack, face, shot, params, None, rows=tuple(rows), size=size, reason=reason)
 
 
-def _shrink(x: Tensor, height: int, width: int) -> Tensor:
-    return F.interpolate(x, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
+class _Faces:
+    """The batch's faces: scene light where the pictures lie, landmarks on the CPU.
+
+    Args:
+        light: (B, 3, H, W).
+        points: (B, 68, 2) on the CPU.
+        names: who each row shows.
+    """
+
+    def __init__(self, light: Tensor, points: Tensor, names: tuple[str, ...]) -> None:
+        self.light, self.points, self.names = light, points, names
+        self.boxes = torch.tensor([box_of(p.double().numpy()) for p in points], dtype=torch.float32)
+
+    def alone(self, row: int) -> Face:
+        """Return one face, on the CPU."""
+        return self._face([row], self.light[row : row + 1].to("cpu"))
+
+    def together(self, rows: list[int]) -> Face:
+        """Return some faces, where the pictures lie."""
+        index = torch.tensor(rows).to(self.light.device, non_blocking=True)
+        return self._face(rows, self.light[index])
+
+    def _face(self, rows: list[int], light: Tensor) -> Face:
+        there = light.device
+        return Face(
+            radiance=light,
+            landmarks=self.points[rows].to(there, non_blocking=True),
+            box=self.boxes[rows].to(there, non_blocking=True),
+            subject_id=tuple(self.names[row] for row in rows),
+            source_id=tuple(f"{self.names[row]}/{row}" for row in rows),
+            synthetic=False,
+        )
 
 
-def _photograph(
-    attack: Attack, face: Face, shot: DeviceParams, params: Params, donor: Face | None
-) -> tuple[Tensor, Rendered]:
-    with torch.inference_mode():
-        rendered = attack.render(face, shot.view, params, donor)
-        photo = develop(rendered.irradiance, shot)
-    return photo.clone(), rendered
-
-
-def _donor(root: int, row: int, faces: list[Face], names: tuple[str, ...]) -> Face:
+def _donor(root: int, row: int, faces: _Faces) -> Face:
+    names = faces.names
     others = [i for i, name in enumerate(names) if name != names[row]]
     if not others:
         raise SkipSample("no_donor", f"no other subject than {names[row]} in the batch")
-    return faces[others[int(torch.randint(len(others), (1,), generator=named_generator(root, "donor", row)))]]
+    place = int(torch.randint(len(others), (1,), generator=named_generator(root, "donor", row)))
+    return faces.alone(others[place])

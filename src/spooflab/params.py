@@ -36,8 +36,9 @@ class Params:
         return self._map(lambda t: t[index : index + 1].clone())
 
     def to(self, device: torch.device | str) -> Self:
-        """Return a copy on `device`."""
-        return self._map(lambda t: t.to(device))
+        """Return a copy on `device`; what the CPU sends to a CUDA device is not waited for."""
+        cuda = torch.device(device).type == "cuda"
+        return self._map(lambda t: t.to(device, non_blocking=cuda and t.is_cpu))
 
     def to_json(self) -> dict[str, Any]:
         """Return the one sample of a batch of 1 as JSON-ready values; floats are exact."""

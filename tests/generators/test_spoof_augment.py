@@ -59,7 +59,8 @@ def test_same_generator_same_batch_and_rows_do_not_depend_on_the_others(
     one, two = (augment(images, generator=gen(2), landmarks=landmarks) for _ in range(2))
     assert torch.equal(one.images, two.images)
     part = augment(images[:2], generator=gen(2), landmarks=landmarks[:2])
-    assert torch.equal(part.images, one.images[:2])
+    for name in ("images", "masks", "landmarks"):
+        assert torch.equal(getattr(part, name), getattr(one, name)[:2]), name
     assert not torch.equal(one.images, augment(images, generator=gen(3), landmarks=landmarks).images)
 
 
@@ -135,6 +136,7 @@ def test_ablation_reaches_attack_and_camera(batch: tuple[torch.Tensor, torch.Ten
         ({"species": ["hologram"]}, "hologram"),
         ({"share": 1.5}, "share"),
         ({"units": 0}, "units"),
+        ({"at_once": 0}, "at_once"),
         ({"devices": ["camera_obscura"]}, "camera_obscura"),
         ({"instruments": ["papyrus"]}, "papyrus"),
         ({"ablate": ["sepia"]}, "sepia"),

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spooflab.augment.sharpen import gaussian_blur
+from spooflab.generators.constant import constant
 from spooflab.generators.some import some
 
 _BLOCK = 8
@@ -70,7 +71,7 @@ def recode(
 
 
 def _mix(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
-    weight = torch.tensor(matrix, device=planes.device).expand(len(planes), -1, -1)
+    weight = constant(matrix, planes.device).expand(len(planes), -1, -1)
     return torch.bmm(weight, planes.flatten(2)).reshape(planes.shape)
 
 
@@ -78,7 +79,7 @@ def _scaled(base: tuple[tuple[int, ...], ...], quality: Tensor) -> Tensor:
     """Return (B, 8, 8): libjpeg's table at each quality."""
     q = quality.clamp(min=1).float()
     scale = torch.where(q < 50, (5000 / q).floor(), 200 - 2 * q)[:, None, None]
-    table = torch.tensor(base, device=quality.device, dtype=torch.float32)
+    table = constant(base, quality.device)
     return ((table * scale + 50) / 100).floor().clamp(1, 255)
 
 

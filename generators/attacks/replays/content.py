@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from spooflab.augment.tone import srgb_encode
 from spooflab.generators.attacks.replays.codec import recode
+from spooflab.generators.constant import constant
 from spooflab.generators.face import Face
 from spooflab.generators.some import some
 from spooflab.params import Params, choice, uniform
@@ -76,7 +77,7 @@ def first_photograph(face: Face, camera: FirstCamera) -> Tensor:
     repeats its edge.
     """
     light = face.radiance.flatten(2)
-    weight = torch.tensor(_LUMINANCE, device=light.device)
+    weight = constant(_LUMINANCE, light.device)
     luminance = (light.mean(2) @ weight).clamp(min=1e-3)
     gain = ((camera.exposure / luminance) ** camera.metering).clamp(0.3, 4.0)
     saturation = camera.saturation[:, None, None]

@@ -11,7 +11,7 @@ from spooflab.generators.instruments.dust import covered, speck_places
 from spooflab.generators.instruments.panel_figures import PanelFigures
 from spooflab.generators.instruments.smears import smears
 from spooflab.generators.pose import Hit, cast_points, project
-from spooflab.generators.scene import Scene
+from spooflab.generators.scene import Named, Scene
 from spooflab.generators.smooth_map import enlarge, node_grid, spread
 from spooflab.generators.some import some
 
@@ -60,18 +60,19 @@ def veil(
     hit: Hit,
     ray: Tensor,
     lit: Tensor,
+    named: Named,
 ) -> Tensor:
     """Return (B, 3, H, W): the room's light that glass, grease and the panel behind them send to the camera.
 
     Fresnel's reflectance by Schlick (1994), R0 + (1 - R0)(1 - cos)^5. Evaluated on cells of some pixels: the room's
-    mirror image is out of focus. `hit` and `ray` are at the nodes, `lit` is `illumination`.
+    mirror image is out of focus. `hit` and `ray` are at the nodes, `lit` is `illumination`, `named` is the scene's.
     """
     view = placed.view
     height, width = view.height, view.width
     cells = (max(1, height // _CELL_PX), max(1, width // _CELL_PX))
     towards = mirrored(placed, ray).permute(0, 3, 1, 2).float()
     directions = spread(towards, height, width, rows=cells[0], columns=cells[1])
-    room = scene.reflection(params.scene, directions.permute(0, 2, 3, 1), every=True)
+    room = scene.reflection(params.scene, directions.permute(0, 2, 3, 1), every=True, named=named)
     if some(panel.matte > 0):
         scattered = F.pad(room, (_MATTE_CELLS,) * 4, mode="replicate")
         scattered = F.avg_pool2d(scattered, 2 * _MATTE_CELLS + 1, stride=1)

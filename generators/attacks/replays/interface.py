@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spooflab.generators.constant import constant
 from spooflab.generators.hashed import hashed
 from spooflab.generators.some import some
 
@@ -21,6 +22,8 @@ TELEVISION = ("still", "player", "news", "menu", "call")
 """What a television shows."""
 
 _NUMBERS = 96
+_AT_ONCE = 16
+"""Shapes that an accelerator compares with every pixel together."""
 _RED, _GREEN, _BLUE = (220, 48, 44), (46, 170, 80), (36, 120, 225)
 
 Value = Tensor | float
@@ -321,7 +324,7 @@ def paint(table: Tensor, light: Tensor, unit: Tensor, rows: int, columns: int) -
     """
     scale = unit.repeat(1, 2)[:, None]
     corner = torch.cat([table[..., :2], table[..., :2] + table[..., 2:4]], -1) * scale
-    limit = torch.tensor([columns, rows, columns, rows], device=table.device, dtype=corner.dtype)
+    limit = constant((columns, rows, columns, rows), table.device, corner.dtype)
     box = torch.minimum(corner.round().clamp(min=0), limit)
     box = torch.where(table[..., 9:] > 0, box, 0.0)
     colour = torch.cat([light, F.pad(table[..., 8], (0, 1))[:, None]], 1)
@@ -347,15 +350,20 @@ def _paint_rows(canvas: Tensor, box: Tensor, corner: Tensor, round_: Tensor, col
 
 
 def _paint_together(canvas: Tensor, box: Tensor, corner: Tensor, round_: Tensor, colour: Tensor) -> None:
-    """Fill shape after shape in every row at once."""
-    x = torch.arange(canvas.shape[-1], device=canvas.device)
-    y = torch.arange(canvas.shape[-2], device=canvas.device)
-    for n in range(box.shape[1]):
-        left, top, right, bottom = (side[:, None, None] for side in box[:, n].unbind(-1))
-        across, down = x[None, None], y[None, :, None]
-        inside = (across >= left) & (across < right) & (down >= top) & (down < bottom)
-        oval = _inside(corner[:, n], x, y) | (round_[:, n] == 0)[:, None, None]
-        canvas.copy_(torch.where((inside & oval)[:, None], colour[:, :, n, None, None], canvas))
+    """Find for every pixel the last shape that covers it, some shapes at a time, and take that shape's colour."""
+    rows, columns = canvas.shape[-2:]
+    x, y = (torch.arange(count, device=canvas.device) for count in (columns, rows))
+    count = box.shape[1]
+    last = torch.full((len(box), rows, columns), -1, dtype=torch.int32, device=canvas.device)
+    number = torch.arange(count, dtype=torch.int32, device=canvas.device)[:, None, None]
+    for first in range(0, count, _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        left, top, right, bottom = (side[..., None, None] for side in box[:, some].unbind(-1))
+        inside = ((x >= left) & (x < right)) & ((y[:, None] >= top) & (y[:, None] < bottom))
+        inside &= _inside(corner[:, some], x, y) | (round_[:, some] == 0)[..., None, None]
+        last = torch.maximum(last, torch.where(inside, number[some], -1).amax(1))
+    place = torch.where(last < 0, count, last).long().flatten(1)[:, None].expand(-1, canvas.shape[1], -1)
+    canvas.copy_(colour.gather(2, place).reshape(canvas.shape))
 
 
 def _inside(corner: Tensor, x: Tensor, y: Tensor) -> Tensor:

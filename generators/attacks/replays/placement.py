@@ -7,6 +7,7 @@ from torch import Tensor
 
 from spooflab.augment.view import View
 from spooflab.generators.attacks.replays.params import ReplayParams
+from spooflab.generators.constant import constant
 from spooflab.generators.face import Face
 from spooflab.generators.instruments.panel_figures import PanelFigures
 from spooflab.generators.pose import Pose, framing
@@ -39,7 +40,7 @@ class Placement:
 
     def to_plane(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         """Map photograph pixels (B, N, 2) to millimetres on the plane; `size` is height and width of the photograph."""
-        share = pixels / torch.tensor([size[1], size[0]], device=pixels.device) - 0.5
+        share = pixels / constant((size[1], size[0]), pixels.device) - 0.5
         return share * self.photo_mm[:, None] + self.photo_centre[:, None]
 
 
@@ -53,7 +54,7 @@ def place(face: Face, view: View, params: ReplayParams, panel: PanelFigures) -> 
         panel: the figures of each row's panel, as it stands.
     """
     height, width = face.size
-    texels = torch.tensor([float(width), float(height)], device=face.box.device)
+    texels = constant((width, height), face.box.device)
     box_share = face.box[:, 2:] / texels
     scale = params.zoom * panel.active.amin(1) / texels.amin()  # millimetres per texel
     fits = (_MARGIN * panel.active / (box_share * texels)).amin(1)
@@ -83,7 +84,7 @@ def _aimed(view: View, params: ReplayParams, distance: Tensor, target: Tensor) -
     """Return the pose that puts plane point `target` (B, 2) on the drawn aim, at `distance`."""
     turned = Pose(torch.zeros_like(params.tint), params.yaw_deg, params.pitch_deg, params.roll_deg)
     u_axis, v_axis, _ = turned.axes()
-    frame = torch.tensor([float(view.width), float(view.height)], device=distance.device)
+    frame = constant((view.width, view.height), distance.device)
     tangent = params.aim * frame * (view.pixel_um / 1000 / view.focal_mm)[:, None]
     point = distance[:, None] * torch.cat([tangent, torch.ones_like(tangent[:, :1])], 1)
     centre = point - target[:, :1] * u_axis - target[:, 1:] * v_axis

@@ -19,15 +19,16 @@ from spooflab.generators.attacks.replays.interface import HANDHELD
 from spooflab.generators.attacks.replays.params import ReplayParams
 from spooflab.generators.attacks.replays.placement import Placement, place
 from spooflab.generators.attacks.replays.screen import content, flicker, flicker_contrast, lattice_gain
+from spooflab.generators.constant import constant
 from spooflab.generators.face import Face
 from spooflab.generators.instruments.panel import PanelBank, load_panels
 from spooflab.generators.instruments.panel_angle import crossed_leak, lift, off_axis
 from spooflab.generators.instruments.panel_figures import PanelFigures, panel_figures
 from spooflab.generators.instruments.panel_light import falloff, planck_gain
 from spooflab.generators.instruments.panel_white import full_drive
-from spooflab.generators.pose import Hit, project
+from spooflab.generators.pose import Hit, project, sent
 from spooflab.generators.rounded_box import Box, coverage
-from spooflab.generators.scene import HAND_STYLES, Scene, SceneParams
+from spooflab.generators.scene import HAND_STYLES, Named, Scene, SceneParams
 from spooflab.generators.smooth_map import slopes, spread
 from spooflab.generators.some import some
 from spooflab.params import Params, choice, log_uniform, uniform
@@ -170,11 +171,16 @@ class Replay:
     def render(self, face: Face, view: View, params: Params, donor: Face | None = None) -> Rendered:
         """Return what reaches the sensor: the panel's light through its lattice, the room's by glass and bezel.
 
-        Face, view and parameters lie on one device, and everything is computed there; the rows are independent.
+        Everything is computed where the face's radiance lies, the whole batch at once; the rows are independent.
+        View and parameters are best left on the CPU, where they were drawn: what only the host can do with them (names,
+        seeds, sizes) is done before they are sent. On an accelerator their reading waits for it.
         """
         assert isinstance(params, ReplayParams)
-        ids = self._ids(params.panel)
-        panel, params = neutralised(self._table(params.panel.device).take(params.panel).turned(params.turned), params)
+        device = face.radiance.device
+        host = params.to("cpu")
+        ids, named = self._ids(host.panel), self.scene.named(host.scene, device)
+        view, params = sent(view, device), params.to(device)
+        panel, params = neutralised(self._table(device).take(params.panel).turned(params.turned), params)
         placed = place(face, view, params, panel)
         hit = node_hit(placed)
         grid = _grid(placed, hit)
@@ -184,7 +190,7 @@ class Replay:
         params = replace(params, scene=_clear_of_face(params.scene, corners, panel.body))
         cover = device_cover(grid, panel, active_edge)
         ray = ray_at_nodes(placed, hit)
-        room, alpha = self._room(grid, hit, ray, cover, placed, panel, params)
+        room, alpha = self._room(grid, hit, ray, cover, placed, panel, params, named)
         # The scene's unit in units of the panel's white: E / pi of a diffuser against the panel's own nits.
         unit = params.lux / (torch.pi * panel.nits * params.brightness)
         shown, strength = self._shown(face, grid, hit, ray, active_edge, placed, panel, params)
@@ -212,7 +218,7 @@ class Replay:
         return self._tables[device]
 
     def _ids(self, place: Tensor) -> tuple[str, ...]:
-        """Return the panels' ids, the one thing that is read back from an accelerator."""
+        """Return the panels' ids."""
         rows = place.tolist()
         if max(rows) >= len(self.bank.panels):
             raise DataError(
@@ -268,18 +274,21 @@ class Replay:
         placed: Placement,
         panel: PanelFigures,
         params: ReplayParams,
+        named: Named,
     ) -> tuple[Tensor, Tensor]:
         """Return the room's light by way of everything but the emitters (scene's unit), and the hand's alpha."""
         view = placed.view
         lit = illumination(placed, params)
-        room = veil(self.scene, placed, params, panel, hit, ray, lit)
+        room = veil(self.scene, placed, params, panel, hit, ray, lit, named)
         room = front(room.add_(dust(placed, params, panel, lit)), cover, panel, params, lit)
         if cover.device.shape[-1] > 1:
-            background = self.scene.background(view, params.scene, placed.distance_mm)
+            background = self.scene.background(view, params.scene, placed.distance_mm, named=named)
             room = torch.lerp(behind(background, grid, panel, params, lit), room, cover.device)
         alpha = torch.zeros(len(room), 1, 1, 1, device=room.device)
-        if some(params.scene.hand_style > 0):
-            rgb, alpha = self.scene.hand(view, params.scene, placed.pose, panel.body / 2, shadow=False)
+        hands = some(params.scene.hand_style > 0) if room.is_cpu else named.skin_shift is not None
+        if hands:
+            half = panel.body / 2
+            rgb, alpha = self.scene.hand(view, params.scene, placed.pose, half, shadow=False, named=named)
             room = torch.lerp(room, rgb, alpha)
         return room, alpha
 
@@ -296,7 +305,7 @@ class Replay:
         view = placed.view
         middle = slopes(hit.uv_mm.permute(0, 3, 1, 2), view.height, view.width, 3)[:, 1, 1]
         across = torch.where(params.turned[:, None], middle[:, 1], middle[:, 0])
-        ambient = self.scene.ambient(params.scene) @ torch.tensor(_LUMINANCE, device=unit.device)
+        ambient = self.scene.ambient(params.scene) @ constant(_LUMINANCE, unit.device)
         lift_of_black = unit * ambient * panel.haze + panel.table[:, 0]
         cosine = hit.cosine.mean((1, 2, 3)).float()
         return {
@@ -319,7 +328,7 @@ def _tilt(hit: Hit, ray: Tensor, placed: Placement, panel: PanelFigures) -> Tens
     u_axis, v_axis, _ = (axis.double()[:, None, None] for axis in placed.pose.axes())
     leak = panel.glow[:, None, None] * crossed_leak((ray * u_axis).sum(-1), (ray * v_axis).sum(-1))
     tilt = torch.stack([lift(panel.washout[:, None, None], hit.cosine[:, 0]), leak], 1).float()
-    seen = tilt.flatten(2).amax(2) > torch.tensor(_FAINT_TILT, device=tilt.device)
+    seen = tilt.flatten(2).amax(2) > constant(_FAINT_TILT, tilt.device)
     return tilt * seen[:, :, None, None]
 
 

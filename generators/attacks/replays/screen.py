@@ -10,6 +10,7 @@ from spooflab.generators.attacks.replays.content import show, soften
 from spooflab.generators.attacks.replays.interface import DRAW, Sheet, paint
 from spooflab.generators.attacks.replays.params import ReplayParams
 from spooflab.generators.attacks.replays.placement import Placement
+from spooflab.generators.constant import constant
 from spooflab.generators.instruments.panel_figures import EMITTERS, PanelFigures, from_own_axes, own_axes
 from spooflab.generators.instruments.panel_light import pulse_mean
 from spooflab.generators.instruments.panel_white import extract_white
@@ -35,7 +36,7 @@ def panel_light(light: Tensor, panel: PanelFigures, params: ReplayParams) -> Ten
     """Return the emitters' light (B, 3 or 4, H, W) for decoded content (B, 3, H, W), by colour mode and driver."""
     if some((params.tint != 1).any(1) | (params.vivid != 1)):
         gain = params.vivid[:, None, None]
-        grey = torch.tensor(_LUMA, device=light.device).expand(3, 3)
+        grey = constant(_LUMA, light.device).expand(3, 3)
         mode = (torch.eye(3, device=light.device) * gain + grey * (1 - gain)) * params.tint[:, :, None]
         light = torch.bmm(mode, light.flatten(2)).clamp_(0, 1).reshape(light.shape)
     if emitters(panel) < EMITTERS:
@@ -102,7 +103,7 @@ def _graphics(panel: PanelFigures, params: ReplayParams, family: str) -> Tensor:
     black = torch.zeros_like(table[:, :1, 4:7])
     codes = torch.cat([table[..., 4:7].round().clamp(0, 255), black], 1).transpose(1, 2)
     light = panel_light(show(codes[:, :, None], panel.table), panel, params)[:, :, 0]
-    return paint(table, light, torch.tensor([columns, rows], device=size.device) / size, rows, columns)
+    return paint(table, light, constant((columns, rows), size.device) / size, rows, columns)
 
 
 def _displaced(

@@ -1,4 +1,4 @@
-"""`spooflab bench`: images per second of ours and of named peers, in one run on this machine."""
+"""`spooflab bench`: images per second of ours and of named peers, in one run on this machine; and memory over time."""
 
 import json as json_module
 import os
@@ -10,45 +10,114 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-Suite = Literal["attacks", "faces", "augment", "train", "all"]
+Suite = Literal["attacks", "faces", "augment", "train", "gpu", "memory", "all"]
 
 
-def bench(suite: tyro.conf.Positional[Suite] = "all", /, *, json: bool = False, threads: int = 1) -> int:
-    """Measure speed against peers; one row per case.
+def bench(
+    suite: tyro.conf.Positional[Suite] = "all", /, *, json: bool = False, threads: int = 1, samples: int = 10_000
+) -> int:
+    """Measure speed against peers, one row per case; or whether memory stays flat over many samples.
 
     Args:
-        suite: which cases.
-        json: print rows as JSON lines: name, ours_per_s, peer, peer_per_s, ratio, threads, machine.
+        suite: which cases. `gpu` wants a CUDA device and says so where there is none. `memory` makes many samples of
+            every species in one process and judges its growth; it takes half an hour or so and is not part of `all`.
+        json: print rows as JSON lines: name, ours_per_s, peer, peer_per_s, ratio, threads, machine; `gpu` adds device,
+            copy_gb_per_s, bandwidth_share. `memory` prints one line with its own fields.
         threads: torch threads for ours and the peer.
+        samples: how many `memory` makes; fewer than two thousand show caches that still fill.
     """
     import torch
 
     from spooflab.allocator import keep_freed_memory
-    from spooflab.experiments.bench import SUITES
 
     torch.set_num_threads(threads)
     kept = keep_freed_memory()  # for ours and the peers alike
-    names = list(SUITES) if suite == "all" else [suite]
+    if suite == "memory":
+        return _memory(samples, json=json, threads=threads, kept=kept)
+    return _speed(suite, json=json, threads=threads, kept=kept)
+
+
+def _speed(suite: str, *, json: bool, threads: int, kept: bool) -> int:
+    from spooflab.experiments.bench import SUITES
+    from spooflab.experiments.bench.gpu import why_not
+
+    errors = Console(stderr=True, soft_wrap=True)
     rows: list[dict[str, Any]] = []
-    for name in names:
-        Console(stderr=True).print(f"measuring {name} …")
+    for name in list(SUITES) if suite == "all" else [suite]:
+        if name == "gpu" and (reason := why_not()) is not None:
+            errors.print(f"gpu: not run: {reason}")
+            continue
+        errors.print(f"measuring {name} …")
         rows += [
             {"suite": name, **row, "threads": threads, "malloc_keeps": kept, "machine": _machine()}
             for row in SUITES[name](threads)
         ]
     if json:
         sys.stdout.writelines(json_module.dumps(row) + "\n" for row in rows)
-        return 0
+    elif rows:
+        _print_rows(rows, threads=threads, kept=kept)
+    return 0
+
+
+def _print_rows(rows: list[dict[str, Any]], *, threads: int, kept: bool) -> None:
     table = Table("case", "ours /s", "peer", "peer /s", "ratio", box=None, pad_edge=False)
+    on_device = {str(row["device"]): row["copy_gb_per_s"] for row in rows if "device" in row}
+    if on_device:
+        table.add_column("of bandwidth, at least")
     for row in rows:
         peer = "–" if row["peer_per_s"] is None else f"{row['peer_per_s']:.1f}"
         ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        table.add_row(f"{row['suite']} {row['name']}", f"{row['ours_per_s']:.1f}", row["peer"] or "–", peer, ratio)
+        cells = [f"{row['suite']} {row['name']}", f"{row['ours_per_s']:.1f}", row["peer"] or "–", peer, ratio]
+        if on_device:
+            share = row.get("bandwidth_share")
+            cells.append("–" if share is None else f"{100 * share:.2f} %")
+        table.add_row(*cells)
     console = Console()
     console.print(table)
-    malloc = "keeps freed memory" if kept else "default"
-    console.print(f"{threads} thread(s), malloc {malloc}, {_machine()}")
+    for device, copied in on_device.items():
+        console.print(f"{device}, copies {copied:.0f} GB/s (read and written)")
+    console.print(f"{threads} thread(s), malloc {_malloc(kept)}, {_machine()}")
+
+
+def _memory(samples: int, *, json: bool, threads: int, kept: bool) -> int:
+    from spooflab.experiments.bench.memory import OUTPUT_PX, SENSOR_PX, measure_memory
+
+    errors = Console(stderr=True, soft_wrap=True)
+
+    def progress(done: int, resident: float, in_use: float | None) -> None:
+        heap = "" if in_use is None else f", {in_use:.1f} MB of heap in use"
+        errors.print(f"{done} samples, {resident:.1f} MB resident{heap}")
+
+    report = measure_memory(samples, progress=progress)
+    if json:
+        facts = {"suite": "memory", **report.to_json(), "threads": threads, "malloc_keeps": kept}
+        sys.stdout.write(json_module.dumps({**facts, "machine": _machine()}) + "\n")
+        return 0
+    console = Console(soft_wrap=True)
+    console.print(
+        f"{report.samples} samples of {report.species} species ({report.skipped} refused), sensor {SENSOR_PX} px, "
+        f"output {OUTPUT_PX} px, {report.seconds:.0f} s of processor time"
+    )
+    console.print(
+        f"resident {report.start_mb:.0f} MB before, {report.warm_mb:.1f} MB after the first quarter, "
+        f"{report.last_mb:.1f} MB at the end, never above {report.high_mb:.1f} MB"
+    )
+    verdict = "flat" if report.flat else "NOT flat"
+    console.print(
+        f"{verdict}: {report.slope_mb_per_1000:+.2f} MB per 1000 samples over the last three quarters "
+        f"(flat: at most {report.flat_mb_per_1000:g})"
+    )
+    if report.in_use_slope_mb_per_1000 is not None:
+        console.print(
+            f"heap in use {report.in_use_mb:.1f} MB at the end, "
+            f"{report.in_use_slope_mb_per_1000:+.2f} MB per 1000 samples"
+        )
+    console.print(f"{threads} thread(s), malloc {_malloc(kept)}, {_machine()}")
     return 0
+
+
+def _malloc(kept: bool) -> str:
+    return "keeps freed memory" if kept else "default"
 
 
 def _machine() -> str:
