@@ -121,4 +121,3 @@ def flat_patches(colours: npt.NDArray[np.float32], params: DeviceParams, candida
     codes = torch.from_numpy(colours)[:, :, None, None]
     light = linear_light(codes, candidate)
     return develop(light.expand(-1, -1, PATCH_PX, PATCH_PX).contiguous(), params)
-

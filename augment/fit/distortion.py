@@ -1,4 +1,4 @@
-"""Radial distortion from edges that ought to be straight (Devernay and Faugeras 2001: straight lines have to be straight)."""
+"""Radial distortion from edges that ought to be straight (after Devernay and Faugeras 2001)."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 _WAVINESS = 0.15
-"""Share of the first radial term that the second takes back: the middle of what units draw, too weak to be seen in lines."""
+"""Share of the first radial term that the second takes back: the middle of what units draw; lines hardly show it."""
 _LIMIT = 0.27
 _SCALE_PX = 0.35
 _FEWEST_CHAINS = 12

@@ -53,7 +53,8 @@ def fit_falloff(luminance: list[npt.NDArray[np.float32]], *, resamples: int = 40
 
 def _cells(image: npt.NDArray[np.float32], rows: int, columns: int) -> FloatArray:
     cut = image[: rows * _CELL_PX, : columns * _CELL_PX].astype(np.float64)
-    return cut.reshape(rows, _CELL_PX, columns, _CELL_PX).mean((1, 3))
+    means: FloatArray = cut.reshape(rows, _CELL_PX, columns, _CELL_PX).mean((1, 3))
+    return means
 
 
 def _steps(log: FloatArray) -> FloatArray:

@@ -14,7 +14,15 @@ LEVELS = np.array([0.01, 0.035, 0.065, 0.1, 0.15, 0.21, 0.28, 0.36, 0.45, 0.55, 
 """Edges of the luma bins, code values in [0, 1]."""
 LUMA_BANDS = ((2, 3), (4, 5), (6, 7), (8, 10), (11, 14))
 """Ranges of u + v, the two frequency indices of an 8 x 8 block (64 to 448 thousandths of a cycle per pixel)."""
-BANDS = (*(f"luma {low}-{high}" for low, high in LUMA_BANDS), "rows", "columns", "cb low", "cb high", "cr low", "cr high")
+BANDS = (
+    *(f"luma {low}-{high}" for low, high in LUMA_BANDS),
+    "rows",
+    "columns",
+    "cb low",
+    "cb high",
+    "cr low",
+    "cr high",
+)
 KEPT_SHARE = 0.5
 _DARKEST, _BURNT = 0.004, 253
 
@@ -62,8 +70,8 @@ def flat_blocks(pixels: npt.NDArray[np.uint8], *, photo: int = 0, share: float =
     rgb = _crop(pixels).astype(np.float32)
     planes = to_ycc(rgb)
     coefficients = block_dct(planes)
-    means = coefficients[..., 0, 0] / SIDE
-    colour = _block_mean(rgb) / 255
+    means = (coefficients[..., 0, 0] / SIDE).astype(np.float32)
+    colour = (_block_mean(rgb) / 255).astype(np.float32)
     structure = structure_of(means, coefficients)
     usable = np.zeros(structure.shape, bool)
     usable[1:-1, 1:-1] = True
@@ -130,12 +138,14 @@ def structure_of(means: FloatArray, coefficients: FloatArray) -> FloatArray:
             total += ((moved - means) ** 2 * np.array([1, 0.3, 0.3], np.float32)[:, None, None]).sum(0) / 8
     lowest = coefficients[0]
     total += (lowest[..., 0, 1] ** 2 + lowest[..., 1, 0] ** 2 + lowest[..., 1, 1] ** 2) / SIDE**2
-    return np.sqrt(total)
+    structure: FloatArray = np.sqrt(total)
+    return structure
 
 
 def _block_mean(rgb: FloatArray) -> FloatArray:
     height, width = rgb.shape[:2]
-    return rgb.reshape(height // SIDE, SIDE, width // SIDE, SIDE, 3).mean((1, 3))
+    mean: FloatArray = rgb.reshape(height // SIDE, SIDE, width // SIDE, SIDE, 3).mean((1, 3))
+    return mean
 
 
 def _crop(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

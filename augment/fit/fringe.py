@@ -27,7 +27,9 @@ class Fringe:
 
 
 def channel_scales(rgb: npt.NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
-    """Return sums (2,) of products and of squares whose ratio is the scale less one of red and of blue, (H, W, 3) code values.
+    """Return sums (2,) of products and squares whose ratio is the scale less one of red and blue.
+
+    `rgb`: (H, W, 3) code values.
 
     In a cell, red is c green + d; a red image larger by 1 + s departs from that by -s c (r . grad green) at radius r.
     """

@@ -45,7 +45,11 @@ def _maxima(
 
 
 def _link(
-    xs: npt.NDArray[np.int64], ys: npt.NDArray[np.int64], points: FloatArray, unit: FloatArray, seed: npt.NDArray[np.bool_]
+    xs: npt.NDArray[np.int64],
+    ys: npt.NDArray[np.int64],
+    points: FloatArray,
+    unit: FloatArray,
+    seed: npt.NDArray[np.bool_],
 ) -> list[FloatArray]:
     """Walk both ways from every strong pixel, always to the neighbour that turns least."""
     place = {(int(x), int(y)): i for i, (x, y) in enumerate(zip(xs, ys, strict=True))}

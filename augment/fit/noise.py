@@ -1,13 +1,12 @@
 """Noise and processing, fitted by simulation: flat blocks of the photographs against flat patches of candidates.
 
-A photograph's noise has been through demosaicing, denoising, a curve, sharpening and JPEG, so raw a x + b cannot be read
-off it. But the chain is ours to run: patches of the same colours are developed with a candidate's parameters, the same
-band energies are measured, and Gauss-Newton steps move the candidate until they agree (indirect inference, Gourieroux,
-Monfort, Renault 1993). Noise seeds are held fixed, so the mismatch is smooth in the parameters. What the energies leave
+A photograph's noise has been through demosaicing, denoising, a curve, sharpening and JPEG, so raw a x + b cannot be
+read off it. But the chain is ours to run: patches of the same colours are developed with a candidate's parameters, the same
+band energies are measured, and Gauss-Newton steps move the candidate until they agree (indirect inference: Gourieroux
+et al. 1993). Noise seeds are held fixed, so the mismatch is smooth in the parameters. What the energies leave
 open the prior decides; the posterior's spread says how much that was.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +15,17 @@ import numpy.typing as npt
 
 from spooflab.augment.color import LUMA
 from spooflab.augment.fit.chain import PATCH_PX, Candidate, Known, device_rows, flat_patches
-from spooflab.augment.fit.flat_blocks import BANDS, KEPT_SHARE, LEVELS, SIDE, Blocks, band_energy, block_dct, structure_of, to_ycc
+from spooflab.augment.fit.flat_blocks import (
+    BANDS,
+    KEPT_SHARE,
+    LEVELS,
+    SIDE,
+    Blocks,
+    band_energy,
+    block_dct,
+    structure_of,
+    to_ycc,
+)
 
 Vector = npt.NDArray[np.float64]
 NAMES = (
@@ -41,7 +50,7 @@ _BAND_ERROR, _LEVEL_ERROR = 0.04, 0.05
 
 @dataclass(frozen=True)
 class Prior:
-    """Centre and standard deviation of the parameters in `NAMES`, in the units that the fit uses (logs for a, b, radius)."""
+    """Centre and standard deviation of the parameters in `NAMES`, in the fit's own units (logs where `_LOG`)."""
 
     mean: Vector
     std: Vector
@@ -151,7 +160,7 @@ class Simulator:
         photos = self._photos(to_candidate(z), stops, draw) * 255
         side = PATCH_PX // SIDE
         coefficients = block_dct(to_ycc(photos.reshape(-1, PATCH_PX, 3)))
-        structure = structure_of(coefficients[..., 0, 0] / SIDE, coefficients)
+        structure = structure_of((coefficients[..., 0, 0] / SIDE).astype(np.float32), coefficients)
         inner = slice(1, side - 1)
         structure = structure.reshape(-1, side, side)[:, inner, inner].reshape(len(photos), -1)
         measured = coefficients.reshape(3, -1, side, side, SIDE, SIDE)[:, :, inner, inner].reshape(3, -1, SIDE, SIDE)
@@ -180,7 +189,9 @@ class Simulator:
             draw=draw,
         )
         codes = np.clip(chosen.colour + self.offset[chosen.level], 0, 1)
-        photos: npt.NDArray[np.float32] = flat_patches(codes, params, candidate).permute(0, 2, 3, 1).contiguous().numpy()
+        photos: npt.NDArray[np.float32] = (
+            flat_patches(codes, params, candidate).permute(0, 2, 3, 1).contiguous().numpy()
+        )
         return photos
 
 
@@ -204,14 +215,15 @@ def match(blocks: Blocks, simulate: Simulator, prior: Prior, photos: int, *, poi
     misfit = float(np.sqrt(np.mean(scaled**2)))
     gain = 1 - np.diag(covariance) / prior.std**2
     jacobian = emulator.jacobian(z)
-    return Match(
-        z, covariance * max(1.0, misfit**2), gain, stops, observed, seen, misfit, jacobian, emulator.whiten
-    )
+    return Match(z, covariance * max(1.0, misfit**2), gain, stops, observed, seen, misfit, jacobian, emulator.whiten)
 
 
 @dataclass(frozen=True)
 class _Emulator:
-    """Log energies as a quadratic without cross terms, in coordinates u that the posterior makes round: z = origin + spread u."""
+    """Log energies as a quadratic without cross terms, in coordinates u that make the posterior round.
+
+    z = origin + spread u.
+    """
 
     origin: Vector
     spread: Vector
@@ -229,7 +241,7 @@ class _Emulator:
         They lie as wide as `covariance` says, and wide enough that the noise of a simulation is no slope.
         """
         simulate.centre(z, stops)
-        spread = np.linalg.cholesky(covariance + np.diag(_STEP**2))
+        spread: Vector = np.linalg.cholesky(covariance + np.diag(_STEP**2))
         steps = np.random.default_rng(draw).standard_normal((points, len(z))).clip(-2, 2)
         tried = [np.clip(z + spread @ step, _LOWER, _UPPER) for step in steps]
         seen = [simulate(candidate, stops, draw + k) for k, candidate in enumerate(tried)]
@@ -268,7 +280,7 @@ class _Emulator:
     def optimum(self, observed: Summary, prior: Prior) -> tuple[Vector, Vector]:
         """Return the best z within three spreads and its posterior covariance."""
         target = observed.log_energy[self.used]
-        u = np.zeros(len(self.origin))
+        u: Vector = np.zeros(len(self.origin))
         precision = self.spread.T @ np.diag(prior.std**-2.0) @ self.spread
         for _ in range(40):
             scaled = self.whiten @ (target - self._predict(u))
@@ -300,9 +312,10 @@ def photo_stops(blocks: Blocks, simulate: Simulator, z: Vector, stops: Vector) -
             ratio = np.nan_to_num(own.log_energy - seen.log_energy)
             found[photo] = float(np.nansum(weight * ratio)) / total
     found = np.where(np.isnan(found), np.nanmedian(found) if np.isfinite(found).any() else 0.0, found)
-    found = found - np.median(found)
+    found -= float(np.median(found))
     spread = float(np.mean(found**2))
-    return np.clip(found * max(0.0, 1 - _STOP_ERROR**2 / max(spread, 1e-9)), -5, 5)
+    shrunk: Vector = np.clip(found * max(0.0, 1 - _STOP_ERROR**2 / max(spread, 1e-9)), -5, 5)
+    return shrunk
 
 
 def refit(found: Match, summary: Summary, prior: Prior) -> Vector:
@@ -355,7 +368,8 @@ def _gauss_newton(
             damping *= 5
         else:
             break
-    return z, np.linalg.inv(normal)
+    covariance: Vector = np.linalg.inv(normal)
+    return z, covariance
 
 
 def _cost(z: Vector, seen: Summary, observed: Summary, prior: Prior) -> float:

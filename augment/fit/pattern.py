@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
-_CLEAR_SCORE = 8.0
+_CLEAR_SCORE = 6.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ def _estimate(luma: list[FloatArray], slope: list[FloatArray]) -> FloatArray:
 
 def _box(plane: FloatArray, radius: int) -> FloatArray:
     side = 2 * radius + 1
-    total = np.cumsum(np.cumsum(np.pad(plane.astype(np.float64), ((radius + 1, radius), (radius + 1, radius)), mode="edge"), 0), 1)
+    total = np.cumsum(
+        np.cumsum(np.pad(plane.astype(np.float64), ((radius + 1, radius), (radius + 1, radius)), mode="edge"), 0), 1
+    )
     mean = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
     return (mean / side**2).astype(np.float32)

@@ -79,6 +79,28 @@ def read_photographs(folder: Path, *, most: int = 200) -> Photographs:
     return Photographs(kept, sorted(left_out))
 
 
+def read_charts(folder: Path) -> list[npt.NDArray[np.uint8]]:
+    """Read every picture of a folder, of any size, upright.
+
+    Raises:
+        DataError: no such folder, no picture in it, or one that cannot be decoded.
+    """
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES) if folder.is_dir() else []
+    if not paths:
+        raise DataError(
+            f"{folder}: no chart pictures", wanted="a folder of photographs of a 24-patch chart, cropped to its edge"
+        )
+    charts = []
+    for path in paths:
+        try:
+            charts.append(decode_image(path.read_bytes(), min_side=48))
+        except SkipSample as refused:
+            raise DataError(
+                f"{path}: {refused.reason}: {refused.detail}", wanted="a readable chart picture"
+            ) from refused
+    return charts
+
+
 def _read(path: Path) -> Photo:
     data = path.read_bytes()
     pixels = decode_image(data, min_side=64)

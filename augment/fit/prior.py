@@ -3,13 +3,15 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from spooflab.augment.fit.chain import Known
-from spooflab.augment.fit.noise import NAMES, Prior, from_values
-from spooflab.augment.profile import DeviceProfile
+from spooflab.augment.fit.flat_blocks import Blocks
+from spooflab.augment.fit.noise import NAMES, Prior, Simulator, from_values, summarise
+from spooflab.augment.profile import DeviceProfile, list_profiles, load_profile
 
 _WIDEST = np.array([1.2, 1.6, 0.05, 0.2, 0.4, 0.25, 0.25, 0.06, 0.12, 0.12, 0.12])
-"""Standard deviations, in the fit's units, below which no profile's range narrows the search: a camera may lie outside."""
+"""Standard deviations, in the fit's units, below which no profile narrows the search: a camera may lie outside."""
 
 
 def prior_of(profile: DeviceProfile) -> Prior:
@@ -42,3 +44,25 @@ def b_power(profile: DeviceProfile) -> float:
     if a_low <= 0 or b_low <= 0 or a_high <= a_low or b_high <= b_low:
         return 1.5
     return min(2.2, max(1.0, math.log(b_high / b_low) / math.log(a_high / a_low)))
+
+
+def choose_prior(blocks: Blocks, quality: npt.NDArray[np.int64], subsampling: int) -> DeviceProfile:
+    """Return the shipped profile nearest in what is known: its coding, and the noise of flat blocks at its centre."""
+    observed = summarise(blocks)
+    best: tuple[float, DeviceProfile] | None = None
+    for name in list_profiles():
+        profile = load_profile(name)
+        simulate = Simulator(blocks, known_of(profile, subsampling), quality)
+        distance = 0.0
+        if len(simulate.chosen.photo):
+            seen = simulate(prior_of(profile).mean, np.zeros(len(quality)))
+            distance = float(np.nanmean(np.abs(observed.log_energy - seen.log_energy)[:, :5]))
+        coded = quality[quality > 0]
+        if len(coded):
+            low, high = profile.codec.quality
+            typical = float(np.median(coded))
+            distance += 0.02 * max(low - typical, typical - high, 0.0)
+        if best is None or distance < best[0]:
+            best = (distance, profile)
+    assert best is not None  # profiles are shipped
+    return best[1]

@@ -33,8 +33,8 @@ def edge_steepness(luma: npt.NDArray[np.float32], *, most: int = 400, seed: int 
 
     A clean step has flat sides from 3 to 7 pixels out and stands out from all around.
     """
-    gy, gx = np.gradient(luma)
-    strength = np.hypot(gx, gy)
+    gy, gx = np.gradient(luma, axis=0), np.gradient(luma, axis=1)
+    strength: npt.NDArray[np.float32] = np.hypot(gx, gy)
     margin = int(_REACH_PX) + 2
     ys, xs = np.nonzero(strength[margin:-margin, margin:-margin] > 0.02)
     ys, xs = ys + margin, xs + margin

@@ -37,7 +37,7 @@ def read_tables(data: bytes) -> Tables | None:
 
 
 def nearest_quality(tables: list[np.ndarray]) -> tuple[int, float]:
-    """Return the quality whose tables differ least from `tables` (luma, and chroma where there is one), and by how much.
+    """Return the quality whose tables differ least from `tables` (luma, then chroma if any), and by how much.
 
     Difference: mean over the 64 entries of |log ratio|, so that coarse and fine tables count alike.
     """

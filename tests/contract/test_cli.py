@@ -11,6 +11,7 @@ from spooflab.cli.main import COMMANDS, run
 
 NAMES = {
     *("generate", "verify", "replay", "preview", "list", "train", "study", "report", "evaluate", "bench", "doctor"),
+    "fit-device",
 }
 TINY = {
     "n": 4,

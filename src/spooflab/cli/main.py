@@ -10,6 +10,7 @@ from rich.text import Text
 from spooflab.cli.bench import bench
 from spooflab.cli.doctor import doctor
 from spooflab.cli.evaluate import evaluate
+from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
 from spooflab.cli.listing import list_
 from spooflab.cli.preview import preview
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "report": report,
     "evaluate": evaluate,
     "bench": bench,
+    "fit-device": fit_device,
     "doctor": doctor,
 }
 EXIT_USAGE = 2
