@@ -180,10 +180,14 @@ def _noise(
 
 
 def _with_chart(belief: Prior, chart: ChartFit) -> Prior:
+    """Return the belief with the chart's curve and saturation: it sees them plainly, noise only by their slope."""
     mean, std = belief.mean.copy(), belief.std.copy()
-    floors = {"tone": 0.03, "gamma": 0.01, "saturation": 0.03}
-    for key, value, error in zip(floors, (chart.tone, chart.gamma, chart.saturation), chart.std, strict=True):
-        mean[NAMES.index(key)], std[NAMES.index(key)] = value, max(error, floors[key])
+    for key, value, error in (
+        ("tone", chart.tone, 0.02),
+        ("gamma", chart.gamma, 0.006),
+        ("saturation", chart.saturation, 0.01),
+    ):
+        mean[NAMES.index(key)], std[NAMES.index(key)] = value, error
     return Prior(mean, std)
 
 
