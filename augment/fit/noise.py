@@ -1,10 +1,9 @@
 """Noise and processing, fitted by simulation: flat blocks of the photographs against flat patches of candidates.
 
-A photograph's noise has been through demosaicing, denoising, a curve, sharpening and JPEG, so raw a x + b cannot be
-read off it. But the chain is ours to run: patches of the same colours are developed with a candidate's parameters, the
-same band energies are measured, and Gauss-Newton steps move the candidate until they agree (indirect inference: Gourieroux
-et al. 1993). Noise seeds are held fixed, so the mismatch is smooth in the parameters. What the energies leave
-open the prior decides; the posterior's spread says how much that was.
+A photograph's noise has been through demosaicing, denoising, a curve, sharpening and JPEG, so raw a x + b cannot be read
+off it. But the chain is ours to run: patches of the same colours are developed with a candidate's parameters, the same
+band energies are measured, and the candidate moves until they agree (indirect inference: Gourieroux et al. 1993). What
+the energies leave open the prior decides; the posterior's spread says how much that was.
 """
 
 from collections.abc import Callable
