@@ -185,7 +185,7 @@ def _with_chart(belief: Prior, chart: ChartFit) -> Prior:
     for key, value, error in (
         ("tone", chart.tone, 0.02),
         ("gamma", chart.gamma, 0.006),
-        ("saturation", chart.saturation, 0.01),
+        ("saturation", chart.saturation, 0.06),  # also takes up what another matrix does to noise
     ):
         mean[NAMES.index(key)], std[NAMES.index(key)] = value, error
     return Prior(mean, std)
@@ -206,16 +206,21 @@ def _processing(
     shots_ev = float(np.std(found.stops))
     power = b_power(prior)
     out = []
+    told = _by_chart(chart)
     for place, key in enumerate(NAMES):
         group = _GROUP.get(key, "processing")
+        if key in told:
+            value, std = told[key]
+            low, high = max(0.0, value - std), min(value + std, 1.0 if key == "tone" else math.inf)
+            out.append(Estimate(group, key, value, low, high, std, True, "colour chart"))
+            continue
         std = float(np.hypot(math.sqrt(found.covariance[place, place]), spread[place]))
-        by_chart = chart is not None and key in ("tone", "gamma", "saturation")
-        if std > 0.75 * belief.std[place] and not by_chart:
+        if std > 0.75 * belief.std[place]:
             out.append(_silent(group, key, prior, f"flat blocks narrow it by {_share(std, belief.std[place])} only"))
             continue
         z = float(found.z[place])
         half = max(std, {"a": 1.0, "b": power}.get(key, 0.0) * shots_ev * math.log(2) * 1.5)
-        how = "colour chart and flat blocks" if by_chart else "flat blocks matched by simulation"
+        how = "flat blocks matched by simulation"
         if key in _LOG_NAMES:
             value, low, high = math.exp(z), math.exp(z - half), math.exp(z + half)
             std *= value
@@ -225,6 +230,14 @@ def _processing(
                 high = min(high, 1.0)
         out.append(Estimate(group, key, value, low, high, std, True, how))
     return out
+
+
+def _by_chart(chart: ChartFit | None) -> dict[str, tuple[float, float]]:
+    """Return value and standard error of what the chart alone decides."""
+    if chart is None:
+        return {}
+    names, values = ("tone", "gamma", "saturation"), (chart.tone, chart.gamma, chart.saturation)
+    return {name: (value, std) for name, value, std in zip(names, values, chart.std, strict=True)}
 
 
 def _resampled(found: Match, belief: Prior, blocks: Blocks, photos: int) -> npt.NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Noise and processing, fitted by simulation: flat blocks of the photographs against flat patches of candidates.
 
-A photograph's noise has been through demosaicing, denoising, a curve, sharpening and JPEG, so raw a x + b cannot be read
+A photograph's noise has been through demosaicing, denoising, a curve, sharpening and JPEG, so a x + b cannot be read
 off it. But the chain is ours to run: patches of the same colours are developed with a candidate's parameters, the same
 band energies are measured, and the candidate moves until they agree (indirect inference: Gourieroux et al. 1993). What
 the energies leave open the prior decides; the posterior's spread says how much that was.
@@ -35,12 +35,12 @@ _LOWEST = (1e-6, 1e-9, 0.0, 0.0, 0.0, 0.4, 0.0, 0.6, 0.4, 1.0, 1.0)
 _HIGHEST = (0.1, 5e-3, 0.4, 1.0, 2.5, 3.0, 1.0, 1.4, 1.8, 3.5, 3.5)
 _LOWER, _UPPER = (np.where(_LOG, np.log(np.maximum(ends, 1e-12)), ends) for ends in (_LOWEST, _HIGHEST))
 _STEP = np.array([0.15, 0.3, 0.05, 0.08, 0.12, 0.12, 0.12, 0.05, 0.1, 0.12, 0.12])
-_FEWEST_BLOCKS = 24
+_FEWEST_BLOCKS = 80
 _PATCHES = 28
 _COEFFICIENTS = np.array([7, 11, 15, 18, 14, 6, 6, 12, 21, 12, 21])
 _TRIM = 0.2
 _HUBER = 2.0
-_STOP_ERROR = 0.2
+_STOP_ERROR, _RARE_ERROR = 0.2, 0.3
 _FLOOR = 0.5
 """Energy, squared code values, below which a band counts as empty: JPEG and rounding leave nothing to compare there."""
 _BAND_ERROR, _LEVEL_ERROR = 0.04, 0.05
@@ -104,7 +104,7 @@ def from_values(values: dict[str, float]) -> Vector:
     return np.where(_LOG, np.log(np.where(_LOG, natural, 1)), natural)
 
 
-def summarise(blocks: Blocks) -> Summary:
+def summarise(blocks: Blocks, *, fewest: int = _FEWEST_BLOCKS) -> Summary:
     """Return trimmed mean energies per luma level and band, as logs.
 
     The top fifth of each is left out, here and in the simulation alike: a speck of dust or a hair is no noise.
@@ -115,7 +115,7 @@ def summarise(blocks: Blocks) -> Summary:
     for level in range(levels):
         rows = blocks.energy[blocks.level == level]
         count[level] = len(rows)
-        if len(rows) >= _FEWEST_BLOCKS:
+        if len(rows) >= fewest:
             kept = np.sort(rows, axis=0)[: max(1, int(len(rows) * (1 - _TRIM)))]
             log_energy[level] = np.log(kept.mean(0) + _FLOOR)
     return Summary(log_energy, count)
@@ -304,7 +304,7 @@ def photo_stops(blocks: Blocks, simulate: Simulator, z: Vector, stops: Vector) -
     slope = (louder.log_energy - seen.log_energy) / 0.5
     found = np.full(len(stops), np.nan)
     for photo in range(len(stops)):
-        own = summarise(blocks.take(blocks.photo == photo))
+        own = summarise(blocks.take(blocks.photo == photo), fewest=20)
         weight = np.where(np.isnan(own.log_energy) | np.isnan(seen.log_energy), 0, own.count[:, None] * slope)
         total = float(np.nansum(weight * slope))
         if total > 0:
@@ -389,7 +389,9 @@ def _whitener(observed: Summary, seen: Summary) -> Vector:
     """
     used = _used(observed, seen)
     rows = 2 / (observed.count.clip(1)[:, None] * _COEFFICIENTS) + 2 / (seen.count.clip(1)[:, None] * _COEFFICIENTS)
-    variance = (rows + _BAND_ERROR**2)[used]
+    # Near the floor the codec keeps a coefficient now and then: a little more noise makes a multiple of them.
+    rare = _RARE_ERROR * np.clip(0.7 - observed.log_energy, 0, 1)
+    variance = (rows + _BAND_ERROR**2 + rare**2)[used]
     level = np.broadcast_to(np.arange(len(LEVELS) - 1)[:, None], used.shape)[used]
     covariance = np.diag(variance) + _LEVEL_ERROR**2 * (level[:, None] == level[None, :])
     inverse: Vector = np.linalg.inv(np.linalg.cholesky(covariance))

@@ -47,7 +47,7 @@ def b_power(profile: DeviceProfile) -> float:
 
 
 def choose_prior(blocks: Blocks, quality: npt.NDArray[np.int64], subsampling: int) -> DeviceProfile:
-    """Return the shipped profile nearest in what is known: its coding, and the noise of flat blocks at its centre."""
+    """Return the shipped profile nearest in what is known: its coding, and how its noise is spread over bands."""
     observed = summarise(blocks)
     best: tuple[float, DeviceProfile] | None = None
     for name in list_profiles():
@@ -56,7 +56,9 @@ def choose_prior(blocks: Blocks, quality: npt.NDArray[np.int64], subsampling: in
         distance = 0.0
         if len(simulate.chosen.photo):
             seen = simulate(prior_of(profile).mean, np.zeros(len(quality)))
-            distance = float(np.nanmean(np.abs(observed.log_energy - seen.log_energy)[:, :5]))
+            apart = observed.log_energy - seen.log_energy
+            level = float(np.nanmedian(apart[:, :3]))
+            distance = float(np.nanmean(np.abs(apart - level))) + 0.1 * abs(level)
         coded = quality[quality > 0]
         if len(coded):
             low, high = profile.codec.quality
