@@ -155,4 +155,4 @@ def _solve(
         move = np.linalg.solve(normal, jacobian.T @ (robust * scaled) - precision * (z - start))
         z = np.clip(z + 0.7 * move, lower, upper)
     left = (target - _predict(z, shapes, ccm))[np.broadcast_to(usable, target.shape)]
-    return z, np.linalg.inv(normal), float(np.sqrt(np.mean(left**2))) * 255
+    return z, np.asarray(np.linalg.inv(normal), np.float64), float(np.sqrt(np.mean(left**2))) * 255

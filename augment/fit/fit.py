@@ -37,6 +37,7 @@ FORMATS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 _LARGEST_PX = 2048
 _RESAMPLES = 24
 _CLEAR_GAIN = 0.15
+_FOCUS_DECILE = 0.7
 _LOG_NAMES = ("a", "b", "halo_radius_px", "red_gain", "blue_gain")
 _GROUP = {
     "a": "noise",
@@ -289,12 +290,14 @@ def _blur(sharpness: Sharpness, prior: DeviceProfile) -> list[Estimate]:
         why = f"{sharpness.edges} clean edges"
         return [_silent("lens", "blur_px", prior, why), _silent("lens", "focus_error_px", prior, why)]
     sharpest, softest = (float(q) for q in np.quantile(known, (0.1, 0.9)))
-    focus = math.sqrt(max(softest**2 - sharpest**2, 0.0))
+    # A shot's focus error is its upper limit times a share whose ninth decile is this; motion is part of what is seen.
+    focus = math.sqrt(max(softest**2 - sharpest**2, 0.0)) / _FOCUS_DECILE
     std = float(np.std(known) / math.sqrt(len(known)))
     how = f"steepest of {sharpness.edges} edges against simulated ones"
     return [
         Estimate("lens", "blur_px", sharpest, sharpest, sharpest + std, std, True, how),
         Estimate("lens", "focus_error_px", focus, 0.0, focus, 2 * std, True, how),
+        Estimate("timing", "shake_deg_per_s", 0.0, 0.0, 0.0, 0.0, True, "set to 0: focus_error_px holds what moved"),
     ]
 
 

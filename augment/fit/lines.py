@@ -1,5 +1,7 @@
 """Edges of a photograph as chains of sub-pixel points: what straightness is judged on."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -125,7 +127,7 @@ def _frame(chain: FloatArray) -> tuple[FloatArray, FloatArray]:
     return centred @ axes[0], centred @ axes[1]
 
 
-def _sample(image: npt.NDArray[np.float32], x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> FloatArray:
+def _sample(image: npt.NDArray[np.float32], x: npt.NDArray[Any], y: npt.NDArray[Any]) -> FloatArray:
     """Bilinear values at column x, row y (pixel centres at whole numbers)."""
     left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
     fx, fy = x - left, y - top
@@ -139,6 +141,11 @@ def _gaussian(grey: npt.NDArray[np.float32], std: float) -> npt.NDArray[np.float
     half = int(3 * std + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-half, half + 1) / std) ** 2)
     kernel = (kernel / kernel.sum()).astype(np.float32)
-    out = np.pad(grey, half, mode="edge")
-    out = sum(k * out[:, i : out.shape[1] - 2 * half + i] for i, k in enumerate(kernel))
-    return np.asarray(sum(k * out[i : out.shape[0] - 2 * half + i] for i, k in enumerate(kernel)), np.float32)
+    padded = np.pad(grey, half, mode="edge")
+    across = np.zeros((padded.shape[0], grey.shape[1]), np.float32)
+    for shift, weight in enumerate(kernel):
+        across += weight * padded[:, shift : shift + grey.shape[1]]
+    down = np.zeros_like(grey, dtype=np.float32)
+    for shift, weight in enumerate(kernel):
+        down += weight * across[shift : shift + grey.shape[0]]
+    return down

@@ -240,7 +240,7 @@ class _Emulator:
         They lie as wide as `covariance` says, and wide enough that the noise of a simulation is no slope.
         """
         simulate.centre(z, stops)
-        spread: Vector = np.linalg.cholesky(covariance + np.diag(_STEP**2))
+        spread = np.asarray(np.linalg.cholesky(covariance + np.diag(_STEP**2)), np.float64)
         steps = np.random.default_rng(draw).standard_normal((points, len(z))).clip(-2, 2)
         tried = [np.clip(z + spread @ step, _LOWER, _UPPER) for step in steps]
         seen = [simulate(candidate, stops, draw + k) for k, candidate in enumerate(tried)]
@@ -249,7 +249,7 @@ class _Emulator:
         design = np.concatenate([np.ones((points, 1)), u, u * u], 1)
         ridge = np.diag([0.0] + [0.05] * len(z) + [1.0] * len(z))
         target = np.stack([each.log_energy[used] for each in seen])
-        coefficients = np.linalg.solve(design.T @ design + ridge, design.T @ target)
+        coefficients = np.asarray(np.linalg.solve(design.T @ design + ridge, design.T @ target), np.float64)
         count = seen[0].count * (points // (2 * len(z)))  # what regression averages
         return _Emulator(z, spread, coefficients, used, _whitener(observed, Summary(observed.log_energy, count)), count)
 
@@ -263,8 +263,7 @@ class _Emulator:
         return slope
 
     def _u(self, z: Vector) -> Vector:
-        u: Vector = np.linalg.solve(self.spread, z - self.origin)
-        return u
+        return np.asarray(np.linalg.solve(self.spread, z - self.origin), np.float64)
 
     def summary(self, z: Vector) -> Summary:
         """Return the summary that is expected of `z`."""
@@ -288,7 +287,7 @@ class _Emulator:
             normal = white.T @ (weight[:, None] * white) + precision
             off = self.origin + self.spread @ u - prior.mean
             step = np.linalg.solve(normal, white.T @ (weight * scaled) - self.spread.T @ (off / prior.std**2))
-            u = np.clip(u + 0.5 * step, -3, 3)
+            u = np.asarray(np.clip(u + 0.5 * step, -3, 3), np.float64)
         z = np.clip(self.origin + self.spread @ u, _LOWER, _UPPER)
         return z, self.spread @ np.linalg.inv(normal) @ self.spread.T
 
@@ -367,7 +366,7 @@ def _gauss_newton(
             damping *= 5
         else:
             break
-    covariance: Vector = np.linalg.inv(normal)
+    covariance = np.asarray(np.linalg.inv(normal), np.float64)
     return z, covariance
 
 
