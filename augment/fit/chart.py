@@ -20,13 +20,18 @@ CODES = (
     (56, 61, 150), (70, 148, 73), (175, 54, 60), (231, 199, 31), (187, 86, 149), (8, 133, 161),
     (243, 243, 242), (200, 200, 200), (160, 160, 160), (122, 122, 121), (85, 85, 85), (52, 52, 52),
 )  # fmt: skip
-_NAMES = ("tone", "gamma", "saturation", "warm_ev", "magenta_ev", "corner_gain")
-_START = np.array([0.4, 0.95, 1.05, 0.0, 0.0, 0.9])
-_PRIOR_STD = np.array([0.4, 0.15, 0.3, 0.3, 0.15, 0.3])
-_LOWER = np.array([0.0, 0.6, 0.3, -1.0, -0.5, 0.3])
-_UPPER = np.array([1.0, 1.5, 2.0, 1.0, 0.5, 1.1])
-_CODE_ERROR = 2.5 / 255
-"""What a patch may be off by without the curve being wrong: a sensor's spectra are not the eye's."""
+_NAMES = ("tone", "gamma", "saturation", "corner_gain")
+_START = np.array([0.4, 0.95, 1.05, 0.9])
+_PRIOR_STD = np.array([0.4, 0.15, 0.3, 0.3])
+_LOWER = np.array([0.0, 0.6, 0.3, 0.3])
+_UPPER = np.array([1.0, 1.5, 2.0, 1.1])
+_SHOT_STD = np.array([2.0, 0.3, 0.1])
+"""Prior of each chart's exposure, warm-cool and magenta-green cast, stops."""
+_DRIFT_STD = 0.04
+"""How far a sensor's colours depart from what its matrix corrects (`ccm_spread` of shipped cameras: .015 to .06)."""
+_DRIFTS = 6
+_CODE_ERROR = 1.0 / 255
+"""What a patch may be off by without the curve being wrong."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,8 @@ def patch_colours(pixels: npt.NDArray[np.uint8]) -> FloatArray:
 def fit_chart(charts: list[npt.NDArray[np.uint8]], ccm: FloatArray) -> ChartFit:
     """Return the curve and colours of a camera from its pictures of the chart, each cropped to the chart's outer edge.
 
-    Exposure, and a fall-off about the crop's centre, are fitted with each chart; the curve, the saturation and the cast
-    are the camera's. Gauss-Newton on code values.
+    Exposure and cast are fitted with each chart; curve, saturation, fall-off about the crop's centre, and how far the
+    sensor departs from its matrix are the camera's. Gauss-Newton on code values.
 
     Args:
         charts: (H, W, 3) pictures, dark skin at the top left.
@@ -81,21 +86,21 @@ def fit_chart(charts: list[npt.NDArray[np.uint8]], ccm: FloatArray) -> ChartFit:
     """
     seen = [patch_colours(chart) for chart in charts]
     shapes = [chart.shape[:2] for chart in charts]
-    fits = [_solve([colours], [shape], ccm)[0] for colours, shape in zip(seen, shapes, strict=True)]
     z, covariance, residual = _solve(seen, shapes, ccm)
     values = dict(zip(_NAMES, z[: len(_NAMES)].tolist(), strict=True))
     std = np.sqrt(np.diag(covariance))[:3] * max(1.0, residual / (255 * _CODE_ERROR))
-    warm, magenta = values["warm_ev"], values["magenta_ev"]
-    left = _predict(z, shapes, ccm) - np.stack(seen)
+    shots = z[len(_NAMES) + _DRIFTS :].reshape(-1, 3)
+    warm, magenta = (float(v) for v in shots[:, 1:].mean(0))
+    left = to_lab(_predict(z, shapes, ccm)) - to_lab(np.stack(seen))
     return ChartFit(
         values["tone"],
         values["gamma"],
         values["saturation"],
         (warm + magenta, 0.0, magenta - warm),
-        float(np.std([f[3] for f in fits], ddof=1)) if len(fits) > 1 else math.nan,
+        float(np.std(shots[:, 1], ddof=1)) if len(shots) > 1 else math.nan,
         (float(std[0]), float(std[1]), float(std[2])),
         residual,
-        float(np.sqrt(((to_lab(np.stack(seen) + left) - to_lab(np.stack(seen))) ** 2).sum(-1)).mean()),
+        float(np.sqrt((left**2).sum(-1)).mean()),
     )
 
 
@@ -112,12 +117,15 @@ def to_lab(encoded: FloatArray) -> FloatArray:
 
 
 def _predict(z: FloatArray, shapes: list[tuple[int, int]], ccm: FloatArray) -> FloatArray:
-    tone, gamma, saturation, warm, magenta, corner = z[: len(_NAMES)]
-    gains = np.exp2([warm + magenta, 0.0, magenta - warm])
+    tone, gamma, saturation, corner = z[: len(_NAMES)]
+    shots = z[len(_NAMES) + _DRIFTS :].reshape(-1, 3)
+    first_two = z[len(_NAMES) : len(_NAMES) + _DRIFTS].reshape(3, 2)
+    drift = np.concatenate([first_two, -first_two.sum(1, keepdims=True)], 1)  # rows sum to 0: grey stays grey
     saturate = saturation_matrix(torch.tensor([saturation]))[0].double().numpy()
-    matrix = saturate @ ccm @ np.diag(gains) @ np.linalg.inv(ccm)
+    sensor = np.linalg.inv(ccm + drift)
     charts = []
-    for (height, width), exposure in zip(shapes, z[len(_NAMES) :], strict=True):
+    for (height, width), (exposure, warm, magenta) in zip(shapes, shots, strict=True):
+        matrix = saturate @ ccm @ np.diag(np.exp2([warm + magenta, 0.0, magenta - warm])) @ sensor
         fall = vignette(height, width, torch.tensor([corner]).float())[0, 0].double().numpy()
         rows = [int(height * (r + 0.5) / ROWS) for r in range(ROWS)]
         columns = [int(width * (c + 0.5) / COLUMNS) for c in range(COLUMNS)]
@@ -135,14 +143,16 @@ def _predict(z: FloatArray, shapes: list[tuple[int, int]], ccm: FloatArray) -> F
 def _solve(
     seen: list[FloatArray], shapes: list[tuple[int, int]], ccm: FloatArray
 ) -> tuple[FloatArray, FloatArray, float]:
-    """Return parameters (the charts' exposures at the end), covariance, and the rms residual in codes of 255."""
+    """Return parameters (drift and the charts' exposures at the end), covariance, rms residual in codes of 255."""
     target = np.stack(seen)
     usable = (target.max(-1, keepdims=True) < 0.985) & (target.min(-1, keepdims=True) > 0.005)
     weight = np.broadcast_to(usable, target.shape).ravel() / _CODE_ERROR
-    start = np.concatenate([_START, np.zeros(len(seen))])
-    precision = np.concatenate([_PRIOR_STD**-2.0, np.full(len(seen), 0.25)])
-    lower = np.concatenate([_LOWER, np.full(len(seen), -4.0)])
-    upper = np.concatenate([_UPPER, np.full(len(seen), 4.0)])
+    shots = np.tile(_SHOT_STD, len(seen))
+    rest = np.zeros(_DRIFTS)
+    start = np.concatenate([_START, rest, 0 * shots])
+    precision = np.concatenate([_PRIOR_STD**-2.0, rest + _DRIFT_STD**-2.0, shots**-2.0])
+    lower = np.concatenate([_LOWER, rest - 0.2, -3 * shots])
+    upper = np.concatenate([_UPPER, rest + 0.2, 3 * shots])
     z, normal = start.copy(), np.diag(precision)
     step = 1e-3
     for _ in range(25):
