@@ -159,4 +159,4 @@ def _basis() -> FloatArray:
     k = np.arange(SIDE)
     basis = np.cos(np.pi * (2 * k[None, :] + 1) * k[:, None] / (2 * SIDE)) * np.sqrt(2 / SIDE)
     basis[0] /= np.sqrt(2)
-    return basis.astype(np.float32)
+    return np.asarray(basis, np.float32)
