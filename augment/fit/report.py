@@ -99,7 +99,7 @@ def _tone_figure(fit: Fit) -> str:
     light = torch.linspace(0, 1, 101)
     tone, gamma = values["tone"], values["gamma"]
     parts = [_axes("linear light", "code value", (0, 1), (0, 1))]
-    for step, ink in ((0, _INK[0]), (-1, "#b9d3e6"), (1, "#b9d3e6")):
+    for step, ink in ((-1, "#b9d3e6"), (1, "#b9d3e6"), (0, _INK[0])):
         spread = tone.std if tone.fitted else (tone.high - tone.low) / 2
         strength = min(1.0, max(0.0, tone.value + step * spread))
         code = tone_curve(
