@@ -12,6 +12,7 @@ from spooflab.cli.main import COMMANDS, run
 NAMES = {
     *("generate", "verify", "replay", "preview", "list", "train", "study", "report", "evaluate", "bench", "doctor"),
     "doctor-loader",
+    "fit-device",
 }
 TINY = {
     "n": 4,

@@ -11,6 +11,7 @@ from spooflab.cli.bench import bench
 from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
 from spooflab.cli.evaluate import evaluate
+from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
 from spooflab.cli.listing import list_
 from spooflab.cli.preview import preview
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "report": report,
     "evaluate": evaluate,
     "bench": bench,
+    "fit-device": fit_device,
     "doctor": doctor,
     "doctor-loader": doctor_loader,
 }

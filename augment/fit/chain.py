@@ -1,0 +1,123 @@
+"""The camera simulated with candidate parameters: flat patches and edges through our own `develop`."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from spooflab.augment.capture import CaptureDevice
+from spooflab.augment.color import saturation_matrix
+from spooflab.augment.develop import develop
+from spooflab.augment.device_params import DeviceParams
+from spooflab.augment.tone import inverse_tone_curve, srgb_decode
+from spooflab.seeds import generator, seed
+
+PATCH_PX = 48
+"""Side of a simulated patch; its outer blocks are not measured (the reach of smear and sharpening)."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is sought, as one camera has it on average; names and units as in `DeviceParams`.
+
+    Attributes:
+        row_share: row noise relative to sqrt(b).
+        saturation: chroma gain after the correction matrix.
+        red_gain, blue_gain: white-balance gains, green = 1.
+    """
+
+    a: float
+    b: float
+    row_share: float
+    smear: float
+    halo: float
+    halo_radius_px: float
+    tone: float
+    gamma: float
+    saturation: float
+    red_gain: float
+    blue_gain: float
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is taken as known while the candidates are tried.
+
+    Attributes:
+        ccm: (3, 3) correction matrix, without saturation.
+        cfa: RGGB mosaic.
+        bits, black_level: the converter.
+        subsampling: 0 4:4:4, 1 4:2:2, 2 4:2:0.
+    """
+
+    ccm: npt.NDArray[np.float64]
+    cfa: bool
+    bits: int
+    black_level: float
+    subsampling: int
+
+
+def device_rows(
+    candidate: Candidate,
+    known: Known,
+    count: int,
+    size: tuple[int, int],
+    *,
+    quality: npt.NDArray[np.int64],
+    stops: npt.NDArray[np.float64],
+    b_power: float = 1.0,
+    draw: int = 0,
+) -> DeviceParams:
+    """Return parameters of `count` shots that differ in noise seed, quality, and gain.
+
+    Everything that is not in `candidate` or `known` rests, as in the reference device.
+
+    Args:
+        candidate, known: the camera.
+        count, size: rows, and their height and width.
+        quality: (count,) JPEG quality, 0 for none.
+        stops: (count,) log2 by which a row's `a` departs from the candidate's; `b` departs by `b_power` times that.
+        b_power: see `stops`.
+        draw: equal numbers give equal noise.
+    """
+    base = CaptureDevice.ideal().sample(count, generator(0, "fit"), size=size)
+    a = candidate.a * np.exp2(stops)
+    b = candidate.b * np.exp2(b_power * stops)
+    ccm = saturation_matrix(torch.tensor([candidate.saturation]))[0] @ torch.from_numpy(known.ccm).float()
+    return dataclasses.replace(
+        base,
+        sensor_matrix=torch.linalg.inv(ccm).repeat(count, 1, 1),
+        ccm=ccm.repeat(count, 1, 1),
+        balance=torch.tensor([candidate.red_gain, 1.0, candidate.blue_gain]).repeat(count, 1),
+        cfa=torch.full((count,), known.cfa),
+        noise_a=torch.from_numpy(a).float(),
+        noise_b=torch.from_numpy(b).float(),
+        row_std=torch.from_numpy(candidate.row_share * np.sqrt(b)).float(),
+        noise_seed=torch.tensor([seed(draw, "fit", "noise", i) for i in range(count)]),
+        bits=torch.full((count,), known.bits, dtype=torch.int64),
+        black_level=torch.full((count,), known.black_level),
+        smear=torch.full((count,), candidate.smear),
+        tone=torch.full((count,), candidate.tone),
+        gamma=torch.full((count,), candidate.gamma),
+        halo=torch.full((count,), candidate.halo),
+        halo_radius_px=torch.full((count,), candidate.halo_radius_px),
+        quality=torch.from_numpy(quality),
+        subsampling=torch.full((count,), known.subsampling, dtype=torch.int64),
+    )
+
+
+def linear_light(encoded: Tensor, candidate: Candidate) -> Tensor:
+    """Return the light (B, 3, H, W) behind code values of the same shape, by the candidate's curve."""
+    count = len(encoded)
+    tone, gamma = torch.full((count,), candidate.tone), torch.full((count,), candidate.gamma)
+    return srgb_decode(inverse_tone_curve(encoded, tone=tone, gamma=gamma)).clamp(min=0)
+
+
+def flat_patches(colours: npt.NDArray[np.float32], params: DeviceParams, candidate: Candidate) -> Tensor:
+    """Return photos (B, 3, PATCH_PX, PATCH_PX) of flat light that lands at the code values `colours` (B, 3)."""
+    codes = torch.from_numpy(colours)[:, :, None, None]
+    light = linear_light(codes, candidate)
+    return develop(light.expand(-1, -1, PATCH_PX, PATCH_PX).contiguous(), params)

@@ -1,0 +1,195 @@
+"""What the estimators found, as rows of the result: ranges, errors, and why a gap is filled from the prior."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from spooflab.augment.fit.chart import ChartFit
+from spooflab.augment.fit.distortion import Distortion
+from spooflab.augment.fit.estimate import Estimate
+from spooflab.augment.fit.exposure import fit_exposure
+from spooflab.augment.fit.falloff import Falloff
+from spooflab.augment.fit.flat_blocks import Blocks
+from spooflab.augment.fit.fringe import Fringe
+from spooflab.augment.fit.noise import NAMES, Match, Prior, refit, summarise
+from spooflab.augment.fit.pattern import Pattern
+from spooflab.augment.fit.prior import b_power
+from spooflab.augment.fit.sharpness import Sharpness
+from spooflab.augment.profile import DeviceProfile
+
+_RESAMPLES = 24
+_CLEAR_GAIN = 0.15
+_FOCUS_DECILE = 0.7
+_SYSTEMATIC = np.array([0.2, 0.35, 0.03, 0.08, 0.15, 0.15, 0.1, 0.03, 0.05, 0.1, 0.1])
+"""Error of each of `NAMES`, in the fit's units, beyond what resampling shows: seen on held-out simulated cameras, where
+denoising, curve and noise can stand in for each other."""
+_LOG_NAMES = ("a", "b", "halo_radius_px", "red_gain", "blue_gain")
+_GROUP = {
+    "a": "noise",
+    "b": "noise",
+    "row_share": "noise",
+    "saturation": "colour",
+    "red_gain": "sensor",
+    "blue_gain": "sensor",
+}
+
+
+def processing_estimates(
+    found: Match | None, belief: Prior, blocks: Blocks, chart: ChartFit | None, prior: DeviceProfile, photos: int
+) -> list[Estimate]:
+    """Return one estimate for each of `NAMES`."""
+    if found is None:
+        why = "too few flat blocks at different brightness"
+        return [_silent(_GROUP.get(n, "processing"), n, prior, why) for n in NAMES]
+    spread = _resampled(found, belief, blocks, photos)
+    shots_ev = float(np.std(found.stops))
+    power = b_power(prior)
+    out = []
+    told = _by_chart(chart)
+    for place, key in enumerate(NAMES):
+        group = _GROUP.get(key, "processing")
+        if key in told:
+            value, std = told[key]
+            low, high = max(0.0, value - std), min(value + std, 1.0 if key == "tone" else math.inf)
+            out.append(Estimate(group, key, value, low, high, std, True, "colour chart"))
+            continue
+        spread_only = float(np.hypot(math.sqrt(found.covariance[place, place]), spread[place]))
+        std = float(np.hypot(spread_only, _SYSTEMATIC[place]))
+        if spread_only > 0.75 * belief.std[place]:
+            out.append(
+                _silent(group, key, prior, f"flat blocks narrow it by {_share(spread_only, belief.std[place])} only")
+            )
+            continue
+        z = float(found.z[place])
+        half = max(spread_only, {"a": 1.0, "b": power}.get(key, 0.0) * shots_ev * math.log(2) * 1.5)
+        how = "flat blocks matched by simulation"
+        if key in _LOG_NAMES:
+            value, low, high = math.exp(z), math.exp(z - half), math.exp(z + half)
+            std *= value
+        else:
+            value, low, high = z, max(0.0, z - half), z + half
+            if key in ("smear", "tone"):
+                high = min(high, 1.0)
+        out.append(Estimate(group, key, value, low, high, std, True, how))
+    return out
+
+
+def _by_chart(chart: ChartFit | None) -> dict[str, tuple[float, float]]:
+    """Return value and standard error of what the chart alone decides."""
+    if chart is None:
+        return {}
+    names, values = ("tone", "gamma", "saturation"), (chart.tone, chart.gamma, chart.saturation)
+    return {name: (value, std) for name, value, std in zip(names, values, chart.std, strict=True)}
+
+
+def _resampled(found: Match, belief: Prior, blocks: Blocks, photos: int) -> npt.NDArray[np.float64]:
+    """Return the standard deviation of the parameters over resampled photographs, each a linear re-fit."""
+    rng = np.random.default_rng(0)
+    rows = [np.flatnonzero(blocks.photo == i) for i in range(photos)]
+    drawn = []
+    for _ in range(_RESAMPLES):
+        chosen = np.concatenate([rows[i] for i in rng.integers(0, photos, photos)])
+        drawn.append(refit(found, summarise(blocks.take(chosen)), belief))
+    spread: npt.NDArray[np.float64] = np.std(drawn, axis=0)
+    return spread
+
+
+def lens_estimates(
+    distortion: Distortion, falloff: Falloff, sharpness: Sharpness, fringe: Fringe, prior: DeviceProfile
+) -> list[Estimate]:
+    """Return distortion, fall-off, blur and fringe."""
+    out = []
+    if distortion.reason:
+        out.append(_silent("lens", "edge_distortion", prior, distortion.reason))
+    else:
+        edge, std = distortion.edge, max(distortion.std, 5e-4)
+        how = f"{distortion.chains} edges made straight, resampled photographs"
+        out.append(Estimate("lens", "edge_distortion", edge, edge - std, edge + std, std, True, how))
+    if falloff.std < 0.08 and falloff.pairs > 2000:
+        gain, std = falloff.corner_gain, max(falloff.std, 0.005)
+        how = f"{falloff.pairs} pairs of neighbouring cells, resampled photographs"
+        out.append(Estimate("lens", "corner_gain", gain, gain - std, min(1.0, gain + std), std, True, how))
+    else:
+        out.append(_silent("lens", "corner_gain", prior, "too few even surfaces"))
+    out += _blur(sharpness, prior)
+    if fringe_is_seen(fringe):
+        sizes = sorted((abs(fringe.red), abs(fringe.blue)))
+        std = max(fringe.red_std, fringe.blue_std)
+        how = f"edges of red and blue against green, red {fringe.red:+.1e}, blue {fringe.blue:+.1e}"
+        out.append(Estimate("lens", "lateral_colour", sizes[1], sizes[0], sizes[1], std, True, how))
+    else:
+        out.append(
+            _silent(
+                "lens", "lateral_colour", prior, f"± {max(fringe.red_std, fringe.blue_std):.0e} from these photographs"
+            )
+        )
+    return out
+
+
+def _blur(sharpness: Sharpness, prior: DeviceProfile) -> list[Estimate]:
+    known = sharpness.blur_px[~np.isnan(sharpness.blur_px)]
+    if len(known) < 3:
+        why = f"{sharpness.edges} clean edges"
+        return [_silent("lens", "blur_px", prior, why), _silent("lens", "focus_error_px", prior, why)]
+    sharpest, softest = (float(q) for q in np.quantile(known, (0.1, 0.9)))
+    # A shot's focus error is its upper limit times a share whose ninth decile is this; motion is part of what is seen.
+    focus = math.sqrt(max(softest**2 - sharpest**2, 0.0)) / _FOCUS_DECILE
+    std = float(np.std(known) / math.sqrt(len(known)))
+    how = f"steepest of {sharpness.edges} edges against simulated ones"
+    return [
+        Estimate("lens", "blur_px", sharpest, sharpest, sharpest + std, std, True, how),
+        Estimate("lens", "focus_error_px", focus, 0.0, focus, 2 * std, True, how),
+        Estimate("timing", "shake_deg_per_s", 0.0, 0.0, 0.0, 0.0, True, "set to 0: focus_error_px holds what moved"),
+    ]
+
+
+def sensor_estimates(pattern: Pattern, gain: float, prior: DeviceProfile) -> list[Estimate]:
+    """Return the strength of the sensor's pattern; `gain` is what of it the chain lets through."""
+    if not pattern.shared:
+        why = f"halves of the photographs share no pattern (score {pattern.score:.1f}, 6 is wanted)"
+        return [_silent("sensor", "prnu_std", prior, why)]
+    std = min(pattern.std / gain, 0.0095)
+    error = std * max(1 / pattern.score, 0.05)
+    how = f"pattern shared by both halves, score {pattern.score:.0f}"
+    return [Estimate("sensor", "prnu_std", std, max(0.0, std - error), min(0.0098, std + error), error, True, how)]
+
+
+def light_estimates(linear: list[Tensor], chart: ChartFit | None, prior: DeviceProfile) -> list[Estimate]:
+    """Return exposure and white balance."""
+    out = []
+    exposure = fit_exposure(linear)
+    if exposure is None:
+        out.append(_silent("exposure", "target", prior, "highlights held most photographs back"))
+    else:
+        target, half = exposure.target, max(exposure.std_ev, 0.02)
+        how = f"metered mean of {exposure.photos} photographs, which also holds the scenes' scatter"
+        low, high = target * 2**-half, target * 2**half
+        out.append(Estimate("exposure", "target", target, low, high, half * math.log(2) * target, True, how))
+    if chart is None:
+        out.append(_silent("colour", "unit_balance_ev", prior, "the scenes' own colour is unknown without a chart"))
+    else:
+        cast = max(abs(v) for v in chart.cast_ev)
+        value = max(cast, 0.005)
+        out.append(Estimate("colour", "unit_balance_ev", value, value, value, 0.005, True, "colour chart"))
+        if not math.isnan(chart.cast_spread_ev):
+            scatter = max(chart.cast_spread_ev, 0.002)
+            how = "scatter of the cast from chart to chart"
+            out.append(Estimate("colour", "shot_balance_ev", scatter, scatter, scatter, scatter / 2, True, how))
+    return out
+
+
+def _silent(group: str, key: str, prior: DeviceProfile, why: str) -> Estimate:
+    limits = getattr(getattr(prior, group), key)
+    low, high = limits if isinstance(limits, tuple) else (limits, limits)
+    return Estimate(group, key, (low + high) / 2, low, high, math.inf, False, why)
+
+
+def fringe_is_seen(fringe: Fringe) -> bool:
+    """Say whether the codec left enough of the fringe to measure it."""
+    return min(fringe.gain) >= _CLEAR_GAIN and max(fringe.red_std, fringe.blue_std) < 1.5e-4
+
+
+def _share(std: float, before: float) -> str:
+    return f"{100 * max(0.0, 1 - std / before):.0f} %"

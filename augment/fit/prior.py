@@ -1,0 +1,70 @@
+"""What is believed before the photographs are seen: a shipped profile, as centre and spread of what is fitted."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from spooflab.augment.fit.chain import Known
+from spooflab.augment.fit.flat_blocks import Blocks
+from spooflab.augment.fit.noise import NAMES, Prior, Simulator, from_values, summarise
+from spooflab.augment.profile import DeviceProfile, list_profiles, load_profile
+
+_WIDEST = np.array([1.2, 1.6, 0.05, 0.2, 0.4, 0.25, 0.25, 0.06, 0.12, 0.12, 0.12])
+"""Standard deviations, in the fit's units, below which no profile narrows the search: a camera may lie outside."""
+
+
+def prior_of(profile: DeviceProfile) -> Prior:
+    """Return the centre of each range, and half its width or more as the standard deviation."""
+    noise, processing = profile.noise, profile.processing
+    ranges = {"a": noise.a, "b": noise.b, "row_share": noise.row_share}
+    ranges |= {"saturation": profile.colour.saturation}
+    ranges |= {"red_gain": profile.sensor.red_gain, "blue_gain": profile.sensor.blue_gain}
+    ranges |= {name: getattr(processing, name) for name in NAMES if name not in ranges}
+    geometric = {"a", "b", "halo_radius_px", "red_gain", "blue_gain"}
+    centre = {n: math.sqrt(lo * hi) if n in geometric else (lo + hi) / 2 for n, (lo, hi) in ranges.items()}
+    low, high = (from_values({n: r[side] for n, r in ranges.items()}) for side in (0, 1))
+    return Prior(from_values(centre), np.maximum((high - low) / 2, _WIDEST))
+
+
+def known_of(profile: DeviceProfile, subsampling: int) -> Known:
+    """Return the profile's converter and matrix."""
+    return Known(
+        ccm=np.array(profile.colour.ccm),
+        cfa=profile.sensor.cfa == "rggb",
+        bits=profile.sensor.bits,
+        black_level=profile.sensor.black_level,
+        subsampling=subsampling,
+    )
+
+
+def b_power(profile: DeviceProfile) -> float:
+    """Return how much faster than a the profile's b changes with the light (1 to 2 on real sensors)."""
+    (a_low, a_high), (b_low, b_high) = profile.noise.a, profile.noise.b
+    if a_low <= 0 or b_low <= 0 or a_high <= a_low or b_high <= b_low:
+        return 1.5
+    return min(2.2, max(1.0, math.log(b_high / b_low) / math.log(a_high / a_low)))
+
+
+def choose_prior(blocks: Blocks, quality: npt.NDArray[np.int64], subsampling: int) -> DeviceProfile:
+    """Return the shipped profile nearest in what is known: its coding, and how its noise is spread over bands."""
+    observed = summarise(blocks)
+    best: tuple[float, DeviceProfile] | None = None
+    for name in list_profiles():
+        profile = load_profile(name)
+        simulate = Simulator(blocks, known_of(profile, subsampling), quality)
+        distance = 0.0
+        if len(simulate.chosen.photo):
+            seen = simulate(prior_of(profile).mean, np.zeros(len(quality)))
+            apart = observed.log_energy - seen.log_energy
+            level = float(np.nanmedian(apart[:, :3]))
+            distance = float(np.nanmean(np.abs(apart - level))) + 0.1 * abs(level)
+        coded = quality[quality > 0]
+        if len(coded):
+            low, high = profile.codec.quality
+            typical = float(np.median(coded))
+            distance += 0.02 * max(low - typical, typical - high, 0.0)
+        if best is None or distance < best[0]:
+            best = (distance, profile)
+    assert best is not None  # profiles are shipped
+    return best[1]

@@ -1,0 +1,130 @@
+"""Blur of the lens from the steepest edges, matched by simulated ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from spooflab.augment.develop import develop
+from spooflab.augment.fit.chain import Candidate, Known, device_rows, linear_light
+from spooflab.augment.view import View
+
+FloatArray = npt.NDArray[np.float64]
+_SIDE, _REACH_PX, _FINE = 48, 7.0, 0.25
+_BLURS = np.array([0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2])
+_FEWEST = 12
+_SIMULATED = 48
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    """Blur of single photographs (standard deviation, px; NaN where edges are few), beyond diffraction and pixel."""
+
+    blur_px: FloatArray
+    edges: int
+    steepness: FloatArray
+    """(blurs,) what simulated edges of `_BLURS` show."""
+
+
+def edge_steepness(luma: npt.NDArray[np.float32], *, most: int = 400, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    """Return (N,) steepest slope over contrast, per pixel, of clean step edges of (H, W), and (N, 2) their two levels.
+
+    A clean step has flat sides from 3 to 7 pixels out and stands out from all around.
+    """
+    gy, gx = np.gradient(luma, axis=0), np.gradient(luma, axis=1)
+    strength: npt.NDArray[np.float32] = np.hypot(gx, gy)
+    margin = int(_REACH_PX) + 2
+    ys, xs = np.nonzero(strength[margin:-margin, margin:-margin] > 0.02)
+    ys, xs = ys + margin, xs + margin
+    here = strength[ys, xs]
+    ux, uy = gx[ys, xs] / here, gy[ys, xs] / here
+    peak = (here >= _at(strength, xs + ux, ys + uy)) & (here > _at(strength, xs - ux, ys - uy))
+    ys, xs, ux, uy = ys[peak], xs[peak], ux[peak], uy[peak]
+    if len(ys) > 40 * most:
+        kept = np.random.default_rng(seed).choice(len(ys), 40 * most, replace=False)
+        ys, xs, ux, uy = ys[kept], xs[kept], ux[kept], uy[kept]
+    t = np.arange(-_REACH_PX, _REACH_PX + _FINE / 2, _FINE)
+    profiles = np.mean(
+        [_at(luma, xs[:, None] + ux[:, None] * t - uy[:, None] * o, ys[:, None] + uy[:, None] * t + ux[:, None] * o)
+         for o in (-1.5, -0.75, 0.0, 0.75, 1.5)], axis=0,
+    )  # fmt: skip
+    low, high = profiles[:, t < -3.5], profiles[:, t > 3.5]
+    contrast = high.mean(1) - low.mean(1)
+    rough = np.maximum(np.ptp(low, axis=1), np.ptp(high, axis=1))
+    levels = np.stack([low.mean(1), high.mean(1)], 1)
+    clean = (contrast > 0.12) & (rough < 0.25 * contrast) & (levels[:, 1] < 0.94) & (levels[:, 0] > 0.03)
+    step = int(1 / _FINE)
+    slope = (profiles[:, step:] - profiles[:, :-step]).max(1)
+    found = np.flatnonzero(clean)
+    if len(found) > most:
+        found = np.random.default_rng(seed).choice(found, most, replace=False)
+    return (slope / contrast.clip(1e-6))[found], levels[found]
+
+
+def fit_sharpness(
+    luma: list[npt.NDArray[np.float32]],
+    candidate: Candidate,
+    known: Known,
+    quality: npt.NDArray[np.int64],
+    *,
+    f_number: float,
+    pitch_um: float,
+) -> Sharpness:
+    """Return each photograph's blur: the one whose simulated edges, of the same levels, are as steep as its own.
+
+    A scene's edges are sharp or softer, never sharper than the lens: the steepest third of them is compared with all of
+    the simulated ones.
+    """
+    measured = [edge_steepness(plane) for plane in luma]
+    levels = np.concatenate([m[1] for m in measured])
+    if len(levels) < _FEWEST:
+        return Sharpness(np.full(len(luma), np.nan), len(levels), np.zeros(0))
+    pairs = levels[np.linspace(0, len(levels) - 1, _SIMULATED).astype(int)]
+    middle = np.full(len(pairs), int(np.median(quality)), np.int64)
+    curve = []
+    for blur in _BLURS:
+        photos = _edges(pairs, float(blur), candidate, known, middle, f_number, pitch_um)
+        found = [edge_steepness(photo, most=60)[0] for photo in photos]
+        joined = np.concatenate(found)
+        curve.append(float(np.median(joined)) if len(joined) else np.nan)
+    steepness = np.minimum.accumulate(np.nan_to_num(np.asarray(curve), nan=1e-3))
+    own = np.array([np.quantile(m[0], 0.75) if len(m[0]) >= _FEWEST else np.nan for m in measured])
+    blur_px = np.interp(-own, -steepness, _BLURS)
+    return Sharpness(np.where(np.isnan(own), np.nan, blur_px), len(levels), steepness)
+
+
+def _edges(
+    levels: FloatArray, blur: float, candidate: Candidate, known: Known, quality: npt.NDArray[np.int64],
+    f_number: float, pitch_um: float,
+) -> npt.NDArray[np.float32]:  # fmt: skip
+    """Return luma (N, _SIDE, _SIDE) of straight edges at all angles between two levels each."""
+    count = len(levels)
+    angle = torch.arange(count) * (torch.pi * (5**0.5 - 1))
+    fine = 4
+    axis = (torch.arange(_SIDE * fine) + 0.5) / fine - _SIDE / 2
+    across = axis[None, None, :] * angle.cos()[:, None, None] + axis[None, :, None] * angle.sin()[:, None, None]
+    cover = torch.nn.functional.avg_pool2d((across > 0).float()[:, None], fine)
+    ends = _ends(levels, candidate)
+    light = ends[0] + (ends[1] - ends[0]) * cover
+    view = View.ideal(_SIDE, _SIDE, batch_size=count, blur_px=blur, f_number=f_number, pitch_um=pitch_um)
+    params = device_rows(candidate, known, count, (_SIDE, _SIDE), quality=quality, stops=np.zeros(count))
+    photo = develop(view.blur(light.expand(-1, 3, -1, -1).contiguous()), params)
+    return np.asarray(photo.mean(1).numpy(), np.float32)
+
+
+def _ends(levels: FloatArray, candidate: Candidate) -> tuple[Tensor, Tensor]:
+    codes = torch.from_numpy(levels).float()
+    low, high = (linear_light(codes[:, i, None, None, None], candidate) for i in (0, 1))
+    return low, high
+
+
+def _at(image: npt.NDArray[np.float32], x: FloatArray, y: FloatArray) -> FloatArray:
+    left = np.clip(np.floor(x).astype(np.int64), 0, image.shape[1] - 2)
+    top = np.clip(np.floor(y).astype(np.int64), 0, image.shape[0] - 2)
+    fx, fy = x - left, y - top
+    upper = image[top, left] * (1 - fx) + image[top, left + 1] * fx
+    lower = image[top + 1, left] * (1 - fx) + image[top + 1, left + 1] * fx
+    value: FloatArray = upper * (1 - fy) + lower * fy
+    return value

@@ -1,0 +1,77 @@
+"""Folders as users have them: broken files, other sizes, turned pictures, too few."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spooflab.augment.fit.photographs import as_stored, read_charts, read_photographs
+from spooflab.errors import DataError
+from spooflab.images import _upright
+
+
+def save(path: Path, size: tuple[int, int] = (96, 64), **options: object) -> np.ndarray:
+    pixels = np.random.default_rng(len(path.name)).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, **options)
+    return pixels
+
+
+def test_broken_and_odd_files_are_left_out_with_a_reason(tmp_path: Path) -> None:
+    for i in range(4):
+        save(tmp_path / f"{i}.jpg", quality=90)
+    save(tmp_path / "wide.jpg", (128, 64))
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "0.jpg").read_bytes()[:400])
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "note.txt").write_text("not a picture")
+    found = read_photographs(tmp_path)
+    assert found.size == (64, 96)
+    assert [p.name for p in found.photos] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    reasons = dict(found.left_out)
+    assert set(reasons) == {"wide.jpg", "cut.jpg", "empty.png"}
+    assert reasons["wide.jpg"] == "other_size: 128 x 64"
+    assert reasons["cut.jpg"].startswith("truncated")
+    assert reasons["empty.png"].startswith("zero_byte")
+
+
+def test_too_few_is_an_error_that_says_what_was_left_out(tmp_path: Path) -> None:
+    save(tmp_path / "a.jpg")
+    save(tmp_path / "b.jpg")
+    (tmp_path / "c.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    with pytest.raises(DataError, match=r"2 usable photographs(.|\n)*c\.jpg: undecodable(.|\n)*at least 3"):
+        read_photographs(tmp_path)
+    with pytest.raises(DataError, match="no such folder"):
+        read_photographs(tmp_path / "absent")
+    with pytest.raises(DataError, match="no chart pictures"):
+        read_charts(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pixels_come_in_the_order_of_the_file(orientation: int, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 9, 3), dtype=np.uint8)
+    assert np.array_equal(as_stored(_upright(pixels, orientation), orientation), pixels)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = [save(tmp_path / f"{i}.png", exif=exif) for i in range(3)]
+    for photo, before in zip(read_photographs(tmp_path).photos, stored, strict=True):
+        assert np.array_equal(photo.pixels, before)
+
+
+def test_no_more_than_asked_are_read(tmp_path: Path) -> None:
+    for i in range(5):
+        save(tmp_path / f"{i}.png")
+    found = read_photographs(tmp_path, most=3)
+    assert len(found.photos) == 3
+    assert dict(found.left_out)["4.png"] == "beyond the first 3"
+
+
+def test_charts_of_any_size_are_read(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", (96, 64))
+    save(tmp_path / "b.png", (60, 48))
+    assert [c.shape for c in read_charts(tmp_path)] == [(64, 96, 3), (48, 60, 3)]
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(buffer, "PNG")
+    (tmp_path / "c.png").write_bytes(buffer.getvalue())
+    with pytest.raises(DataError, match=r"c\.png: too_small"):
+        read_charts(tmp_path)
