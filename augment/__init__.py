@@ -5,6 +5,7 @@ from spooflab.augment.develop import develop
 from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.gentle import gentle_shots
 from spooflab.augment.profile import DeviceProfile, list_profiles, load_profile
+from spooflab.augment.quick import quick_photograph
 from spooflab.augment.shift import DeviceShift
 from spooflab.augment.view import View
 
@@ -18,5 +19,6 @@ __all__ = [
     "gentle_shots",
     "list_profiles",
     "load_profile",
+    "quick_photograph",
     "rephotograph",
 ]

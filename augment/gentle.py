@@ -17,6 +17,8 @@ def gentle_shots(params: DeviceParams, rows: bool | Tensor = True) -> DevicePara
     the one applied, metering rests, lens and hand add half of their blur, noise a quarter of its variance, smoothing
     and sharpening under a third, and the codec loses at most half as much quality.
     """
+    if rows is False:
+        return params
     mask = torch.full((params.batch_size,), rows) if isinstance(rows, bool) else rows.to("cpu")
     if mask.shape != (params.batch_size,) or mask.dtype != torch.bool:
         raise DataError(

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from spooflab.augment.capture import CaptureDevice, rephotograph
+from spooflab.augment.capture import CaptureDevice, check_fidelity, retake
 from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.gentle import gentle_shots
-from spooflab.augment.photograph import from_photograph, to_photograph
+from spooflab.augment.photograph import check_photograph
+from spooflab.augment.quick import Fidelity
 from spooflab.errors import ConfigError, DataError
 from spooflab.params import choice
 
@@ -18,13 +19,15 @@ class DeviceShift(nn.Module):
 
     Args:
         devices: the cameras, picked with equal probability.
+        fidelity: as in `CaptureDevice`, for all of them.
     """
 
-    def __init__(self, devices: Sequence[CaptureDevice]) -> None:
+    def __init__(self, devices: Sequence[CaptureDevice], *, fidelity: Fidelity = "full") -> None:
         super().__init__()
         if not devices:
             raise ConfigError("DeviceShift without devices", wanted="at least one CaptureDevice")
         self.devices = nn.ModuleList(devices)
+        self.fidelity = check_fidelity(fidelity)
 
     @property
     def device_ids(self) -> list[str]:
@@ -52,9 +55,9 @@ class DeviceShift(nn.Module):
 
     def forward(self, x: Tensor, *, generator: torch.Generator, gentle: bool | Tensor = False) -> Tensor:
         """Photograph each photograph with another device, as `CaptureDevice.forward`."""
-        source = from_photograph(x)
+        check_photograph(x)
         params = self.sample(x.shape[0], generator, size=(x.shape[-2], x.shape[-1]))
-        return to_photograph(rephotograph(source, gentle_shots(params, gentle).to(x.device)), x.dtype)
+        return retake(x, gentle_shots(params, gentle), self.fidelity)
 
     def _cameras(self) -> list[CaptureDevice]:
         return [device for device in self.devices if isinstance(device, CaptureDevice)]
