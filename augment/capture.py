@@ -124,7 +124,7 @@ def check_fidelity(fidelity: Fidelity) -> Fidelity:
 
 
 def retake(x: Tensor, params: DeviceParams, fidelity: Fidelity) -> Tensor:
-    """Return checked photographs (B, 3, H, W) of any type, taken again with `params` (on the CPU), in their own type."""
+    """Return checked photographs (B, 3, H, W), taken again with `params` (which lie on the CPU), in their own type."""
     if fidelity == "quick":
         return to_photograph(quick_photograph(x if x.dtype == torch.uint8 else x.float(), params), x.dtype)
     return to_photograph(rephotograph(from_photograph(x), params.to(x.device)), x.dtype)

@@ -11,8 +11,8 @@ from spooflab.params import Params
 from spooflab.seeds import generator
 
 _ROOT = 0
-_SPARE = 512
-"""Rows and columns that a bank has more than the largest window: about 65 000 places, each with two signs."""
+_SPARE = 256
+"""Rows and columns that a bank has more than the largest window: 16 384 places, each with two signs."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def bank_window(seeds: Tensor, mosaic: Tensor, height: int, width: int) -> BankW
 
 @lru_cache(maxsize=4)
 def noise_bank(mosaic: bool, side: int) -> Tensor:
-    """Return (3, side + 512, side + 512) Gaussian noise of unit variance in each colour; it is always the same.
+    """Return (3, side + 256, side + 256) Gaussian noise of unit variance in each colour; it is always the same.
 
     Interpolation is linear, so noise of a mosaic that varies slowly in strength comes out of it as that strength times
     interpolated unit noise. The bank holds the latter, with its correlations between neighbours and between colours.
@@ -65,7 +65,7 @@ def noise_bank(mosaic: bool, side: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def row_bank(side: int) -> Tensor:
-    """Return (side + 512,) white Gaussian noise, one value per sensor row; it is always the same."""
+    """Return (side + 256,) white Gaussian noise, one value per sensor row; it is always the same."""
     return torch.randn(side + _SPARE, generator=generator(_ROOT, "row bank", side))
 
 

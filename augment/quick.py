@@ -1,10 +1,10 @@
 """The quick camera, for training loops: the shots of the full one, seen through a shorter chain.
 
 Same parameters, same order of causes: curve undone, one warp, one point spread function, shading and photo response,
-noise of variance a x + b, balance and matrix, tone, smoothing and sharpening on one detail layer, libjpeg. It leaves out
-lateral colour and what a mosaic does to detail (its effect on noise is kept), reads the exposure from a thinned-out
-picture, takes noise from a bank, and tells noise from texture on one scale. `tests/augment/test_quick.py` states how far
-both agree. Stored data sets are made by the full chain alone.
+noise of variance a x + b, balance and matrix, tone, smoothing and sharpening on one detail layer, libjpeg. Left out are
+lateral colour and what a mosaic does to detail (its effect on noise is kept); exposure is read from a thinned-out
+picture, noise comes from a bank, and noise is told from texture on one scale. `tests/augment/test_quick.py` states how
+far both agree. Stored data sets are made by the full chain alone.
 """
 
 from functools import lru_cache
@@ -26,7 +26,7 @@ Fidelity = Literal["full", "quick"]
 def quick_photograph(photo: Tensor, params: DeviceParams) -> Tensor:
     """Return `photo` taken again with `params`, as uint8 (B, 3, H, W) where `photo` lies.
 
-    On the CPU chunks of the batch pass through caches and libjpeg; elsewhere whole tensors do, and nothing is read back.
+    On the CPU the batch goes through caches and libjpeg in chunks; elsewhere as a whole, and nothing is read back.
 
     Args:
         photo: uint8, or float32 sRGB in [0, 1], (B, 3, H, W).

@@ -33,7 +33,7 @@ def quick_codes(photo: Tensor, table: QuickTable, noise: Tensor, rows: Tensor) -
     height, width = photo.shape[-2:]
     t = table
     light = srgb_decode(inverse_tone_curve(photo, tone=t.source_tone, gamma=t.source_gamma))
-    exposure = quick_exposure(light[..., ::stride(height), ::stride(width)], t)
+    exposure = quick_exposure(light[..., :: stride(height), :: stride(width)], t)
     seen = F.grid_sample(light, quick_rays(t, height, width), padding_mode="border", align_corners=False)
     signal = mix(seen, t.response * exposure[:, None, None])
     signal = _spread(signal, t.spread).clamp(min=0) * t.gain[t.gain_row]
@@ -96,8 +96,9 @@ def _noise(signal: Tensor, table: QuickTable, noise: Tensor, rows: Tensor) -> Te
     plane = bank.mosaic.to(torch.int64)[:, None] * 3 + torch.arange(3, device=signal.device)
     unit = noise.reshape(-1)[plane[:, :, None, None] * extent**2 + place[:, None]] * bank.sign[:, None, None, None]
     deviation = torch.sqrt(signal * table.slope[:, :, None, None] + table.floor[:, :, None, None])
+    grain = mix(unit * deviation, table.noise_mix)
     row = rows[bank.line[:, None] + y]
-    return torch.addcmul(row[:, None, :, None] * table.row_std[:, :, None, None], unit, deviation)
+    return grain + row[:, None, :, None] * table.row_std[:, :, None, None]
 
 
 def stride(extent: int) -> int:

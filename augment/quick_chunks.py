@@ -42,7 +42,8 @@ def quick_cpu(photo: Tensor, table: QuickTable) -> Tensor:
     threads = min(torch.get_num_threads(), len(starts))
 
     def work(first: int) -> None:
-        torch.set_num_threads(1) if threads > 1 else None
+        if threads > 1:
+            torch.set_num_threads(1)
         with torch.inference_mode():
             room = _Room(min(LANES, len(photo)), *photo.shape[-2:])
             for start in starts[first::threads]:
@@ -52,8 +53,10 @@ def quick_cpu(photo: Tensor, table: QuickTable) -> Tensor:
     if threads < 2:
         work(0)
     else:
+        allowed = torch.get_num_threads()
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, range(threads)))
+        torch.set_num_threads(allowed)  # the workers' own limit is what later threads would inherit
     return out
 
 
@@ -116,7 +119,7 @@ def _optics(light: Tensor, t: QuickTable, exposure: Tensor, room: _Room, out: Te
     count, _, height, width = light.shape
     seen = F.grid_sample(light, _rays(t, room, height, width), padding_mode="border", align_corners=False)
     planes, rows, columns = 3 * count, *seen.shape[-2:]
-    mixing = torch.block_diag(*(t.response * exposure[:, None, None]))
+    mixing = torch.block_diag(*(t.response * exposure[:, None, None]))  # type: ignore[no-untyped-call]  # torch's own
     woven = torch.mm(seen.view(planes, -1).T, mixing.T, out=room.woven[: rows * columns * planes].view(-1, planes))
     weight = t.spread.repeat_interleave(3, 0)[:, None]
     blurred = F.conv2d(woven.view(1, rows, columns, planes).permute(0, 3, 1, 2), weight, groups=planes)
@@ -156,9 +159,13 @@ def _sense(signal: Tensor, t: QuickTable, spare: Tensor) -> None:
     places = zip(*(field.tolist() for field in fields), strict=True)
     lines = row_bank(side)
     offsets = torch.empty(count, height)
+    mixed = bool((t.smear != 0).any())
     for i, (mosaic, top, left, line, sign) in enumerate(places):
         unit = noise_bank(mosaic, side)[:, top : top + height, left : left + width]
-        signal[i].addcmul_(deviation[i], unit, value=sign)
+        if mixed:
+            signal[i].flatten(1).addmm_(t.noise_mix[i], deviation[i].mul_(unit).flatten(1), alpha=sign)
+        else:
+            signal[i].addcmul_(deviation[i], unit, value=sign)
         offsets[i] = lines[line : line + height]
     signal.add_(offsets[:, None, :, None] * t.row_std[:, :, None, None]).clamp_(max=1)
 
@@ -190,16 +197,16 @@ def _blur(padded: Tensor, radius_px: Tensor, strips: Tensor, out: Tensor, spare:
     padded[..., :margin] = padded[..., margin : margin + 1]
     padded[..., margin + width :] = padded[..., margin + width - 1 : margin + width]
     taps = torch.exp(-0.5 * (torch.arange(margin + 1) / radius_px[:, None]) ** 2)
-    taps = (taps / (2 * taps.sum(1, keepdim=True) - 1))[:, :, None, None, None].unbind(1)
+    weights = (taps / (2 * taps.sum(1, keepdim=True) - 1))[:, :, None, None, None].unbind(1)
     across, pair = strips.unbind(0)
-    torch.mul(padded[..., margin : margin + width], taps[0], out=across)
+    torch.mul(padded[..., margin : margin + width], weights[0], out=across)
     for k in range(1, margin + 1):
         torch.add(padded[..., margin - k :][..., :width], padded[..., margin + k :][..., :width], out=pair)
-        across.addcmul_(pair, taps[k])
-    torch.mul(across[..., margin : margin + height, :], taps[0], out=out)
+        across.addcmul_(pair, weights[k])
+    torch.mul(across[..., margin : margin + height, :], weights[0], out=out)
     for k in range(1, margin + 1):
         above, below = across[..., margin - k :, :][..., :height, :], across[..., margin + k :, :][..., :height, :]
-        out.addcmul_(torch.add(above, below, out=spare), taps[k])
+        out.addcmul_(torch.add(above, below, out=spare), weights[k])
 
 
 @lru_cache(maxsize=128)
@@ -224,4 +231,6 @@ def _code(codes: Tensor, t: QuickTable, out: Tensor) -> None:
         image.save(buffer, "JPEG", quality=quality, subsampling=subsampling)
         decoded = Image.open(buffer, formats=("JPEG",))
         for plane, band in zip(out[i], "RGB", strict=True):  # three times as fast as unweaving pixels afterwards
-            plane.copy_(torch.frombuffer(bytearray(decoded.tobytes("raw", band)), dtype=torch.uint8).view(height, width))
+            plane.copy_(
+                torch.frombuffer(bytearray(decoded.tobytes("raw", band)), dtype=torch.uint8).view(height, width)
+            )

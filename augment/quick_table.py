@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from spooflab.augment.bayer import demosaic
+from spooflab.augment.color import LUMINANCE
 from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.noise_bank import BankWindow, bank_window
 from spooflab.augment.prnu import prnu
@@ -22,6 +23,10 @@ _FREQUENCIES = 16
 _RAY_TERMS = 5
 _SMEAR_TERMS = 4
 _LIGHT_GAIN, _TEXTURE = 4.0, 2e-4  # as `smear` has them
+_ONCE = 1.2
+"""Factor on the variance that is sought: `smear` averages its coefficients once more. Set on flat fields, 5 devices."""
+_CHROMA_LEFT = 0.66
+"""Share of chroma noise that `smear` takes away at full strength, by the fourth root of it below. Set likewise."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class QuickTable(Params):
         gain: (U, 3, H, W) shading and photo response of the units that occur; `gain_row` (B,) int64 tells which.
         slope, floor: (B, 3) noise variance slope x + floor of balanced, interpolated colours.
         row_std: (B, 3) standard deviation of row noise, likewise.
+        noise_mix: (B, 3, 3) on the noise: how much of its chroma `smear` leaves.
         bank: where each row's noise lies.
         tone, gamma: (B,) curve to apply.
         smear: (B, 4) powers of encoded luma: variance below which detail counts as noise; 0 where nothing is smeared.
@@ -63,6 +69,7 @@ class QuickTable(Params):
     slope: Tensor
     floor: Tensor
     row_std: Tensor
+    noise_mix: Tensor
     bank: BankWindow
     tone: Tensor
     gamma: Tensor
@@ -103,6 +110,7 @@ def quick_table(params: DeviceParams) -> QuickTable:
         slope=slope,
         floor=floor,
         row_std=p.row_std[:, None] * gains,
+        noise_mix=_noise_mix(p),
         bank=bank_window(p.noise_seed, p.cfa, height, width),
         tone=p.tone,
         gamma=p.gamma,
@@ -156,7 +164,8 @@ def spread_function(view: View) -> Tensor:
     transfer = view.lens_mtf(fx.expand(view.batch_size, _FREQUENCIES, -1), fy.expand(view.batch_size, -1, fx.shape[-1]))
     whole = torch.fft.irfft2(transfer, s=(_FREQUENCIES, _FREQUENCIES)).roll((TAPS // 2, TAPS // 2), (1, 2))
     kernel = whole[:, :TAPS, :TAPS]
-    return (kernel + (1 - kernel.sum((1, 2), keepdim=True)) / TAPS**2).contiguous()
+    spread: Tensor = kernel + (1 - kernel.sum((1, 2), keepdim=True)) / TAPS**2
+    return spread.contiguous()
 
 
 def _noise(p: DeviceParams, gains: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,6 +180,14 @@ def _noise(p: DeviceParams, gains: Tensor) -> tuple[Tensor, Tensor]:
     slope = p.noise_a[:, None] * (shares / gains[:, None, :]).sum(2) * gains**2
     floor = b[:, None] * shares.sum(2) * gains**2
     return slope, floor
+
+
+def _noise_mix(p: DeviceParams) -> Tensor:
+    """Return (B, 3, 3): in linear sRGB chroma of the noise is scaled and luminance kept; carried over to the sensor."""
+    left = (1 - _CHROMA_LEFT * p.smear.sqrt().sqrt())[:, None, None]
+    scale = left * torch.eye(3) + (1 - left) * torch.tensor(LUMINANCE).expand(3, 3)
+    mix: Tensor = torch.linalg.inv(p.ccm) @ scale @ p.ccm
+    return mix
 
 
 @lru_cache(maxsize=1)
@@ -189,13 +206,13 @@ def interpolation_shares() -> Tensor:
 
 
 def _unit_gains(p: DeviceParams, height: int, width: int) -> tuple[Tensor, Tensor]:
-    keys = list(
-        zip(p.prnu_seed.tolist(), p.prnu_std.tolist(), p.corner_gain.tolist(), p.cfa.tolist(), strict=True)
-    )
+    keys = list(zip(p.prnu_seed.tolist(), p.prnu_std.tolist(), p.corner_gain.tolist(), p.cfa.tolist(), strict=True))
     units = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-    gain = torch.stack([_unit_gain(*key, height, width) for key in units]) if len(units) > 1 else _unit_gain(
-        *keys[0], height, width
-    )[None]
+    gain = (
+        torch.stack([_unit_gain(*key, height, width) for key in units])
+        if len(units) > 1
+        else _unit_gain(*keys[0], height, width)[None]
+    )
     return gain, torch.tensor([units[key] for key in keys])
 
 
@@ -218,7 +235,7 @@ def _smear_terms(p: DeviceParams) -> Tensor:
     light = srgb_decode(inverse_tone_curve(near, tone=p.tone, gamma=p.gamma)).reshape(p.batch_size, 2, -1)
     middle, slope = light.mean(1), 2 * step / (light[:, 1] - light[:, 0]).clamp(min=1e-6)
     wanted = _LIGHT_GAIN * (p.noise_a[:, None] * middle + p.noise_b[:, None]) + _TEXTURE * middle
-    return (p.smear[:, None] * wanted * slope * slope) @ fit
+    return (_ONCE * p.smear[:, None] * wanted * slope * slope) @ fit
 
 
 @lru_cache(maxsize=1)
