@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from spooflab.augment.auto_balance import adapt
 from spooflab.augment.bayer import demosaic, mosaic
 from spooflab.augment.beautify import beautify
 from spooflab.augment.codec import jpeg
@@ -15,6 +16,7 @@ from spooflab.augment.noise import convert, sensor_noise
 from spooflab.augment.prnu import prnu
 from spooflab.augment.sharpen import sharpen
 from spooflab.augment.tone import srgb_encode, tone_curve
+from spooflab.augment.unused import unused
 from spooflab.augment.vignette import vignette
 from spooflab.errors import DataError
 
@@ -58,7 +60,10 @@ def interpolate(raw: Tensor) -> Tensor:
 
 def correct_colour(planes: Tensor, params: DeviceParams) -> Tensor:
     """Balance, correct and denoise: sensor colours to linear sRGB."""
-    balanced = white_balance(planes, params.balance * params.balance_error)
+    gains = params.balance * params.balance_error
+    if params.awb_strength is not None and not unused(params.awb_strength > 0):
+        gains = gains * adapt(planes, params.balance, params.awb_strength)
+    balanced = white_balance(planes, gains)
     linear = mix(balanced, params.ccm)
     return smear(linear, strength=params.smear, a=params.noise_a, b=params.noise_b)
 

@@ -36,6 +36,8 @@ class DeviceParams(Params):
         halo, halo_radius_px: (B,) sharpening.
         quality: (B,) int64 JPEG quality, 0 for no codec.
         subsampling: (B,) int64, 0 4:4:4, 1 4:2:2, 2 4:2:0.
+        awb_strength: (B,) share of the light's colour that auto-white-balance takes away, see `adapt`; None, in older
+            records, is 0.
     """
 
     view: View
@@ -71,3 +73,4 @@ class DeviceParams(Params):
     halo_radius_px: Tensor
     quality: Tensor
     subsampling: Tensor
+    awb_strength: Tensor | None = None

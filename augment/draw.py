@@ -41,6 +41,7 @@ def draw_shots(
     balance_ev = profile.colour.shot_balance_ev * (0.5 + dark)[:, None]
     axes = torch.stack([_normal(share["warm"]), _normal(share["magenta"])], 1)
     processing, exposure = profile.processing, profile.exposure
+    noise_seed = _integer(share["seed_high"]) * 2**24 + _integer(share["seed_low"])
     return DeviceParams(
         view=_view(profile, identity, share, exposure_ms, size),
         unit=torch.full((batch_size,), unit, dtype=torch.int64),
@@ -62,7 +63,7 @@ def draw_shots(
         noise_a=noise_a,
         noise_b=noise_b,
         row_std=row_std,
-        noise_seed=_integer(share["seed_high"]) * 2**24 + _integer(share["seed_low"]),
+        noise_seed=noise_seed,
         bits=torch.full((batch_size,), profile.sensor.bits, dtype=torch.int64),
         black_level=_same(dark, profile.sensor.black_level),
         smear=between(processing.smear, 0.65 * dark + 0.35 * share["smear"]),
@@ -75,6 +76,7 @@ def draw_shots(
         halo_radius_px=_same(dark, identity.halo_radius_px),
         quality=_quality(profile, 1 - 0.5 * dark - 0.5 * share["quality"]),
         subsampling=torch.full((batch_size,), identity.subsampling, dtype=torch.int64),
+        awb_strength=between(profile.colour.awb_strength, later_share(noise_seed, 1)),
     )
 
 
@@ -131,6 +133,16 @@ def _same(like: Tensor, value: float) -> Tensor:
 def _integer(share: Tensor) -> Tensor:
     """Return the 24 random bits of a float32 uniform."""
     return (share * 2**24).to(torch.int64)
+
+
+def later_share(noise_seed: Tensor, trait: int) -> Tensor:
+    """Return (B,) uniforms for a trait that was added later, by a hash of the shot's noise seed and the trait's number.
+
+    Another column of the table would move every draw after it, and so change every shot of a seed.
+    """
+    mixed = (noise_seed + trait) * 0x1E3779B97F4A7C15  # overflow wraps
+    mixed = (mixed ^ (mixed >> 29)) * 0x3F58476D1CE4E5B9
+    return ((mixed >> 32) & 0xFFFFFF).float() / 2**24
 
 
 def _normal(share: Tensor) -> Tensor:

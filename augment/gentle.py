@@ -46,11 +46,12 @@ def gentle_shots(params: DeviceParams, rows: bool | Tensor = True) -> DevicePara
         source_gamma=params.gamma,
         halo=params.halo / 4,
         quality=torch.where(params.quality > 0, (params.quality + 101) // 2, 0),
+        awb_strength=None if params.awb_strength is None else params.awb_strength * 0,
     )
     mixed = {
         field.name: _choose(mask, getattr(calm, field.name), getattr(params, field.name))
         for field in dataclasses.fields(params)
-        if field.name != "view"
+        if field.name != "view" and getattr(params, field.name) is not None
     }
     views = {f.name: _choose(mask, getattr(calm_view, f.name), getattr(view, f.name)) for f in dataclasses.fields(view)}
     return DeviceParams(view=View(**views), **mixed)

@@ -140,6 +140,7 @@ class ColourProfile(Config):
         ccm_spread: standard deviation by which a unit's sensor departs from what its matrix corrects.
         unit_balance_ev, shot_balance_ev: standard deviation of the white-balance error, stops: lasting, and per shot.
         saturation: chroma gain after correction.
+        awb_strength: share of the light's colour, in stops, that auto-white-balance takes away.
     """
 
     source: str
@@ -148,6 +149,7 @@ class ColourProfile(Config):
     unit_balance_ev: float = Field(ge=0, le=1)
     shot_balance_ev: float = Field(ge=0, le=1)
     saturation: NotNegative
+    awb_strength: Share = (0.0, 0.0)
 
     @model_validator(mode="after")
     def _rows_keep_grey(self) -> "ColourProfile":

@@ -3,10 +3,13 @@
 No value is read back, no loop runs over the batch, and one graph holds all of it (`torch.compile(fullgraph=True)`).
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spooflab.augment.auto_balance import adapt_cells
 from spooflab.augment.beautify import beautify
 from spooflab.augment.box import box_mean
 from spooflab.augment.color import luma, mix
@@ -33,9 +36,9 @@ def quick_codes(photo: Tensor, table: QuickTable, noise: Tensor, rows: Tensor) -
     height, width = photo.shape[-2:]
     t = table
     light = srgb_decode(inverse_tone_curve(photo, tone=t.source_tone, gamma=t.source_gamma))
-    exposure = quick_exposure(light[..., :: stride(height), :: stride(width)], t)
+    t = with_frame(t, light[..., :: stride(height), :: stride(width)])
     seen = F.grid_sample(light, quick_rays(t, height, width), padding_mode="border", align_corners=False)
-    signal = mix(seen, t.response * exposure[:, None, None])
+    signal = mix(seen, t.response)
     signal = _spread(signal, t.spread).clamp(min=0) * t.gain[t.gain_row]
     signal = signal + _noise(signal, t, noise, rows)
     linear = mix(signal.clamp(max=1), t.ccm)
@@ -44,11 +47,20 @@ def quick_codes(photo: Tensor, table: QuickTable, noise: Tensor, rows: Tensor) -
     return (finish_luma(encoded, t) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-def quick_exposure(light: Tensor, table: QuickTable) -> Tensor:
-    """Return the (B,) gain of `meter` for linear (B, 3, h, w), a picture that was thinned out."""
-    shaded = light * vignette(light.shape[-2], light.shape[-1], table.corner_gain)
-    return meter(
-        shaded, metering=table.metering, target=table.target, highlight=table.highlight, error_ev=table.error_ev
+def with_frame(table: QuickTable, light: Tensor) -> QuickTable:
+    """Return the table with exposure and white balance set for linear (B, 3, h, w), a picture that was thinned out."""
+    t = table
+    shaded = light * vignette(light.shape[-2], light.shape[-1], t.corner_gain)
+    exposure = meter(shaded, metering=t.metering, target=t.target, highlight=t.highlight, error_ev=t.error_ev)
+    response = t.response * exposure[:, None, None]
+    raw = mix(shaded, response / (t.balance * t.balance_error)[:, :, None])
+    factor = adapt_cells(raw.clamp(0, 1), t.balance, t.awb_strength)
+    return replace(
+        t,
+        response=response * factor[:, :, None],
+        slope=t.slope * factor,
+        floor=t.floor * factor * factor,
+        row_std=t.row_std * factor,
     )
 
 

@@ -18,7 +18,7 @@ from spooflab.augment.beautify import beautify
 from spooflab.augment.box import box_mean
 from spooflab.augment.color import LUMA
 from spooflab.augment.noise_bank import bank_side, noise_bank, row_bank
-from spooflab.augment.quick_batch import quick_exposure, stride
+from spooflab.augment.quick_batch import stride, with_frame
 from spooflab.augment.quick_table import TAPS, QuickTable, horner
 from spooflab.augment.tone import inverse_tone_curve, srgb_decode, srgb_encode, tone_curve
 
@@ -37,7 +37,7 @@ def quick_cpu(photo: Tensor, table: QuickTable) -> Tensor:
         table: of the same B, H, W.
     """
     out = torch.empty(photo.shape, dtype=torch.uint8)
-    curve, exposure = _light_curve(photo, table)
+    curve, table = _light_curve(photo, table)
     starts = range(0, len(photo), LANES)
     threads = min(torch.get_num_threads(), len(starts))
 
@@ -48,7 +48,7 @@ def quick_cpu(photo: Tensor, table: QuickTable) -> Tensor:
             room = _Room(min(LANES, len(photo)), *photo.shape[-2:])
             for start in starts[first::threads]:
                 rows = slice(start, min(start + LANES, len(photo)))
-                _chunk(photo[rows], table, rows, curve[rows], exposure[rows], room, out[rows])
+                _chunk(photo[rows], table.rows(rows), curve[rows], room, out[rows])
 
     if threads < 2:
         work(0)
@@ -76,13 +76,11 @@ class _Room:
         self.calm, self.detail = torch.empty(2, lanes, 1, height, width).unbind(0)
 
 
-def _chunk(
-    photo: Tensor, table: QuickTable, rows: slice, curve: Tensor, exposure: Tensor, room: _Room, out: Tensor
-) -> None:
-    t, count = table.rows(rows), len(photo)
+def _chunk(photo: Tensor, t: QuickTable, curve: Tensor, room: _Room, out: Tensor) -> None:
+    count = len(photo)
     index, planes, other = room.index[:count], room.planes[:count], room.other[:count]
     _look_up(_source_index(photo, index, other), curve, planes)
-    signal = _optics(planes, t, exposure, room, other)
+    signal = _optics(planes, t, room, other)
     _sense(signal, t, planes)
     torch.bmm(t.ccm * (_TONE_STEPS - 1), signal.flatten(2), out=planes.flatten(2))
     index.copy_(planes.clamp_(0, _TONE_STEPS - 1))
@@ -92,15 +90,15 @@ def _chunk(
     _code(codes.mul_(255).round_().clamp_(0, 255), t, out)
 
 
-def _light_curve(photo: Tensor, t: QuickTable) -> tuple[Tensor, Tensor]:
-    """Return each row's table from codes to light (B, N), and its exposure (B,)."""
+def _light_curve(photo: Tensor, t: QuickTable) -> tuple[Tensor, QuickTable]:
+    """Return each row's curve from codes to light (B, N), and the table with what the frame decides."""
     count = 256 if photo.dtype == torch.uint8 else 255 * _SOURCE_STEPS + 1
     levels = torch.linspace(0, 1, count).expand(len(photo), 1, 1, -1)
     curve = srgb_decode(inverse_tone_curve(levels, tone=t.source_tone, gamma=t.source_gamma))[:, 0, 0]
     few = photo[..., :: stride(photo.shape[-2]), :: stride(photo.shape[-1])]
     codes = few.long() if photo.dtype == torch.uint8 else (few * (count - 1) + 0.5).long()
     light = torch.gather(curve, 1, codes.flatten(1)).reshape(few.shape)
-    return curve, quick_exposure(light, t)
+    return curve, with_frame(t, light)
 
 
 def _source_index(photo: Tensor, index: Tensor, spare: Tensor) -> Tensor:
@@ -114,12 +112,12 @@ def _look_up(index: Tensor, tables: Tensor | list[Tensor], out: Tensor) -> None:
         torch.index_select(table, 0, row.view(-1), out=values.view(-1))
 
 
-def _optics(light: Tensor, t: QuickTable, exposure: Tensor, room: _Room, out: Tensor) -> Tensor:
+def _optics(light: Tensor, t: QuickTable, room: _Room, out: Tensor) -> Tensor:
     """Return balanced sensor colours behind lens and shutter, in `out`."""
     count, _, height, width = light.shape
     seen = F.grid_sample(light, _rays(t, room, height, width), padding_mode="border", align_corners=False)
     planes, rows, columns = 3 * count, *seen.shape[-2:]
-    mixing = torch.block_diag(*(t.response * exposure[:, None, None]))  # type: ignore[no-untyped-call]  # torch's own
+    mixing = torch.block_diag(*t.response)  # type: ignore[no-untyped-call]  # torch's own
     woven = torch.mm(seen.view(planes, -1).T, mixing.T, out=room.woven[: rows * columns * planes].view(-1, planes))
     weight = t.spread.repeat_interleave(3, 0)[:, None]
     blurred = F.conv2d(woven.view(1, rows, columns, planes).permute(0, 3, 1, 2), weight, groups=planes)

@@ -39,7 +39,8 @@ class QuickTable(Params):
         rays: (B, 5) powers of the squared radius by which the lens moves a ray, enlargement included; see `quick_rays`.
         shear: (B,) horizontal displacement per row of the rolling shutter.
         spread: (B, 7, 7) point spread function of defocus, diffraction and motion; sums to one.
-        response: (B, 3, 3) linear sRGB to balanced sensor colours, before exposure.
+        response: (B, 3, 3) linear sRGB to balanced sensor colours, before exposure and auto-white-balance.
+        balance, balance_error: (B, 3), awb_strength: (B,) as in `DeviceParams`.
         ccm: (B, 3, 3) balanced sensor colours to linear sRGB.
         gain: (U, 3, H, W) shading and photo response of the units that occur; `gain_row` (B,) int64 tells which.
         slope, floor: (B, 3) noise variance slope x + floor of balanced, interpolated colours.
@@ -63,6 +64,9 @@ class QuickTable(Params):
     shear: Tensor
     spread: Tensor
     response: Tensor
+    balance: Tensor
+    balance_error: Tensor
+    awb_strength: Tensor
     ccm: Tensor
     gain: Tensor
     gain_row: Tensor
@@ -104,6 +108,9 @@ def quick_table(params: DeviceParams) -> QuickTable:
         shear=view.skew,
         spread=spread_function(view),
         response=p.balance_error[:, :, None] * p.sensor_matrix,
+        balance=p.balance,
+        balance_error=p.balance_error,
+        awb_strength=torch.zeros(len(p.unit)) if p.awb_strength is None else p.awb_strength,
         ccm=p.ccm,
         gain=gain,
         gain_row=gain_row,

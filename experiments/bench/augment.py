@@ -42,7 +42,8 @@ def augment_cases(threads: int) -> list[dict[str, Any]]:
         _tell_outputs({"ours": spooflab_chain(), **_peers(1)}, faces)
         rows += [_row("eager, 1 thread", spooflab_chain(), faces, *peer) for peer in _peers(1).items()]
         rows += _full_chain(faces)
-        rows += [_compiled(name, chain, faces) for name, chain in _compiled_peers().items()]
+        for name, chain in _compiled_peers().items():
+            rows += _compiled(name, chain, faces)
     with torch.inference_mode(), _threads(2):
         clock = time.perf_counter
         rows += [_row("eager, 2 threads", spooflab_chain(), faces, *peer, clock) for peer in _peers(2).items()]
@@ -50,12 +51,13 @@ def augment_cases(threads: int) -> list[dict[str, Any]]:
 
 
 def gpu_cases(faces: Tensor) -> list[dict[str, Any]]:
-    """Time the compiled chain and eager Kornia on a GPU; without one, a row says that it was not run.
+    """Time the compiled chain and eager Kornia on a GPU; without one, say that it was not run.
 
     The share of bandwidth is that of reading and writing the pictures alone, as a copy on the same device does it.
     """
     if not torch.cuda.is_available():
-        return [_note("GPU: not run, no CUDA device")]
+        Console(stderr=True).print("GPU: not run, no CUDA device")
+        return []
     rows = []
     with torch.inference_mode():
         for batch in GPU_BATCHES:
@@ -104,13 +106,13 @@ def _row(
     )
 
 
-def _compiled(name: str, chain: Chain, faces: Tensor) -> dict[str, Any]:
-    """Time compiled chains; where one does not compile, the row says so."""
-    case = "compiled, 1 thread"
+def _compiled(name: str, chain: Chain, faces: Tensor) -> list[dict[str, Any]]:
+    """Time compiled chains; where one does not compile, say so."""
     try:
-        return _row(case, spooflab_chain(compiled=True), faces, f"{name}, compiled", chain)
+        return [_row("compiled, 1 thread", spooflab_chain(compiled=True), faces, f"{name}, compiled", chain)]
     except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
-        return _note(f"{case}: not run, {name} or ours did not compile ({type(error).__name__})")
+        Console(stderr=True).print(f"compiled {name}: not run, {type(error).__name__}")
+        return []
 
 
 def _full_chain(faces: Tensor) -> list[dict[str, Any]]:
@@ -141,10 +143,6 @@ def _tell_outputs(chains: dict[str, Chain], faces: Tensor) -> None:
     console = Console(stderr=True)
     console.print(table)
     console.print("* outside the tolerance around ours")
-
-
-def _note(text: str) -> dict[str, Any]:
-    return {"name": text, "ours_per_s": None, "peer": "", "peer_per_s": None, "ratio": None}
 
 
 def _synchronised(chain: Chain, images: Tensor) -> Callable[[], None]:

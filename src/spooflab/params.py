@@ -59,12 +59,16 @@ class Params:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Rebuild a batch of 1 from `to_json`; a key too many or too few is an error that names it."""
+        """Rebuild a batch of 1 from `to_json`; a key too many or too few is an error that names it.
+
+        A field with a default may be missing: it was added after the record was written.
+        """
         hints = typing.get_type_hints(cls)
         names = {field.name for field in dataclasses.fields(cls)}
-        if set(data) != names:
+        optional = {f.name for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING}
+        if set(data) - names or names - set(data) - optional:
             raise ValueError(
-                f"{cls.__name__}: unknown {sorted(set(data) - names)}, missing {sorted(names - set(data))}"
+                f"{cls.__name__}: unknown {sorted(set(data) - names)}, missing {sorted(names - set(data) - optional)}"
             )
         built: dict[str, Any] = {}
         for name, value in data.items():

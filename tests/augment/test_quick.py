@@ -222,7 +222,7 @@ def test_a_noiseless_picture_is_the_full_cameras_and_exposure_is_near_it(name: s
     assert float((full.mean((2, 3)) - quick.mean((2, 3))).abs().max()) < 6  # metered on other samples of the picture
     none = params.metering * 0
     calm = dataclasses.replace(
-        params, metering=none, smear=none, noise_a=none + 1e-9, noise_b=none + 1e-9, row_std=none
+        params, metering=none, awb_strength=none, smear=none, noise_a=none + 1e-9, noise_b=none + 1e-9, row_std=none
     )
     full, quick = rephotograph(photo / 255, calm) * 255, quick_photograph(photo, calm).float()
     assert float((full - quick).mean((2, 3)).abs().max()) < 0.5

@@ -43,8 +43,7 @@ def bench(suite: tyro.conf.Positional[Suite] = "all", /, *, json: bool = False, 
     for row in rows:
         peer = "–" if row["peer_per_s"] is None else f"{row['peer_per_s']:.1f}"
         ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        ours = "–" if row["ours_per_s"] is None else f"{row['ours_per_s']:.1f}"
-        table.add_row(f"{row['suite']} {row['name']}", ours, row["peer"] or "–", peer, ratio)
+        table.add_row(f"{row['suite']} {row['name']}", f"{row['ours_per_s']:.1f}", row["peer"] or "–", peer, ratio)
     console = Console()
     console.print(table)
     malloc = "keeps freed memory" if kept else "default"
