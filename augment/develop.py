@@ -8,9 +8,11 @@ from spooflab.augment.bayer import demosaic, mosaic
 from spooflab.augment.beautify import beautify
 from spooflab.augment.codec import jpeg
 from spooflab.augment.color import mix, sensor_response, white_balance
+from spooflab.augment.defects import defects
 from spooflab.augment.denoise import smear
 from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.exposure import meter
+from spooflab.augment.field_blur import field_blur
 from spooflab.augment.lateral_colour import lateral_colour
 from spooflab.augment.noise import convert, sensor_noise
 from spooflab.augment.prnu import prnu
@@ -40,6 +42,8 @@ def expose(irradiance: Tensor, params: DeviceParams) -> Tensor:
     """Return the raw signal: (B, 1, H, W) mosaic, or (B, 3, H, W) without colour filters (one kind per batch)."""
     p = params
     height, width = irradiance.shape[-2:]
+    if p.corner_blur_px is not None:
+        irradiance = field_blur(irradiance.clamp(min=0), corner_blur_px=p.corner_blur_px)
     landed = lateral_colour(irradiance, red=p.red_scale, blue=p.blue_scale)
     lit = landed.clamp(min=0) * vignette(height, width, p.corner_gain)
     exposure = meter(lit, metering=p.metering, target=p.target, highlight=p.highlight, error_ev=p.error_ev)
@@ -50,6 +54,8 @@ def expose(irradiance: Tensor, params: DeviceParams) -> Tensor:
     if bool((p.prnu_std > 0).any()):
         signal = signal * prnu(height, width, p.prnu_seed, p.prnu_std)
     noisy = sensor_noise(signal, a=p.noise_a, b=p.noise_b, row_std=p.row_std, seeds=p.noise_seed)
+    if p.defect_seed is not None and p.defect_share is not None and p.defect_left is not None:
+        noisy = defects(noisy, seeds=p.defect_seed, share=p.defect_share, left=p.defect_left)
     return convert(noisy, bits=p.bits, black_level=p.black_level)
 
 

@@ -77,6 +77,10 @@ def draw_shots(
         quality=_quality(profile, 1 - 0.5 * dark - 0.5 * share["quality"]),
         subsampling=torch.full((batch_size,), identity.subsampling, dtype=torch.int64),
         awb_strength=between(profile.colour.awb_strength, later_share(noise_seed, 1)),
+        corner_blur_px=_same(dark, identity.corner_blur_px),
+        defect_seed=torch.full((batch_size,), identity.defect_seed, dtype=torch.int64),
+        defect_share=_same(dark, identity.defect_share),
+        defect_left=_same(dark, identity.defect_left),
     )
 
 
@@ -116,6 +120,9 @@ def _view(
         exposure_ms=exposure_ms,
         readout_ms=_same(dark, readout_ms),
         phase_ms=_PHASE_MS * share["phase"],
+        p1=_same(dark, identity.p1),
+        p2=_same(dark, identity.p2),
+        aperture=torch.tensor([profile.sensor.aperture]).repeat(len(dark), 1),
     )
 
 

@@ -2,7 +2,8 @@
 
 Same parameters, same order of causes: curve undone, one warp, one point spread function, shading and photo response,
 noise of variance a x + b, balance and matrix, tone, smoothing and sharpening on one detail layer, libjpeg. Left out are
-lateral colour and what a mosaic does to detail (its effect on noise is kept); exposure is read from a thinned-out
+lateral colour, tangential distortion, soft corners, defective photosites and what a mosaic does to detail (its effect
+on noise is kept); exposure is read from a thinned-out
 picture, noise comes from a bank, and noise is told from texture on one scale. `tests/augment/test_quick.py` states how
 far both agree. Stored data sets are made by the full chain alone.
 """
