@@ -72,8 +72,7 @@ class CaptureDevice(nn.Module):
             generator: CPU generator; equal states give equal shots, and row i does not depend on the batch size.
             size: height and width of the sensor window, pixels.
         """
-        if batch_size < 1 or min(size) < 8:
-            raise DataError(f"sample: batch_size {batch_size}, size {size}", wanted="batch_size >= 1, sides >= 8")
+        check_draw(batch_size, size)
         return draw_shots(self.profile, self.identity, self.unit, batch_size, generator, size)
 
     @overload
@@ -114,6 +113,12 @@ class CaptureDevice(nn.Module):
         check_photograph(x)
         params = self.sample(x.shape[0], generator, size=(x.shape[-2], x.shape[-1]))
         return retake(x, gentle_shots(params, gentle), self.fidelity)
+
+
+def check_draw(batch_size: int, size: tuple[int, int]) -> None:
+    """Raise `DataError` unless shots can be drawn for these."""
+    if batch_size < 1 or min(size) < 8:
+        raise DataError(f"sample: batch_size {batch_size}, size {size}", wanted="batch_size >= 1, sides >= 8")
 
 
 def check_fidelity(fidelity: Fidelity) -> Fidelity:

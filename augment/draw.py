@@ -28,12 +28,24 @@ def draw_shots(
     generator: torch.Generator,
     size: tuple[int, int],
 ) -> DeviceParams:
-    """Draw `batch_size` shots of one unit: one table of uniforms, row by row, so that row i is the same in any batch.
+    """Draw `batch_size` shots of one unit: one table of uniforms, row by row, so that row i is the same in any batch."""
+    return shots_of(profile, identity, unit, draw_table(batch_size, generator), size)
+
+
+def draw_table(batch_size: int, generator: torch.Generator) -> Tensor:
+    """Return the uniforms (B, N) that shots are made of; whichever camera takes a row, it uses as many."""
+    return torch.rand(batch_size, len(_COLUMNS), generator=generator)
+
+
+def shots_of(
+    profile: DeviceProfile, identity: Identity, unit: int, table: Tensor, size: tuple[int, int]
+) -> DeviceParams:
+    """Return the shots that the rows of `table` stand for.
 
     Darkness in [0, 1] moves a, b, exposure time, smear, quality and the errors of exposure, focus and white balance
     together, each with its own scatter.
     """
-    table = torch.rand(batch_size, len(_COLUMNS), generator=generator)
+    batch_size = len(table)
     share: dict[str, Tensor] = dict(zip(_COLUMNS, table.unbind(1), strict=True))
     dark = share["dark"]
     exposure_ms = log_between(profile.timing.exposure_ms, dark + 0.12 * _normal(share["exposure"]))

@@ -4,7 +4,7 @@ Same parameters, same order of causes: curve undone, one warp, one point spread 
 noise of variance a x + b, balance and matrix, tone, smoothing and sharpening on one detail layer, libjpeg. Left out are
 lateral colour, tangential distortion, soft corners, defective photosites and what a mosaic does to detail (its effect
 on noise is kept); exposure is read from a thinned-out
-picture, noise comes from a bank, and noise is told from texture on one scale. `tests/augment/test_quick.py` states how
+picture, noise comes from a bank, and noise is told from texture on one scale; what a device sends as a stream is coded as JPEG. `tests/augment/test_quick.py` states how
 far both agree. Stored data sets are made by the full chain alone.
 """
 
