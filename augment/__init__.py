@@ -9,6 +9,7 @@ from spooflab.augment.gentle import gentle_shots
 from spooflab.augment.jpeg import Jpeg
 from spooflab.augment.jpeg_double import DoubleJpeg
 from spooflab.augment.profile import DeviceProfile, list_profiles, load_profile
+from spooflab.augment.quick import quick_photograph
 from spooflab.augment.shift import DeviceShift
 from spooflab.augment.video import VideoCodec
 from spooflab.augment.view import View
@@ -29,6 +30,7 @@ __all__ = [
     "gentle_shots",
     "list_profiles",
     "load_profile",
+    "quick_photograph",
     "rephotograph",
     "sample_clip",
 ]

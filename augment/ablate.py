@@ -18,6 +18,15 @@ _OFF: dict[str, Change] = {
     "vignette": lambda p: {"corner_gain": torch.ones_like(p.corner_gain)},
     "lateral_colour": lambda p: {name: torch.zeros_like(getattr(p, name)) for name in ("red_scale", "blue_scale")},
     "balance_error": lambda p: {"balance_error": torch.ones_like(p.balance_error)},
+    "auto_balance": lambda p: {
+        name: torch.zeros_like(x) for name in ("awb_strength",) if (x := getattr(p, name)) is not None
+    },
+    "corner_blur": lambda p: {
+        name: torch.zeros_like(x) for name in ("corner_blur_px",) if (x := getattr(p, name)) is not None
+    },
+    "defects": lambda p: {
+        name: torch.zeros_like(x) for name in ("defect_share",) if (x := getattr(p, name)) is not None
+    },
     "denoise": lambda p: {"smear": torch.zeros_like(p.smear)},
     "beautify": lambda p: {"beautify": torch.zeros_like(p.beautify)},
     "tone": lambda p: {"tone": torch.zeros_like(p.tone), "gamma": torch.ones_like(p.gamma)},

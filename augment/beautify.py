@@ -5,6 +5,7 @@ from torch import Tensor
 
 from spooflab.augment.box import box_mean, double, halve
 from spooflab.augment.color import luma
+from spooflab.augment.unused import unused
 
 _RADIUS = 2
 _CONTRAST = 0.06
@@ -17,7 +18,7 @@ def beautify(encoded: Tensor, *, strength: Tensor) -> Tensor:
     The fast self-guided filter (He and Sun 2015) on luma, coefficients over 10 x 10 pixels at half resolution, weighted
     by a soft box of skin chroma (Cb 77-127, Cr 133-173: Chai and Ngan 1999). Strength 0 changes nothing.
     """
-    if not bool((strength > 0).any()):
+    if unused(strength > 0):
         return encoded
     full = luma(encoded)
     small = halve(encoded)

@@ -14,8 +14,9 @@ from spooflab.augment.draw import draw_shots
 from spooflab.augment.gentle import gentle_shots
 from spooflab.augment.identity import draw_identity
 from spooflab.augment.lens import through_lens
-from spooflab.augment.photograph import from_photograph, to_photograph
+from spooflab.augment.photograph import check_photograph, from_photograph, to_photograph
 from spooflab.augment.profile import REFERENCE, DeviceProfile, load_profile
+from spooflab.augment.quick import Fidelity, quick_photograph
 from spooflab.augment.tone import inverse_tone_curve, srgb_decode
 from spooflab.errors import ConfigError, DataError
 
@@ -26,6 +27,7 @@ class CaptureDevice(nn.Module):
     Args:
         profile: a shipped profile's name, a YAML path, or a profile.
         unit: number of the unit, >= 0.
+        fidelity: `full` for the whole chain, `quick` for the one of `quick_photograph`, in `forward` alone.
 
     >>> device = CaptureDevice("front_phone", unit=3)
     >>> device.device_id
@@ -33,10 +35,11 @@ class CaptureDevice(nn.Module):
     >>> photo = device(torch.rand(1, 3, 64, 64), generator=torch.Generator().manual_seed(1))
     """
 
-    def __init__(self, profile: str | Path | DeviceProfile, *, unit: int = 0) -> None:
+    def __init__(self, profile: str | Path | DeviceProfile, *, unit: int = 0, fidelity: Fidelity = "full") -> None:
         super().__init__()
         if unit < 0:
             raise ConfigError(f"CaptureDevice: unit {unit}", wanted="a unit number >= 0")
+        self.fidelity = check_fidelity(fidelity)
         self.profile = profile if isinstance(profile, DeviceProfile) else load_profile(profile)
         self.unit = unit
         self.identity = draw_identity(self.profile, unit)
@@ -70,8 +73,7 @@ class CaptureDevice(nn.Module):
             generator: CPU generator; equal states give equal shots, and row i does not depend on the batch size.
             size: height and width of the sensor window, pixels.
         """
-        if batch_size < 1 or min(size) < 8:
-            raise DataError(f"sample: batch_size {batch_size}, size {size}", wanted="batch_size >= 1, sides >= 8")
+        check_draw(batch_size, size)
         return draw_shots(self.profile, self.identity, self.unit, batch_size, generator, size)
 
     @overload
@@ -109,10 +111,29 @@ class CaptureDevice(nn.Module):
             generator: CPU generator that the shots are drawn from.
             gentle: for all rows, or (B,) bool: a second pass mild enough that a bona fide photograph stays one.
         """
-        linear_source = from_photograph(x)
+        check_photograph(x)
         params = self.sample(x.shape[0], generator, size=(x.shape[-2], x.shape[-1]))
-        params = gentle_shots(params, gentle).to(x.device)
-        return to_photograph(rephotograph(linear_source, params), x.dtype)
+        return retake(x, gentle_shots(params, gentle), self.fidelity)
+
+
+def check_draw(batch_size: int, size: tuple[int, int]) -> None:
+    """Raise `DataError` unless shots can be drawn for these."""
+    if batch_size < 1 or min(size) < 8:
+        raise DataError(f"sample: batch_size {batch_size}, size {size}", wanted="batch_size >= 1, sides >= 8")
+
+
+def check_fidelity(fidelity: Fidelity) -> Fidelity:
+    """Return `fidelity`, or raise `ConfigError`."""
+    if fidelity not in ("full", "quick"):
+        raise ConfigError(f"fidelity {fidelity!r}", wanted="'full' or 'quick'")
+    return fidelity
+
+
+def retake(x: Tensor, params: DeviceParams, fidelity: Fidelity) -> Tensor:
+    """Return checked photographs (B, 3, H, W), taken again with `params` (which lie on the CPU), in their own type."""
+    if fidelity == "quick":
+        return to_photograph(quick_photograph(x if x.dtype == torch.uint8 else x.float(), params), x.dtype)
+    return to_photograph(rephotograph(from_photograph(x), params.to(x.device)), x.dtype)
 
     def clip(self, x: Tensor, *, frames: int, fps: float = 30.0, generator: torch.Generator) -> Tensor:
         """Film photographs (B, 3, H, W), as `forward` takes them, with an unsteady hand: (B, frames, 3, H, W)."""

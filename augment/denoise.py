@@ -5,6 +5,7 @@ from torch import Tensor
 
 from spooflab.augment.box import box_mean, double, halve
 from spooflab.augment.color import LUMINANCE, mix
+from spooflab.augment.unused import unused
 
 _LIGHT_RADIUS, _CHROMA_RADIUS = 2, 3
 _LIGHT_GAIN, _CHROMA_GAIN = 4.0, 6.0
@@ -21,7 +22,7 @@ def smear(linear: Tensor, *, strength: Tensor, a: Tensor, b: Tensor) -> Tensor:
     (B,). Chroma is then mixed with what came in by the fourth root of `strength`: cameras tolerate colour noise least.
     (B,) strength 0 changes nothing.
     """
-    if not bool((strength > 0).any()):
+    if unused(strength > 0):
         return linear
     opponent = mix(linear, _to_opponent(linear))
     light, chroma = opponent[:, :1], opponent[:, 1:]
@@ -31,7 +32,7 @@ def smear(linear: Tensor, *, strength: Tensor, a: Tensor, b: Tensor) -> Tensor:
     small = _wiener(halve(chroma), halve(light), slope, floor, _CHROMA_RADIUS)
     quiet = torch.lerp(chroma, double(small, linear.shape[-2], linear.shape[-1]), _wide(strength.sqrt().sqrt()))
     out = mix(torch.cat([calm, quiet], 1), torch.linalg.inv(_to_opponent(linear)))
-    return out if bool((strength > 0).all()) else torch.where(_wide(strength) > 0, out, linear)
+    return out if unused(strength <= 0) else torch.where(_wide(strength) > 0, out, linear)
 
 
 def _wiener(signal: Tensor, light: Tensor, slope: Tensor, floor: Tensor, radius: int) -> Tensor:

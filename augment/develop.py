@@ -3,18 +3,22 @@
 import torch
 from torch import Tensor
 
+from spooflab.augment.auto_balance import adapt
 from spooflab.augment.bayer import demosaic, mosaic
 from spooflab.augment.beautify import beautify
 from spooflab.augment.camera_codec import still_codec
 from spooflab.augment.color import mix, sensor_response, white_balance
+from spooflab.augment.defects import defects
 from spooflab.augment.denoise import smear
 from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.exposure import meter
+from spooflab.augment.field_blur import field_blur
 from spooflab.augment.lateral_colour import lateral_colour
 from spooflab.augment.noise import convert, sensor_noise
 from spooflab.augment.prnu import prnu
 from spooflab.augment.sharpen import sharpen
 from spooflab.augment.tone import srgb_encode, tone_curve
+from spooflab.augment.unused import unused
 from spooflab.augment.vignette import vignette
 from spooflab.errors import DataError
 
@@ -38,6 +42,8 @@ def expose(irradiance: Tensor, params: DeviceParams) -> Tensor:
     """Return the raw signal: (B, 1, H, W) mosaic, or (B, 3, H, W) without colour filters (one kind per batch)."""
     p = params
     height, width = irradiance.shape[-2:]
+    if p.corner_blur_px is not None:
+        irradiance = field_blur(irradiance.clamp(min=0), corner_blur_px=p.corner_blur_px)
     landed = lateral_colour(irradiance, red=p.red_scale, blue=p.blue_scale)
     lit = landed.clamp(min=0) * vignette(height, width, p.corner_gain)
     exposure = meter(lit, metering=p.metering, target=p.target, highlight=p.highlight, error_ev=p.error_ev)
@@ -48,6 +54,8 @@ def expose(irradiance: Tensor, params: DeviceParams) -> Tensor:
     if bool((p.prnu_std > 0).any()):
         signal = signal * prnu(height, width, p.prnu_seed, p.prnu_std)
     noisy = sensor_noise(signal, a=p.noise_a, b=p.noise_b, row_std=p.row_std, seeds=p.noise_seed)
+    if p.defect_seed is not None and p.defect_share is not None and p.defect_left is not None:
+        noisy = defects(noisy, seeds=p.defect_seed, share=p.defect_share, left=p.defect_left)
     return convert(noisy, bits=p.bits, black_level=p.black_level)
 
 
@@ -58,7 +66,10 @@ def interpolate(raw: Tensor) -> Tensor:
 
 def correct_colour(planes: Tensor, params: DeviceParams) -> Tensor:
     """Balance, correct and denoise: sensor colours to linear sRGB."""
-    balanced = white_balance(planes, params.balance * params.balance_error)
+    gains = params.balance * params.balance_error
+    if params.awb_strength is not None and not unused(params.awb_strength > 0):
+        gains = gains * adapt(planes, params.balance, params.awb_strength)
+    balanced = white_balance(planes, gains)
     linear = mix(balanced, params.ccm)
     return smear(linear, strength=params.smear, a=params.noise_a, b=params.noise_b)
 

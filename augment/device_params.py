@@ -38,6 +38,11 @@ class DeviceParams(Params):
         subsampling: (B,) int64, 0 4:4:4, 1 4:2:2, 2 4:2:0.
         stream: (B,) int64, 0 JPEG as above, 1 H.264, 2 H.265; None, in older records, is 0.
         crf, gop: (B,) int64 constant rate factor, and frames between key frames, of H.264 and H.265.
+        awb_strength: (B,) share of the light's colour that auto-white-balance takes away, see `adapt`; None, in older
+            records, is 0.
+        corner_blur_px: (B,) softness of the corners, see `field_blur`; None is 0.
+        defect_seed, defect_share, defect_left: (B,) int64 and floats, photosites that do not work, see `defects`; None
+            is none.
     """
 
     view: View
@@ -76,3 +81,8 @@ class DeviceParams(Params):
     stream: Tensor | None = None
     crf: Tensor | None = None
     gop: Tensor | None = None
+    awb_strength: Tensor | None = None
+    corner_blur_px: Tensor | None = None
+    defect_seed: Tensor | None = None
+    defect_share: Tensor | None = None
+    defect_left: Tensor | None = None

@@ -29,12 +29,24 @@ def draw_shots(
     generator: torch.Generator,
     size: tuple[int, int],
 ) -> DeviceParams:
-    """Draw `batch_size` shots of one unit: one table of uniforms, row by row, so that row i is the same in any batch.
+    """Draw `batch_size` shots of one unit: one table of uniforms, row by row, so that row i is the same in any batch."""
+    return shots_of(profile, identity, unit, draw_table(batch_size, generator), size)
+
+
+def draw_table(batch_size: int, generator: torch.Generator) -> Tensor:
+    """Return the uniforms (B, N) that shots are made of; whichever camera takes a row, it uses as many."""
+    return torch.rand(batch_size, len(_COLUMNS), generator=generator)
+
+
+def shots_of(
+    profile: DeviceProfile, identity: Identity, unit: int, table: Tensor, size: tuple[int, int]
+) -> DeviceParams:
+    """Return the shots that the rows of `table` stand for.
 
     Darkness in [0, 1] moves a, b, exposure time, smear, quality and the errors of exposure, focus and white balance
     together, each with its own scatter.
     """
-    table = torch.rand(batch_size, len(_COLUMNS), generator=generator)
+    batch_size = len(table)
     share: dict[str, Tensor] = dict(zip(_COLUMNS, table.unbind(1), strict=True))
     dark = share["dark"]
     exposure_ms = log_between(profile.timing.exposure_ms, dark + 0.12 * _normal(share["exposure"]))
@@ -42,6 +54,7 @@ def draw_shots(
     balance_ev = profile.colour.shot_balance_ev * (0.5 + dark)[:, None]
     axes = torch.stack([_normal(share["warm"]), _normal(share["magenta"])], 1)
     processing, exposure = profile.processing, profile.exposure
+    noise_seed = _integer(share["seed_high"]) * 2**24 + _integer(share["seed_low"])
     return DeviceParams(
         view=_view(profile, identity, share, exposure_ms, size),
         unit=torch.full((batch_size,), unit, dtype=torch.int64),
@@ -63,7 +76,7 @@ def draw_shots(
         noise_a=noise_a,
         noise_b=noise_b,
         row_std=row_std,
-        noise_seed=_integer(share["seed_high"]) * 2**24 + _integer(share["seed_low"]),
+        noise_seed=noise_seed,
         bits=torch.full((batch_size,), profile.sensor.bits, dtype=torch.int64),
         black_level=_same(dark, profile.sensor.black_level),
         smear=between(processing.smear, 0.65 * dark + 0.35 * share["smear"]),
@@ -79,6 +92,11 @@ def draw_shots(
         stream=torch.full((batch_size,), stream_code(profile.codec.kind), dtype=torch.int64),
         crf=torch.round(between(profile.codec.crf, 0.5 * dark + 0.5 * share["quality"])).to(torch.int64),
         gop=torch.full((batch_size,), profile.codec.gop, dtype=torch.int64),
+        awb_strength=between(profile.colour.awb_strength, later_share(noise_seed, 1)),
+        corner_blur_px=_same(dark, identity.corner_blur_px),
+        defect_seed=torch.full((batch_size,), identity.defect_seed, dtype=torch.int64),
+        defect_share=_same(dark, identity.defect_share),
+        defect_left=_same(dark, identity.defect_left),
     )
 
 
@@ -118,6 +136,9 @@ def _view(
         exposure_ms=exposure_ms,
         readout_ms=_same(dark, readout_ms),
         phase_ms=_PHASE_MS * share["phase"],
+        p1=_same(dark, identity.p1),
+        p2=_same(dark, identity.p2),
+        aperture=torch.tensor([profile.sensor.aperture]).repeat(len(dark), 1),
     )
 
 
@@ -135,6 +156,16 @@ def _same(like: Tensor, value: float) -> Tensor:
 def _integer(share: Tensor) -> Tensor:
     """Return the 24 random bits of a float32 uniform."""
     return (share * 2**24).to(torch.int64)
+
+
+def later_share(noise_seed: Tensor, trait: int) -> Tensor:
+    """Return (B,) uniforms for a trait that was added later, by a hash of the shot's noise seed and the trait's number.
+
+    Another column of the table would move every draw after it, and so change every shot of a seed.
+    """
+    mixed = (noise_seed + trait) * 0x1E3779B97F4A7C15  # overflow wraps
+    mixed = (mixed ^ (mixed >> 29)) * 0x3F58476D1CE4E5B9
+    return ((mixed >> 32) & 0xFFFFFF).float() / 2**24
 
 
 def _normal(share: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ def gentle_shots(params: DeviceParams, rows: bool | Tensor = True) -> DevicePara
     the one applied, metering rests, lens and hand add half of their blur, noise a quarter of its variance, smoothing
     and sharpening under a third, and the codec loses at most half as much quality.
     """
+    if rows is False:
+        return params
     mask = torch.full((params.batch_size,), rows) if isinstance(rows, bool) else rows.to("cpu")
     if mask.shape != (params.batch_size,) or mask.dtype != torch.bool:
         raise DataError(
@@ -27,7 +29,14 @@ def gentle_shots(params: DeviceParams, rows: bool | Tensor = True) -> DevicePara
         )
     view = params.view
     calm_view = dataclasses.replace(
-        view, k1=view.k1 / 4, k2=view.k2 / 4, blur_px=view.blur_px / 2, motion_px=view.motion_px / 2, skew=view.skew / 2
+        view,
+        k1=view.k1 / 4,
+        k2=view.k2 / 4,
+        p1=_part(view.p1, 4),
+        p2=_part(view.p2, 4),
+        blur_px=view.blur_px / 2,
+        motion_px=view.motion_px / 2,
+        skew=view.skew / 2,
     )
     calm = dataclasses.replace(
         params,
@@ -48,14 +57,24 @@ def gentle_shots(params: DeviceParams, rows: bool | Tensor = True) -> DevicePara
         halo=params.halo / 4,
         quality=torch.where(params.quality > 0, (params.quality + 101) // 2, 0),
         crf=None if params.crf is None else torch.minimum(params.crf, (params.crf + _CLEAR_CRF) // 2),
+        awb_strength=None if params.awb_strength is None else params.awb_strength * 0,
+        corner_blur_px=_part(params.corner_blur_px, 2),
     )
     mixed = {
         field.name: _choose(mask, getattr(calm, field.name), getattr(params, field.name))
         for field in dataclasses.fields(params)
         if field.name != "view" and getattr(params, field.name) is not None
     }
-    views = {f.name: _choose(mask, getattr(calm_view, f.name), getattr(view, f.name)) for f in dataclasses.fields(view)}
+    views = {
+        field.name: _choose(mask, getattr(calm_view, field.name), getattr(view, field.name))
+        for field in dataclasses.fields(view)
+        if getattr(view, field.name) is not None
+    }
     return DeviceParams(view=View(**views), **mixed)
+
+
+def _part(value: Tensor | None, divisor: float) -> Tensor | None:
+    return None if value is None else value / divisor
 
 
 def _choose(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:

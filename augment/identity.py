@@ -45,6 +45,12 @@ class Identity:
     gamma: float
     halo_radius_px: float
     subsampling: int
+    p1: float
+    p2: float
+    corner_blur_px: float
+    defect_seed: int
+    defect_share: float
+    defect_left: float
 
 
 def draw_identity(profile: DeviceProfile, unit: int) -> Identity:
@@ -66,6 +72,10 @@ def draw_identity(profile: DeviceProfile, unit: int) -> Identity:
     def fringe(trait: str) -> float:
         side = 2 * share(trait) - 1
         return float(between(lens.lateral_colour, side * side) * side.sign())
+
+    def lean(trait: str) -> float:
+        side = 2 * share(trait) - 1
+        return float(between(lens.tangential, side * side) * side.sign())
 
     k1, k2 = radial_terms(draw(lens.edge_distortion, "distortion"), draw((0.0, 0.3), "waviness"))
     corrected, sensor_matrix = _matrices(profile, own("matrix"))
@@ -93,6 +103,12 @@ def draw_identity(profile: DeviceProfile, unit: int) -> Identity:
         gamma=draw(processing.gamma, "gamma"),
         halo_radius_px=draw(processing.halo_radius_px, "halo_radius"),
         subsampling=_SUBSAMPLING[formats[int(choice(1, len(formats), own("subsampling")))]],
+        p1=lean("p1"),
+        p2=lean("p2"),
+        corner_blur_px=draw(lens.corner_blur_px, "corner_blur"),
+        defect_seed=seed(_ROOT, "device", profile.name, unit, "defects"),
+        defect_share=draw(sensor.defects, "defect_share"),
+        defect_left=draw((0.0, 0.1), "defect_left"),
     )
 
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from spooflab.augment.unused import unused
+
 
 def lateral_colour(irradiance: Tensor, *, red: Tensor, blue: Tensor) -> Tensor:
     """Scale red by 1 + `red` and blue by 1 + `blue` (B,) about the window's centre; green stays.
@@ -10,7 +12,7 @@ def lateral_colour(irradiance: Tensor, *, red: Tensor, blue: Tensor) -> Tensor:
     Shifts stay below half a pixel (scales of a thousandth), so each axis is interpolated by the parabola through three
     neighbours, which keeps more contrast than a straight line. Scales of 0 change nothing.
     """
-    if not bool((red != 0).any() | (blue != 0).any()):
+    if unused((red != 0) | (blue != 0)):
         return irradiance
     scale = torch.stack([red, blue], 1)[:, :, None, None]
     pair = _scale_axis(_scale_axis(irradiance[:, 0::2], scale, -1), scale, -2)

@@ -11,7 +11,13 @@ _TONE = 0.5
 
 
 def from_photograph(x: Tensor) -> Tensor:
-    """Return uint8 or floating-point (B, 3, H, W) as float32 in [0, 1].
+    """Return uint8 or floating-point (B, 3, H, W) as float32 in [0, 1]; errors as `check_photograph`."""
+    check_photograph(x)
+    return x.float() / 255 if x.dtype == torch.uint8 else x.float()
+
+
+def check_photograph(x: Tensor) -> None:
+    """Refuse what is no photograph. Values are looked at here alone: one wait of the host for an accelerator's batch.
 
     Raises:
         DataError: another shape or type, a side below 8, values outside [0, 1], NaN.
@@ -19,17 +25,16 @@ def from_photograph(x: Tensor) -> Tensor:
     if x.ndim != 4 or x.shape[1] != 3 or x.shape[0] < 1 or min(x.shape[-2:]) < 8:
         raise DataError(f"a photograph of shape {tuple(x.shape)}", wanted="(B, 3, H, W), B >= 1, H and W >= 8")
     if x.dtype == torch.uint8:
-        return x.float() / 255
+        return
     if not x.is_floating_point():
         raise DataError(f"a photograph of {x.dtype}", wanted="uint8, or floating point in [0, 1]")
-    low, high = float(x.min()), float(x.max())
+    low, high = torch.stack(torch.aminmax(x)).tolist()
     if not (low >= 0 and high <= 1):  # also catches NaN
         raise DataError(
             f"a photograph with values from {low:g} to {high:g}",
             wanted="sRGB code values in [0, 1]",
             next_step="divide by 255, or undo the normalisation first",
         )
-    return x.float()
 
 
 def scene_light(photo: Tensor) -> Tensor:
@@ -43,5 +48,7 @@ def scene_light(photo: Tensor) -> Tensor:
 
 
 def to_photograph(photo: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return float32 on the grid of 1/255 as `dtype`; exact for uint8."""
+    """Return uint8, or float32 on the grid of 1/255, as `dtype`; exact between these two."""
+    if photo.dtype == torch.uint8:
+        return photo if dtype == torch.uint8 else (photo.float() / 255).to(dtype)
     return (photo * 255).round().to(torch.uint8) if dtype == torch.uint8 else photo.to(dtype)

@@ -36,6 +36,8 @@ class LensProfile(Config):
         focus_error_px: further blur of one shot, added in quadrature.
         corner_gain: illumination of the corner relative to the centre, after the camera's own correction.
         lateral_colour: scale of red or blue relative to green, less one, either sign; small values are commoner.
+        tangential: p1 and p2 of a decentred lens, either sign, as in `View`.
+        corner_blur_px: further standard deviation of the blur in the window's corners.
     """
 
     source: str
@@ -46,6 +48,8 @@ class LensProfile(Config):
     focus_error_px: NotNegative
     corner_gain: PositiveShare
     lateral_colour: NotNegative
+    tangential: NotNegative = (0.0, 0.0)
+    corner_blur_px: NotNegative = (0.0, 0.0)
 
 
 class SensorProfile(Config):
@@ -59,6 +63,8 @@ class SensorProfile(Config):
         black_level: pedestal as a share of full scale, which keeps the noise of black symmetric.
         prnu_std: photo-response non-uniformity, relative, below .01.
         red_gain, blue_gain: white-balance gains of a neutral scene, green = 1.
+        aperture: share of a pixel's pitch, across and down, that gathers light; less where lines are skipped.
+        defects: photosites that do not work, share of all; most are filled in by the camera.
     """
 
     source: str
@@ -69,6 +75,8 @@ class SensorProfile(Config):
     prnu_std: NotNegative
     red_gain: Positive
     blue_gain: Positive
+    aperture: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] = (1.0, 1.0)
+    defects: Share = (0.0, 0.0)
 
     @model_validator(mode="after")
     def _plausible(self) -> "SensorProfile":
@@ -141,6 +149,7 @@ class ColourProfile(Config):
         ccm_spread: standard deviation by which a unit's sensor departs from what its matrix corrects.
         unit_balance_ev, shot_balance_ev: standard deviation of the white-balance error, stops: lasting, and per shot.
         saturation: chroma gain after correction.
+        awb_strength: share of the light's colour, in stops, that auto-white-balance takes away.
     """
 
     source: str
@@ -149,6 +158,7 @@ class ColourProfile(Config):
     unit_balance_ev: float = Field(ge=0, le=1)
     shot_balance_ev: float = Field(ge=0, le=1)
     saturation: NotNegative
+    awb_strength: Share = (0.0, 0.0)
 
     @model_validator(mode="after")
     def _rows_keep_grey(self) -> "ColourProfile":

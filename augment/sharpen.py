@@ -5,6 +5,7 @@ from torch import Tensor
 
 from spooflab.augment.box import replicate
 from spooflab.augment.color import luma
+from spooflab.augment.unused import unused
 
 _TAPS = 7
 
@@ -14,7 +15,7 @@ def sharpen(encoded: Tensor, *, gain: Tensor, radius_px: Tensor) -> Tensor:
 
     Colour differences stay as they are, so halos are neutral; the result of encoded (B, 3, H, W) is clipped to [0, 1].
     """
-    if not bool((gain > 0).any()):
+    if unused(gain > 0):
         return encoded
     plane = luma(encoded)
     detail = plane - gaussian_blur(plane, radius_px)

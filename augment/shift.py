@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from spooflab.augment.capture import CaptureDevice, rephotograph
+from spooflab.augment.capture import CaptureDevice, check_draw, check_fidelity, retake
 from spooflab.augment.device_params import DeviceParams
+from spooflab.augment.draw import draw_table, shots_of
 from spooflab.augment.gentle import gentle_shots
-from spooflab.augment.photograph import from_photograph, to_photograph
+from spooflab.augment.photograph import check_photograph
+from spooflab.augment.quick import Fidelity
 from spooflab.errors import ConfigError, DataError
 from spooflab.params import choice
 
@@ -18,13 +20,15 @@ class DeviceShift(nn.Module):
 
     Args:
         devices: the cameras, picked with equal probability.
+        fidelity: as in `CaptureDevice`, for all of them.
     """
 
-    def __init__(self, devices: Sequence[CaptureDevice]) -> None:
+    def __init__(self, devices: Sequence[CaptureDevice], *, fidelity: Fidelity = "full") -> None:
         super().__init__()
         if not devices:
             raise ConfigError("DeviceShift without devices", wanted="at least one CaptureDevice")
         self.devices = nn.ModuleList(devices)
+        self.fidelity = check_fidelity(fidelity)
 
     @property
     def device_ids(self) -> list[str]:
@@ -45,16 +49,25 @@ class DeviceShift(nn.Module):
     ) -> DeviceParams:
         """Draw one shot per image, each of the device `picked` for it (drawn where not given)."""
         chosen = self.pick(batch_size, generator) if picked is None else picked
+        check_draw(batch_size, size)
         if chosen.shape != (batch_size,):
             raise DataError(f"picked of shape {tuple(chosen.shape)}", wanted=f"({batch_size},) positions")
-        cameras = self._cameras()
-        return DeviceParams.stack([cameras[i].sample(1, generator, size=size) for i in chosen.tolist()])
+        if int(chosen.min()) < 0 or int(chosen.max()) >= len(self.devices):
+            raise DataError(f"picked {chosen.tolist()}", wanted=f"positions 0 to {len(self.devices) - 1}")
+        cameras, table = self._cameras(), draw_table(batch_size, generator)
+        groups, places = [], []
+        for place in chosen.unique().tolist():  # one camera after the other: as the rows would be drawn one by one
+            camera, rows = cameras[place], (chosen == place).nonzero()[:, 0]
+            groups.append(shots_of(camera.profile, camera.identity, camera.unit, table[rows], size))
+            places.append(rows)
+        order = torch.cat(places).argsort()
+        return DeviceParams.stack(groups)._map(lambda value: value[order])
 
     def forward(self, x: Tensor, *, generator: torch.Generator, gentle: bool | Tensor = False) -> Tensor:
         """Photograph each photograph with another device, as `CaptureDevice.forward`."""
-        source = from_photograph(x)
+        check_photograph(x)
         params = self.sample(x.shape[0], generator, size=(x.shape[-2], x.shape[-1]))
-        return to_photograph(rephotograph(source, gentle_shots(params, gentle).to(x.device)), x.dtype)
+        return retake(x, gentle_shots(params, gentle), self.fidelity)
 
     def _cameras(self) -> list[CaptureDevice]:
         return [device for device in self.devices if isinstance(device, CaptureDevice)]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from spooflab.augment.unused import unused
+
 _KNEE, _CODE_KNEE = 0.0031308, 0.04045
 """Where sRGB's straight piece ends, as light and as code value."""
 
@@ -47,7 +49,7 @@ def inverse_tone_curve(encoded: Tensor, *, tone: Tensor, gamma: Tensor) -> Tenso
 
 
 def _power(x: Tensor, exponent: Tensor) -> Tensor:
-    if bool((exponent == 1).all()):
+    if unused(exponent != 1):
         return x
     return x.clamp(min=1e-8).log2_().mul_(exponent).exp2_()
 

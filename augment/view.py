@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spooflab.augment.unused import unused
 from spooflab.params import Params
 
 _MARGIN_PX = 14  # 512 + 28 = 2^2 3^3 5: a fast length for the transform
 _NEWTON_STEPS = 6
+_LEAN_STEPS = 4
 _TERMS = 10
 _SERIES_PX = 5e-4
 _MIN_SLOPE, _MAX_RADIUS = 0.05, 3.0  # past the fold of a barrel model there is no ray: stay finite there
@@ -42,6 +44,10 @@ class View(Params):
         exposure_ms: (B,) exposure time of each row.
         readout_ms: (B,) time from the first row of the window to the last.
         phase_ms: (B,) start of the first row's exposure relative to any light source's clock.
+        p1, p2: (B,) tangential distortion of a decentred lens, in half-diagonals (Brown 1966; the terms of OpenCV):
+            2 p1 x y + p2 (r^2 + 2 x^2) is added to x, p1 (r^2 + 2 y^2) + 2 p2 x y to y. None is 0.
+        aperture: (B, 2) share of a pixel's pitch, across and down, over which it gathers light; a sensor that reads
+            every second line has half of it down. None is all of it.
     """
 
     size_px: Tensor
@@ -57,6 +63,9 @@ class View(Params):
     exposure_ms: Tensor
     readout_ms: Tensor
     phase_ms: Tensor
+    p1: Tensor | None = None
+    p2: Tensor | None = None
+    aperture: Tensor | None = None
 
     @classmethod
     def ideal(cls, height: int, width: int, *, batch_size: int = 1, **fields: float | int) -> "View":
@@ -122,7 +131,9 @@ class View(Params):
         y = (torch.arange(self.height, device=self.k1.device) + 0.5 - self.height / 2)[None, :, None]
         across = x - y * self.skew[:, None, None]
         grid = torch.empty(self.batch_size, self.height, self.width, 2, device=self.k1.device)
-        series = self._radial_series(float(across.abs().amax()) ** 2 + self.height**2 / 4)
+        series = None
+        if self.k1.is_cpu and not torch.compiler.is_compiling() and not self._leans():  # reads how exact it is
+            series = self._radial_series(float(across.abs().amax()) ** 2 + self.height**2 / 4)
         if series is None:
             grid[..., 0], grid[..., 1] = across + self.width / 2, y + self.height / 2
             return self._solve(grid)
@@ -141,8 +152,19 @@ class View(Params):
         return self._solve(points - torch.cat([row * _like(self.skew, row), torch.zeros_like(row)], dim=-1))
 
     def _solve(self, sheared: Tensor) -> Tensor:
-        """Undo the lens alone."""
-        if not bool((self.k1 != 0).any() | (self.k2 != 0).any()):
+        """Undo the lens alone; what leans it is found by iteration, which gains two digits a step."""
+        if self._leans():
+            centre, half_diagonal = self._centre(sheared)
+            straight = sheared
+            for _ in range(_LEAN_STEPS):
+                ideal = self._solve_radial(straight)
+                straight = sheared - self._lean((ideal - centre) / half_diagonal) * half_diagonal
+            sheared = straight
+        return self._solve_radial(sheared)
+
+    def _solve_radial(self, sheared: Tensor) -> Tensor:
+        """Undo the radial terms."""
+        if unused((self.k1 != 0) | (self.k2 != 0)):
             return sheared
         centre, half_diagonal = self._centre(sheared)
         target = (sheared - centre) / half_diagonal
@@ -179,18 +201,21 @@ class View(Params):
         """Map pinhole points (B, ..., 2) to where the lens and the rolling shutter put them on the sensor."""
         centre, half_diagonal = self._centre(points)
         ideal = (points - centre) / half_diagonal
-        bent = ideal * self._radial_gain(ideal) * half_diagonal + centre
+        bent = (ideal * self._radial_gain(ideal) + self._lean(ideal)) * half_diagonal + centre
         row = bent[..., 1:2] - centre[..., 1:2]
         return bent + torch.cat([row * _like(self.skew, row), torch.zeros_like(row)], dim=-1)
 
     def mtf(self, fx: Tensor, fy: Tensor) -> Tensor:
         """Return the modulation transfer of lens, motion and pixel aperture at (fx, fy) cycles per window pixel.
 
-        Diffraction (circular aperture, incoherent), Gaussian defocus, linear motion, and the square pixel (full fill
-        factor; binned pixels are one larger square). `fx`, `fy`: (B, ...). Goodman, Introduction to Fourier Optics,
-        ch. 6; the product of independent stages.
+        Diffraction (circular aperture, incoherent), Gaussian defocus, linear motion, and the rectangle over which a
+        pixel gathers light (the whole pitch unless `aperture` says less; binned pixels are one larger one). `fx`, `fy`:
+        (B, ...). Goodman, Introduction to Fourier Optics, ch. 6; the product of independent stages.
         """
-        return self.lens_mtf(fx, fy) * torch.sinc(fx) * torch.sinc(fy)
+        if self.aperture is None:
+            return self.lens_mtf(fx, fy) * torch.sinc(fx) * torch.sinc(fy)
+        across, down = (_like(share, fx) for share in self.aperture.unbind(1))
+        return self.lens_mtf(fx, fy) * torch.sinc(fx * across) * torch.sinc(fy * down)
 
     def lens_mtf(self, fx: Tensor, fy: Tensor) -> Tensor:
         """Return `mtf` without the pixel aperture."""
@@ -235,11 +260,23 @@ class View(Params):
         half = rows // 2 + 1  # what has no direction is the same at -fy
         upper = self._round_mtf((fx * fx + fy[:, :half] * fy[:, :half]).expand(self.batch_size, -1, -1))
         full = torch.cat([upper, upper[:, 1 : rows - half + 1].flip(1)], 1)
-        return full.mul_(self._motion_mtf(fx, fy)) if bool(self.motion_px.any()) else full
+        return full if unused(self.motion_px != 0) else full.mul_(self._motion_mtf(fx, fy))
 
     def _centre(self, points: Tensor) -> tuple[Tensor, float]:
         centre = torch.tensor([self.width / 2, self.height / 2], device=points.device)
         return centre, math.hypot(self.width, self.height) / 2
+
+    def _leans(self) -> bool:
+        """Return whether any lens may have tangential terms."""
+        return self.p1 is not None and self.p2 is not None and not unused((self.p1 != 0) | (self.p2 != 0))
+
+    def _lean(self, ideal: Tensor) -> Tensor:
+        """Return the tangential displacement of points (B, ..., 2), all in half-diagonals."""
+        if self.p1 is None or self.p2 is None:
+            return torch.zeros_like(ideal)
+        x, y = ideal.unbind(-1)
+        p1, p2, r2 = _like(self.p1, x), _like(self.p2, x), x * x + y * y
+        return torch.stack([2 * p1 * x * y + p2 * (r2 + 2 * x * x), p1 * (r2 + 2 * y * y) + 2 * p2 * x * y], -1)
 
     def _radial_gain(self, ideal: Tensor) -> Tensor:
         r2 = (ideal * ideal).sum(-1, keepdim=True)

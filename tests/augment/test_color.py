@@ -16,7 +16,7 @@ def _clean(name: str, count: int, size: tuple[int, int] = (64, 64)) -> DevicePar
     zero, one = torch.zeros(count), torch.ones(count)
     return dataclasses.replace(
         shots, noise_a=zero, noise_b=zero, row_std=zero, prnu_std=zero, corner_gain=one, metering=zero, error_ev=zero,
-        balance_error=torch.ones(count, 3), smear=zero,
+        balance_error=torch.ones(count, 3), smear=zero, awb_strength=zero,
     )  # fmt: skip
 
 

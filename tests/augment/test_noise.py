@@ -19,6 +19,7 @@ def _flat(name: str, levels: Tensor) -> DeviceParams:
     ones = torch.ones(len(levels))
     return dataclasses.replace(
         shots, corner_gain=ones, prnu_std=0 * ones, metering=0 * ones, error_ev=0 * ones, row_std=0 * ones,
+        defect_share=0 * ones,
         noise_a=shots.noise_a.median() * ones, noise_b=shots.noise_b.median() * ones,
     )  # fmt: skip
 

@@ -40,6 +40,16 @@ def test_rows_are_developed_as_if_alone_whatever_stands_beside_them() -> None:
     assert torch.equal(shuffled, photos[order])
 
 
+def test_shots_are_those_that_each_device_would_draw_in_turn() -> None:
+    shift, picked = _shift(), torch.tensor([3, 0, 9, 3, 5])
+    together = shift.sample(5, torch.Generator().manual_seed(2), size=(64, 64), picked=picked)
+    generator = torch.Generator().manual_seed(2)
+    for i, place in enumerate(picked.tolist()):
+        camera = shift.devices[place]
+        assert isinstance(camera, CaptureDevice)
+        assert together.row(i).to_json() == camera.sample(1, generator, size=(64, 64)).to_json()
+
+
 def test_picked_devices_are_used() -> None:
     shift = _shift()
     params = shift.sample(2, torch.Generator().manual_seed(2), size=(64, 64), picked=torch.tensor([9, 0]))
@@ -66,3 +76,5 @@ def test_bad_input_is_refused() -> None:
         DeviceShift([])
     with pytest.raises(DataError, match="picked"):
         _shift().sample(3, torch.Generator(), picked=torch.tensor([0]))
+    with pytest.raises(DataError, match=r"picked \[0, 10\](.|\n)*0 to 9"):
+        _shift().sample(2, torch.Generator(), picked=torch.tensor([0, 10]))

@@ -1,0 +1,49 @@
+"""The quick camera, for training loops: the shots of the full one, seen through a shorter chain.
+
+Same parameters, same order of causes: curve undone, one warp, one point spread function, shading and photo response,
+noise of variance a x + b, balance and matrix, tone, smoothing and sharpening on one detail layer, libjpeg. Left out are
+lateral colour, tangential distortion, soft corners, defective photosites and what a mosaic does to detail (its effect
+on noise is kept); exposure is read from a thinned-out
+picture, noise comes from a bank, and noise is told from texture on one scale; what a device sends as a stream is coded as JPEG. `tests/augment/test_quick.py` states how
+far both agree. Stored data sets are made by the full chain alone.
+"""
+
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from spooflab.augment.codec import jpeg
+from spooflab.augment.device_params import DeviceParams
+from spooflab.augment.noise_bank import bank_side, noise_bank, row_bank
+from spooflab.augment.quick_batch import quick_codes
+from spooflab.augment.quick_chunks import quick_cpu
+from spooflab.augment.quick_table import quick_table
+
+Fidelity = Literal["full", "quick"]
+
+
+def quick_photograph(photo: Tensor, params: DeviceParams) -> Tensor:
+    """Return `photo` taken again with `params`, as uint8 (B, 3, H, W) where `photo` lies.
+
+    On the CPU the batch goes through caches and libjpeg in chunks; elsewhere as a whole, and nothing is read back.
+
+    Args:
+        photo: uint8, or float32 sRGB in [0, 1], (B, 3, H, W).
+        params: on the CPU, drawn for the same B, H, W.
+    """
+    table = quick_table(params)
+    if photo.device.type == "cpu":
+        return quick_cpu(photo, table)
+    table = table.to(photo.device)
+    banks = device_banks(photo.device, bank_side(*photo.shape[-2:]))
+    codes = quick_codes(photo if photo.is_floating_point() else photo / 255, table, *banks)
+    return jpeg(codes, quality=table.quality, subsampling=table.subsampling)
+
+
+@lru_cache(maxsize=4)
+def device_banks(device: torch.device, side: int) -> tuple[Tensor, Tensor]:
+    """Return the banks that `quick_codes` takes, on `device`."""
+    noise = torch.stack([noise_bank(False, side), noise_bank(True, side)])
+    return noise.to(device), row_bank(side).to(device)
