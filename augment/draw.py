@@ -29,7 +29,7 @@ def draw_shots(
     generator: torch.Generator,
     size: tuple[int, int],
 ) -> DeviceParams:
-    """Draw `batch_size` shots of one unit: one table of uniforms, row by row, so that row i is the same in any batch."""
+    """Draw `batch_size` shots of one unit from uniforms taken row by row, so that row i is the same in any batch."""
     return shots_of(profile, identity, unit, draw_table(batch_size, generator), size)
 
 

@@ -108,7 +108,7 @@ def draw_identity(profile: DeviceProfile, unit: int) -> Identity:
         corner_blur_px=draw(lens.corner_blur_px, "corner_blur"),
         defect_seed=seed(_ROOT, "device", profile.name, unit, "defects"),
         defect_share=draw(sensor.defects, "defect_share"),
-        defect_left=draw((0.0, 0.1), "defect_left"),
+        defect_left=draw((0.0, 0.03), "defect_left"),
     )
 
 

@@ -1,11 +1,12 @@
 """The quick camera, for training loops: the shots of the full one, seen through a shorter chain.
 
 Same parameters, same order of causes: curve undone, one warp, one point spread function, shading and photo response,
-noise of variance a x + b, balance and matrix, tone, smoothing and sharpening on one detail layer, libjpeg. Left out are
-lateral colour, tangential distortion, soft corners, defective photosites and what a mosaic does to detail (its effect
-on noise is kept); exposure is read from a thinned-out
-picture, noise comes from a bank, and noise is told from texture on one scale; what a device sends as a stream is coded as JPEG. `tests/augment/test_quick.py` states how
-far both agree. Stored data sets are made by the full chain alone.
+noise of variance a x + b, balance and matrix, tone, smoothing and sharpening on one detail layer, libjpeg.
+
+Left out: lateral colour, tangential distortion, soft corners, defective photosites, and what a mosaic does to detail
+(but not to noise). Simplified: exposure and light are read from a thinned-out picture, noise comes from a bank, it is
+told from texture on one scale, seven taps cut off the tail of diffraction, and streams are coded as JPEG. The tests of
+this module state how far both agree. Stored data sets are made by the full chain alone.
 """
 
 from functools import lru_cache

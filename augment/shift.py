@@ -56,7 +56,7 @@ class DeviceShift(nn.Module):
             raise DataError(f"picked {chosen.tolist()}", wanted=f"positions 0 to {len(self.devices) - 1}")
         cameras, table = self._cameras(), draw_table(batch_size, generator)
         groups, places = [], []
-        for place in chosen.unique().tolist():  # one camera after the other: as the rows would be drawn one by one
+        for place in sorted(set(chosen.tolist())):  # one camera after the other: as the rows would be drawn one by one
             camera, rows = cameras[place], (chosen == place).nonzero()[:, 0]
             groups.append(shots_of(camera.profile, camera.identity, camera.unit, table[rows], size))
             places.append(rows)
