@@ -115,6 +115,13 @@ class CaptureDevice(nn.Module):
         params = self.sample(x.shape[0], generator, size=(x.shape[-2], x.shape[-1]))
         return retake(x, gentle_shots(params, gentle), self.fidelity)
 
+    def clip(self, x: Tensor, *, frames: int, fps: float = 30.0, generator: torch.Generator) -> Tensor:
+        """Film photographs (B, 3, H, W), as `forward` takes them, with an unsteady hand: (B, frames, 3, H, W)."""
+        source = from_photograph(x)
+        size = (x.shape[-2], x.shape[-1])
+        params = sample_clip(self, x.shape[0], frames=frames, fps=fps, generator=generator, size=size)
+        return to_photograph(film(source, params.to(x.device)), x.dtype)
+
 
 def check_draw(batch_size: int, size: tuple[int, int]) -> None:
     """Raise `DataError` unless shots can be drawn for these."""
@@ -134,13 +141,6 @@ def retake(x: Tensor, params: DeviceParams, fidelity: Fidelity) -> Tensor:
     if fidelity == "quick":
         return to_photograph(quick_photograph(x if x.dtype == torch.uint8 else x.float(), params), x.dtype)
     return to_photograph(rephotograph(from_photograph(x), params.to(x.device)), x.dtype)
-
-    def clip(self, x: Tensor, *, frames: int, fps: float = 30.0, generator: torch.Generator) -> Tensor:
-        """Film photographs (B, 3, H, W), as `forward` takes them, with an unsteady hand: (B, frames, 3, H, W)."""
-        source = from_photograph(x)
-        size = (x.shape[-2], x.shape[-1])
-        params = sample_clip(self, x.shape[0], frames=frames, fps=fps, generator=generator, size=size)
-        return to_photograph(film(source, params.to(x.device)), x.dtype)
 
 
 def rephotograph(photo: Tensor, params: DeviceParams) -> Tensor:
