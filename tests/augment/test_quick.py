@@ -191,7 +191,7 @@ def _flat_shots(name: str, *, smear: bool) -> tuple[Tensor, DeviceParams]:
 
 
 @pytest.mark.parametrize("name", list_profiles())
-@pytest.mark.parametrize(("smear", "luma_share", "chroma_share"), [(False, 0.05, 0.1), (True, 0.2, 0.3)])
+@pytest.mark.parametrize(("smear", "luma_share", "chroma_share"), [(False, 0.05, 0.1), (True, 0.3, 0.4)])
 def test_mean_and_noise_of_grey_are_the_full_cameras(
     name: str, smear: bool, luma_share: float, chroma_share: float
 ) -> None:
