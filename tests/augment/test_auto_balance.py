@@ -13,6 +13,7 @@ from spooflab.augment import (
     DeviceParams,
     develop,
     gentle_shots,
+    list_profiles,
     quick_photograph,
     rephotograph,
 )
@@ -109,7 +110,7 @@ def test_the_camera_keeps_a_greys_colour_and_takes_the_share_of_a_cast(name: str
     assert cast[1.0] == pytest.approx(0.0, abs=0.02)
 
 
-@pytest.mark.parametrize("name", ["dslr", "front_phone", "kiosk", "old_phone", "webcam_720p"])
+@pytest.mark.parametrize("name", list_profiles())
 def test_shipped_cameras_adapt_in_part_and_older_records_not_at_all(name: str) -> None:
     shots = CaptureDevice(name).sample(64, torch.Generator().manual_seed(0), size=(64, 64))
     assert shots.awb_strength is not None

@@ -18,8 +18,8 @@ from spooflab.augment import (
     quick_photograph,
     rephotograph,
 )
-from spooflab.augment.ablate import ablated
 from spooflab.augment.bayer import demosaic
+from spooflab.augment.camera_codec import without_codec
 from spooflab.augment.lens import window_rays
 from spooflab.augment.noise_bank import bank_window, noise_bank
 from spooflab.augment.quick import device_banks
@@ -48,13 +48,9 @@ def _shots(count: int, side: int = 224, seed: int = 1) -> DeviceParams:
     return _shift().sample(count, torch.Generator().manual_seed(seed), size=(side, side))
 
 
-def _uncoded(params: DeviceParams) -> DeviceParams:
-    return ablated(params, ["jpeg"])
-
-
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_chunks_give_what_whole_tensors_give(dtype: torch.dtype) -> None:
-    taken, params = _photos(7), _uncoded(_shots(7))
+    taken, params = _photos(7), without_codec(_shots(7))
     photo = taken if dtype == torch.uint8 else taken / 255
     plain = quick_codes(taken / 255, quick_table(params), *device_banks(torch.device("cpu"), 256))
     difference = (quick_photograph(photo, params).int() - plain.int()).abs()
@@ -183,10 +179,10 @@ def test_windows_of_a_bank_lie_inside_it_on_the_mosaics_grid() -> None:
 def _flat_shots(name: str, *, smear: bool) -> tuple[Tensor, DeviceParams]:
     """Return five levels of grey and shots that leave them there, all with the same noise."""
     levels = torch.tensor([38.0, 76.0, 128.0, 178.0, 217.0])
-    shots = _uncoded(CaptureDevice(name, unit=1).sample(5, torch.Generator().manual_seed(3), size=(256, 256)))
+    shots = CaptureDevice(name, unit=1).sample(5, torch.Generator().manual_seed(3), size=(256, 256))
     none = shots.metering * 0
     return levels[:, None, None, None].expand(5, 3, 256, 256).to(torch.uint8), dataclasses.replace(
-        shots, metering=none, error_ev=none, beautify=none, row_std=none,
+        shots, metering=none, error_ev=none, quality=shots.quality * 0, stream=None, beautify=none, row_std=none,
         corner_gain=none + 1, prnu_std=none, halo=none, defect_share=none,
         source_tone=shots.tone, source_gamma=shots.gamma,
         noise_a=shots.noise_a.median() + none, noise_b=shots.noise_b.median() + none,
@@ -218,7 +214,7 @@ def test_mean_and_noise_of_grey_are_the_full_cameras(
 @pytest.mark.parametrize("name", list_profiles())
 def test_a_noiseless_picture_is_the_full_cameras_and_exposure_is_near_it(name: str) -> None:
     photo = _photos(4)
-    params = _uncoded(CaptureDevice(name, unit=1).sample(4, torch.Generator().manual_seed(5), size=(224, 224)))
+    params = without_codec(CaptureDevice(name, unit=1).sample(4, torch.Generator().manual_seed(5), size=(224, 224)))
     full, quick = rephotograph(photo / 255, params) * 255, quick_photograph(photo, params).float()
     assert float((full.mean((2, 3)) - quick.mean((2, 3))).abs().max()) < 6  # metered on other samples of the picture
     none = params.metering * 0
@@ -275,7 +271,7 @@ def test_on_an_accelerator_nothing_is_read_back_and_nothing_lies_elsewhere() -> 
 
 
 def test_one_graph_holds_the_whole_chain() -> None:
-    params, photo = _uncoded(_shots(3, 32)), _photos(3, 32) / 255
+    params, photo = without_codec(_shots(3, 32)), _photos(3, 32) / 255
     table, banks = quick_table(params), device_banks(torch.device("cpu"), 128)
     compiled = torch.compile(quick_codes, fullgraph=True, backend="aot_eager")
     difference = (compiled(photo, table, *banks).int() - quick_codes(photo, table, *banks).int()).abs()
