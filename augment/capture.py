@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from spooflab.augment.clip import film, sample_clip
 from spooflab.augment.develop import develop
 from spooflab.augment.device_params import DeviceParams
-from spooflab.augment.draw import draw_shots
+from spooflab.augment.draw import check_draw, draw_shots
 from spooflab.augment.gentle import gentle_shots
 from spooflab.augment.identity import draw_identity
 from spooflab.augment.lens import through_lens
 from spooflab.augment.photograph import check_photograph, from_photograph, to_photograph
 from spooflab.augment.profile import REFERENCE, DeviceProfile, load_profile
-from spooflab.augment.quick import Fidelity, quick_photograph
+from spooflab.augment.quick import Fidelity, check_fidelity, quick_photograph
 from spooflab.augment.tone import inverse_tone_curve, srgb_decode
 from spooflab.errors import ConfigError, DataError
 
@@ -123,26 +123,6 @@ class CaptureDevice(nn.Module):
         return to_photograph(film(source, params.to(x.device)), x.dtype)
 
 
-def check_draw(batch_size: int, size: tuple[int, int]) -> None:
-    """Raise `DataError` unless shots can be drawn for these."""
-    if batch_size < 1 or min(size) < 8:
-        raise DataError(f"sample: batch_size {batch_size}, size {size}", wanted="batch_size >= 1, sides >= 8")
-
-
-def check_fidelity(fidelity: Fidelity) -> Fidelity:
-    """Return `fidelity`, or raise `ConfigError`."""
-    if fidelity not in ("full", "quick"):
-        raise ConfigError(f"fidelity {fidelity!r}", wanted="'full' or 'quick'")
-    return fidelity
-
-
-def retake(x: Tensor, params: DeviceParams, fidelity: Fidelity) -> Tensor:
-    """Return checked photographs (B, 3, H, W), taken again with `params` (which lie on the CPU), in their own type."""
-    if fidelity == "quick":
-        return to_photograph(quick_photograph(x if x.dtype == torch.uint8 else x.float(), params), x.dtype)
-    return to_photograph(rephotograph(from_photograph(x), params.to(x.device)), x.dtype)
-
-
 def rephotograph(photo: Tensor, params: DeviceParams) -> Tensor:
     """Return `photo`, float32 sRGB (B, 3, H, W) in [0, 1], taken again with `params`.
 
@@ -151,3 +131,10 @@ def rephotograph(photo: Tensor, params: DeviceParams) -> Tensor:
     """
     flat = inverse_tone_curve(photo, tone=params.source_tone, gamma=params.source_gamma)
     return develop(through_lens(srgb_decode(flat), params.view), params)
+
+
+def retake(x: Tensor, params: DeviceParams, fidelity: Fidelity) -> Tensor:
+    """Return checked photographs (B, 3, H, W), taken again with `params` (which lie on the CPU), in their own type."""
+    if fidelity == "quick":
+        return to_photograph(quick_photograph(x if x.dtype == torch.uint8 else x.float(), params), x.dtype)
+    return to_photograph(rephotograph(from_photograph(x), params.to(x.device)), x.dtype)

@@ -11,6 +11,7 @@ from spooflab.augment.identity import Identity, balance_shift
 from spooflab.augment.profile import DeviceProfile
 from spooflab.augment.ranges import between, log_between
 from spooflab.augment.view import View
+from spooflab.errors import DataError
 
 _COLUMNS = (
     "dark", "a", "b", "row", "exposure", "focus", "speed", "heading", "phase", "metering", "target", "highlight",
@@ -31,6 +32,12 @@ def draw_shots(
 ) -> DeviceParams:
     """Draw `batch_size` shots of one unit from uniforms taken row by row, so that row i is the same in any batch."""
     return shots_of(profile, identity, unit, draw_table(batch_size, generator), size)
+
+
+def check_draw(batch_size: int, size: tuple[int, int]) -> None:
+    """Raise `DataError` unless shots can be drawn for these."""
+    if batch_size < 1 or min(size) < 8:
+        raise DataError(f"sample: batch_size {batch_size}, size {size}", wanted="batch_size >= 1, sides >= 8")
 
 
 def draw_table(batch_size: int, generator: torch.Generator) -> Tensor:

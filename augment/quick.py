@@ -21,8 +21,16 @@ from spooflab.augment.noise_bank import bank_side, noise_bank, row_bank
 from spooflab.augment.quick_batch import quick_codes
 from spooflab.augment.quick_chunks import quick_cpu
 from spooflab.augment.quick_table import quick_table
+from spooflab.errors import ConfigError
 
 Fidelity = Literal["full", "quick"]
+
+
+def check_fidelity(fidelity: Fidelity) -> Fidelity:
+    """Return `fidelity`, or raise `ConfigError`."""
+    if fidelity not in ("full", "quick"):
+        raise ConfigError(f"fidelity {fidelity!r}", wanted="'full' or 'quick'")
+    return fidelity
 
 
 def quick_photograph(photo: Tensor, params: DeviceParams) -> Tensor:

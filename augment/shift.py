@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from spooflab.augment.capture import CaptureDevice, check_draw, check_fidelity, retake
+from spooflab.augment.capture import CaptureDevice, retake
 from spooflab.augment.device_params import DeviceParams
-from spooflab.augment.draw import draw_table, shots_of
+from spooflab.augment.draw import check_draw, draw_table, shots_of
 from spooflab.augment.gentle import gentle_shots
 from spooflab.augment.photograph import check_photograph
-from spooflab.augment.quick import Fidelity
+from spooflab.augment.quick import Fidelity, check_fidelity
 from spooflab.errors import ConfigError, DataError
 from spooflab.params import choice
 
