@@ -1,6 +1,6 @@
 """Render the pictures that README.md and docs/ show.
 
-Usage: python examples/docs_pictures.py OUT_FOLDER [faces|devices|species|baseline_spectra|FAMILY ...]
+Usage: python examples/docs_pictures.py OUT_FOLDER [faces|devices|stages|species|baseline_spectra|FAMILY ...]
 """
 
 import sys
@@ -43,6 +43,10 @@ def main(out: Path, only: Sequence[str]) -> None:
     if wanted(only, "devices"):
         cameras = [camera(people[1], name, unit) for name in list_profiles() for unit in range(2)]
         write(out / "devices.jpg", cameras, 4)
+    if wanted(only, "stages"):
+        import docs_stages
+
+        docs_stages.main(out / "stages.jpg")
     if wanted(only, "baseline_spectra"):
         import docs_spectra
 
