@@ -33,7 +33,7 @@ from spooflab.augment.tone import srgb_decode, srgb_encode
 from spooflab.generators.sheet import contact_sheet
 from spooflab.seeds import generator
 
-SIDE, CROP, SHOWN = 256, 96, 176
+SIDE, CROP, SHOWN = 256, 96, 144
 NONE = (0.0, 0.0)
 Make = Callable[[Tensor], Tensor]
 
@@ -48,7 +48,7 @@ def main(out: Path) -> None:
             if close:  # what happens to single pixels is shown enlarged
                 seen = seen[:, 88 : 88 + CROP, 72 : 72 + CROP]
             tiles.append((f"{name}, {caption}", picture(seen)))
-    Image.fromarray(contact_sheet(tiles, columns=4)).save(out, quality=90)
+    Image.fromarray(contact_sheet(tiles, columns=8)).save(out, quality=90)
     sys.stderr.write(f"wrote {out}\n")
 
 
