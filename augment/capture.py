@@ -14,7 +14,7 @@ from spooflab.augment.draw import check_draw, draw_shots
 from spooflab.augment.gentle import gentle_shots
 from spooflab.augment.identity import draw_identity
 from spooflab.augment.lens import through_lens
-from spooflab.augment.photograph import check_photograph, from_photograph, to_photograph
+from spooflab.augment.photograph import check_photograph, check_window, from_photograph, to_photograph
 from spooflab.augment.profile import REFERENCE, DeviceProfile, load_profile
 from spooflab.augment.quick import Fidelity, check_fidelity, quick_photograph
 from spooflab.augment.tone import inverse_tone_curve, srgb_decode
@@ -128,7 +128,15 @@ def rephotograph(photo: Tensor, params: DeviceParams) -> Tensor:
 
     A photograph has been through a curve already: it is undone first (`source_tone`, `source_gamma`, then the sRGB
     transfer), as Brooks et al. 2019 unprocess. Balance and matrix need no undoing, for the sensor's own are inverses.
+
+    Raises:
+        DataError: another type, shape or range, or not the shape that `params` were drawn for.
     """
+    check_window(photo, params.view)
+    return _taken_again(photo, params)
+
+
+def _taken_again(photo: Tensor, params: DeviceParams) -> Tensor:
     flat = inverse_tone_curve(photo, tone=params.source_tone, gamma=params.source_gamma)
     return develop(through_lens(srgb_decode(flat), params.view), params)
 
@@ -137,4 +145,4 @@ def retake(x: Tensor, params: DeviceParams, fidelity: Fidelity) -> Tensor:
     """Return checked photographs (B, 3, H, W), taken again with `params` (which lie on the CPU), in their own type."""
     if fidelity == "quick":
         return to_photograph(quick_photograph(x if x.dtype == torch.uint8 else x.float(), params), x.dtype)
-    return to_photograph(rephotograph(from_photograph(x), params.to(x.device)), x.dtype)
+    return to_photograph(_taken_again(from_photograph(x), params.to(x.device)), x.dtype)

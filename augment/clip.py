@@ -17,6 +17,7 @@ from spooflab.augment.exposure import meter
 from spooflab.augment.flicker import lamp_flicker
 from spooflab.augment.lateral_colour import lateral_colour
 from spooflab.augment.lens import resample, window_rays
+from spooflab.augment.photograph import check_window
 from spooflab.augment.ranges import between, log_between
 from spooflab.augment.shake import draw_shake
 from spooflab.augment.tone import inverse_tone_curve, srgb_decode
@@ -151,9 +152,14 @@ def film(photo: Tensor, params: ClipParams) -> Tensor:
 
     Args:
         photo: (B, 3, H, W) float32 sRGB in [0, 1]; its own camera's curve is undone first, as in `rephotograph`.
-        params: what `sample_clip` drew.
+        params: what `sample_clip` drew, for the same B, H, W.
+
+    Raises:
+        DataError: another type, shape or range, or not the shape that `params` were drawn for.
+        ConfigError: a stream that needs PyAV without it.
     """
     shot = params.shot
+    check_window(photo, shot.view)
     light = srgb_decode(inverse_tone_curve(photo, tone=shot.source_tone, gamma=shot.source_gamma))
     return develop_clip(moving_light(light, params), params)
 

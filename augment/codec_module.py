@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from spooflab.augment.photograph import from_photograph
 from spooflab.errors import ConfigError, DataError
-from spooflab.params import Params
+from spooflab.params import Params, check_generator
 
 P = TypeVar("P", bound=Params)
 
@@ -62,8 +62,9 @@ def check_range(name: str, limits: tuple[int, int], *, low: int, high: int) -> N
         raise ConfigError(f"{name} {limits}", wanted=f"two whole numbers, {low} <= first <= second <= {high}")
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Raise `DataError` for an empty batch."""
+def check_sample(batch_size: int, generator: torch.Generator) -> None:
+    """Raise `DataError` for an empty batch, `ConfigError` for what is no CPU generator."""
+    check_generator(generator)
     if batch_size < 1:
         raise DataError(f"sample: batch_size {batch_size}", wanted="batch_size >= 1")
 

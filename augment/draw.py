@@ -12,6 +12,7 @@ from spooflab.augment.profile import DeviceProfile
 from spooflab.augment.ranges import between, log_between
 from spooflab.augment.view import View
 from spooflab.errors import DataError
+from spooflab.params import check_generator
 
 _COLUMNS = (
     "dark", "a", "b", "row", "exposure", "focus", "speed", "heading", "phase", "metering", "target", "highlight",
@@ -42,6 +43,7 @@ def check_draw(batch_size: int, size: tuple[int, int]) -> None:
 
 def draw_table(batch_size: int, generator: torch.Generator) -> Tensor:
     """Return the uniforms (B, N) that shots are made of; whichever camera takes a row, it uses as many."""
+    check_generator(generator)
     return torch.rand(batch_size, len(_COLUMNS), generator=generator)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from spooflab.augment.codec import SUBSAMPLING, jpeg
-from spooflab.augment.codec_module import CodecModule, check_batch_size, check_range, whole
+from spooflab.augment.codec_module import CodecModule, check_sample, check_range, whole
 from spooflab.errors import ConfigError
 from spooflab.params import Params
 
@@ -45,7 +45,7 @@ class Jpeg(CodecModule[JpegParams]):
 
     def sample(self, batch_size: int, generator: torch.Generator) -> JpegParams:
         """Draw the passes of `batch_size` pictures."""
-        check_batch_size(batch_size)
+        check_sample(batch_size, generator)
         share = torch.rand(batch_size, 2, generator=generator)
         return JpegParams(quality=whole(self.quality, share[:, 0]), subsampling=pick(self.subsampling, share[:, 1]))
 

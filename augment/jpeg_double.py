@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spooflab.augment.codec import check_codes, check_jpeg, jpeg
-from spooflab.augment.codec_module import CodecModule, check_batch_size, check_range, check_share, whole
+from spooflab.augment.codec_module import CodecModule, check_sample, check_range, check_share, whole
 from spooflab.augment.jpeg import pick, subsampling_codes
 from spooflab.params import Params
 
@@ -91,7 +91,7 @@ class DoubleJpeg(CodecModule[DoubleJpegParams]):
 
     def sample(self, batch_size: int, generator: torch.Generator) -> DoubleJpegParams:
         """Draw the two passes of `batch_size` pictures."""
-        check_batch_size(batch_size)
+        check_sample(batch_size, generator)
         share = torch.rand(batch_size, 5, generator=generator)
         shift = whole((1, _PERIOD * _PERIOD - 1), share[:, 2])
         shift = torch.where(share[:, 3] < self.aligned, 0, shift)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from spooflab.augment.tone import inverse_tone_curve, srgb_decode
+from spooflab.augment.view import View
 from spooflab.errors import DataError
 
 _TONE = 0.5
@@ -35,6 +36,22 @@ def check_photograph(x: Tensor) -> None:
             wanted="sRGB code values in [0, 1]",
             next_step="divide by 255, or undo the normalisation first",
         )
+
+
+def check_window(photo: Tensor, view: View) -> None:
+    """Refuse a photograph that is not float32 or not of the batch and the window that `view` was drawn for.
+
+    Raises:
+        DataError: what was seen; and whatever `check_photograph` raises.
+    """
+    wanted = (view.batch_size, 3, view.height, view.width)
+    if tuple(photo.shape) != wanted or photo.dtype != torch.float32:
+        raise DataError(
+            f"a photograph {tuple(photo.shape)} {photo.dtype}",
+            wanted=f"{wanted} torch.float32, as the parameters were drawn for",
+            next_step="divide uint8 by 255; draw the parameters for these pictures' batch, height and width",
+        )
+    check_photograph(photo)
 
 
 def scene_light(photo: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spooflab.augment.codec import check_codes, jpeg
-from spooflab.augment.codec_module import CodecModule, check_batch_size, check_range, whole
+from spooflab.augment.codec_module import CodecModule, check_sample, check_range, whole
 from spooflab.augment.jpeg import pick, subsampling_codes
 from spooflab.augment.row_threads import map_rows
 from spooflab.augment.video_stream import MAX_CRF, MIN_SIDE, decode_frames, encode_frames, pyav
@@ -183,7 +183,7 @@ class VideoCodec(CodecModule[VideoParams]):
 
     def sample(self, batch_size: int, generator: torch.Generator) -> VideoParams:
         """Draw how `batch_size` clips or stills are coded."""
-        check_batch_size(batch_size)
+        check_sample(batch_size, generator)
         share = torch.rand(batch_size, 8, generator=generator)
         radius = self.drift_px * torch.sqrt(-2 * torch.log1p(-share[:, 4]))  # of a Gaussian in the plane
         turn = 2 * torch.pi * share[:, 5]

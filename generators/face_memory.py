@@ -1,16 +1,18 @@
 """What was worked out of the faces met last: a face that meets several attacks is read once."""
 
+import os
 import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from spooflab.generators.face import Face
 
 T = TypeVar("T")
+_alive: "weakref.WeakSet[FaceMemory[Any]]" = weakref.WeakSet()
 
 
 class FaceMemory(Generic[T]):
@@ -29,6 +31,7 @@ class FaceMemory(Generic[T]):
         self._most = most
         self._kept: OrderedDict[int, tuple[weakref.ref[Face], T]] = OrderedDict()
         self._lock = threading.RLock()  # a face may die, and be forgotten, while this thread holds it
+        _alive.add(self)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -55,6 +58,19 @@ class FaceMemory(Generic[T]):
         with self._lock:
             self._kept.clear()
 
+    def forget_after_fork(self) -> None:
+        """Start empty in a forked child: the lock may be held, and the rest half changed, by a thread it lacks."""
+        self._kept, self._lock = OrderedDict(), threading.RLock()
+
     def _forget(self, key: int) -> None:
         with self._lock:
             self._kept.pop(key, None)
+
+
+def _after_fork() -> None:
+    for memory in _alive:
+        memory.forget_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

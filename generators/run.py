@@ -74,6 +74,7 @@ def generate(
     """
     if workers < 1:
         raise ConfigError(f"workers: {workers}", wanted="a number of processes >= 1")
+    _prepare.cache_clear()  # folders and models may have changed since this process made something of them
     lab, plan = _prepare(config.model_dump_json())
     record = plan_record(config, lab.refs(), code_facts())
     store = Store.open(out, plan=record) if resume else Store.create(out, plan=record, shards=plan.shards)

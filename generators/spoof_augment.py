@@ -1,5 +1,6 @@
 """Attacks inside a training loop: a share of a batch of bona fide pictures becomes attacks, with ground truth."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +17,16 @@ from spooflab.generators.face import Face
 from spooflab.generators.faces.landmarks import box_of, pose_mean_head
 from spooflab.generators.faces.photo import tight_points
 from spooflab.generators.spoof_taken import Taken, runs_together, take
+from spooflab.params import check_generator
 from spooflab.seeds import generator as named_generator
 
 Finder = Callable[[Tensor], Tensor]
 _SLACK = 0.25
+"""How far beyond the picture points may lie, in its longer side."""
+_LEAST_SPAN, _LEAST_SPAN_PX = 0.02, 2.0
+"""Least extent of a face's points, in the picture's longer side and in pixels: shares of it span one pixel at most."""
+_LEAST_BREADTH = 0.05
+"""Least extent across the longest, in the longest: in profile, too, the nose stands out by several times as much."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +60,9 @@ class SpoofAugment(nn.Module):
     """Turn a share of a batch of bona fide face pictures into attacks.
 
     Every row passes a simulated camera, bona fide or not, so that "was processed" is not the label. Row i depends on
-    the generator, on its own picture, on `i` and, where the species wants a second face, on that row's picture; not on
-    the batch's size or on the other rows' species.
+    the generator, on its own picture and on `i`; not on the batch's size or on the other rows' species. A species that
+    wants a second face takes it from the batch: such a row depends also on whom the other rows show, and so on how
+    many there are.
 
     A batch may lie on the CPU or on an accelerator, and the results lie where it does. There, screens (`replay_*`) and
     bona fide rows are rendered, developed and reduced on the accelerator, rows of one species together; the parameters
@@ -102,10 +110,13 @@ class SpoofAugment(nn.Module):
         find: Finder | None = None,
     ) -> None:
         super().__init__()
+        for option, value in (("species", species), ("devices", devices), ("ablate", ablate)):
+            if isinstance(value, str):
+                raise ConfigError(f"SpoofAugment: {option} {value!r}", wanted=f"a list of names, such as [{value!r}]")
         weights = dict(species) if isinstance(species, Mapping) else dict.fromkeys(species, 1.0)
-        if not weights or "bonafide" in weights or not all(w > 0 for w in weights.values()):
+        if not weights or "bonafide" in weights or not all(0 < w < math.inf for w in weights.values()):
             raise ConfigError(
-                f"SpoofAugment: species {weights}", wanted="one attack or more, each with a weight above 0"
+                f"SpoofAugment: species {weights}", wanted="one attack or more, each with a finite weight above 0"
             )
         if not 0 <= share <= 1 or units < 1 or at_once < 1:
             raise ConfigError(
@@ -138,14 +149,22 @@ class SpoofAugment(nn.Module):
 
         Args:
             images: (B, 3, H, W) bona fide sRGB pictures, uint8 or floating point in [0, 1].
-            generator: CPU generator; it is drawn from once.
+            generator: CPU generator; it is drawn from once. `torch.autocast` is left: the physics is in float32.
             landmarks: (B, 68, 2) or (B, 5, 2) pixels of `images` (five points: eye at the image's left, other eye,
                 nose, mouth corners left and right); None for `find`.
             subjects: who each row shows, so that a second face is another person's; None takes every row for another.
 
         Raises:
             DataError: pictures or landmarks of a wrong shape, type or range.
+            ConfigError: what is no CPU generator.
         """
+        check_generator(generator)
+        with torch.autocast(images.device.type, enabled=False):
+            return self._forward(images, generator, landmarks, subjects)
+
+    def _forward(
+        self, images: Tensor, generator: torch.Generator, landmarks: Tensor | None, subjects: Sequence[str] | None
+    ) -> SpoofBatch:
         photo = from_photograph(images)
         count, (height, width) = len(photo), photo.shape[-2:]
         names = tuple(subjects) if subjects is not None else tuple(str(i) for i in range(count))
@@ -219,21 +238,10 @@ class SpoofAugment(nn.Module):
             mean = torch.tensor(tight_points(width, height).dense(), dtype=torch.float32)
             return mean.expand(count, 68, 2).contiguous()
         points = landmarks.detach().to("cpu", torch.float32)
-        if points.shape == (count, 5, 2):
-            points = torch.stack(
-                [torch.tensor(pose_mean_head(p.double().numpy()), dtype=torch.float32) for p in points]
-            )
-        low = -_SLACK * max(height, width)
-        if points.shape != (count, 68, 2) or not bool(torch.isfinite(points).all()):
-            raise DataError(
-                f"landmarks of shape {tuple(landmarks.shape)}", wanted=f"finite ({count}, 68 or 5, 2) pixels"
-            )
-        if bool((points.amin() < low) | (points.amax() > max(height, width) - low)):
-            raise DataError(
-                f"landmarks from {float(points.min()):g} to {float(points.max()):g} on pictures of {height} x {width}",
-                wanted="pixels of the pictures given, not shares of them or pixels of others",
-            )
-        return points
+        _check_points(points, count, height, width)
+        if points.shape[1] == 68:
+            return points
+        return torch.stack([torch.tensor(pose_mean_head(p.double().numpy()), dtype=torch.float32) for p in points])
 
     def _row(self, root: int, row: int, faces: "_Faces", name: str, shot: DeviceParams, size: tuple[int, int]) -> Taken:
         """Take one row on the CPU; an attack that cannot be made leaves it bona fide, with the reason."""
@@ -298,6 +306,29 @@ class _Faces:
             source_id=tuple(f"{self.names[row]}/{row}" for row in rows),
             synthetic=False,
         )
+
+
+def _check_points(points: Tensor, count: int, height: int, width: int) -> None:
+    """Raise `DataError`, which names the first row at fault, unless (B, 68 or 5, 2) can be a face's points."""
+    if points.shape not in ((count, 68, 2), (count, 5, 2)):
+        raise DataError(f"landmarks of shape {tuple(points.shape)}", wanted=f"({count}, 68 or 5, 2) pixels")
+    side = max(height, width)
+    for row, own in enumerate(points):
+        low, high = float(own.min()), float(own.max())
+        if not (-_SLACK * side <= low and high <= (1 + _SLACK) * side):  # also catches NaN
+            raise DataError(
+                f"landmarks of row {row} from {low:g} to {high:g} on pictures of {height} x {width}",
+                wanted="finite pixels of the pictures given, not pixels of others",
+            )
+        centred = (own - own.mean(0)).double()
+        across = centred @ torch.linalg.eigh(centred.T @ centred).eigenvectors  # the narrower direction comes first
+        narrow, wide = (across.amax(0) - across.amin(0)).tolist()
+        least = max(_LEAST_SPAN * side, _LEAST_SPAN_PX)
+        if wide < least or narrow < _LEAST_BREADTH * wide:
+            raise DataError(
+                f"landmarks of row {row} lie within {wide:.3g} x {narrow:.3g} pixels on pictures of {height} x {width}",
+                wanted=f"a face's points in pixels, over {least:g} across and on no line, not shares of the picture",
+            )
 
 
 def _donor(root: int, row: int, faces: _Faces) -> Face:

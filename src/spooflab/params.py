@@ -15,6 +15,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from spooflab.errors import ConfigError
+
 _DTYPES = {
     str(d).removeprefix("torch."): d for d in (torch.float32, torch.float64, torch.int64, torch.bool, torch.uint8)
 }
@@ -110,8 +112,16 @@ class Params:
         return type(self)(**built)
 
 
+def check_generator(generator: object) -> None:
+    """Raise `ConfigError` unless this is a generator on the CPU: torch takes None for its global random state."""
+    if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
+        seen = f"on {generator.device}" if isinstance(generator, torch.Generator) else repr(generator)
+        raise ConfigError(f"generator: {seen}", wanted="a CPU generator, such as torch.Generator().manual_seed(7)")
+
+
 def uniform(size: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     """Draw `size` float32 values from U[low, high)."""
+    check_generator(generator)
     return low + (high - low) * torch.rand(size, generator=generator)
 
 
@@ -122,6 +132,7 @@ def log_uniform(size: int, low: float, high: float, generator: torch.Generator) 
 
 def choice(size: int, count: int, generator: torch.Generator) -> Tensor:
     """Draw `size` int64 indices from 0…count−1."""
+    check_generator(generator)
     return torch.randint(0, count, (size,), generator=generator)
 
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,10 @@ from torch import Tensor, nn
 from spooflab.augment import (
     CaptureDevice,
     DeviceParams,
+    DeviceShift,
+    DoubleJpeg,
+    Jpeg,
+    VideoCodec,
     develop,
     gentle_shots,
     list_profiles,
@@ -236,3 +241,39 @@ def test_cpu_and_other_devices_agree(device: torch.device) -> None:
     params = _shots(camera, 2)
     there = camera.apply(light.to(device), params.to(device)).cpu()
     assert float((there - camera.apply(light, params)).abs().mean()) < 2e-3
+
+
+def test_none_for_a_generator_is_refused_and_the_global_state_stays() -> None:
+    photos, before = torch.full((2, 3, 16, 16), 0.5), torch.get_rng_state()
+    device = CaptureDevice("front_phone")
+    nothing: Any = None
+    for draw in (
+        lambda: device.sample(1, nothing),
+        lambda: device(photos, generator=nothing),
+        lambda: DeviceShift([device])(photos, generator=nothing),
+        lambda: DeviceShift([device]).sample(2, nothing, picked=torch.zeros(2, dtype=torch.int64)),
+        lambda: Jpeg().sample(1, nothing),
+        lambda: Jpeg()(photos, generator=nothing),
+        lambda: DoubleJpeg()(photos, generator=nothing),
+        lambda: VideoCodec("mjpeg").sample(1, nothing),
+    ):
+        with pytest.raises(ConfigError, match="generator"):
+            draw()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_rephotograph_wants_the_pictures_that_its_parameters_were_drawn_for() -> None:
+    params = CaptureDevice("front_phone").sample(2, torch.Generator().manual_seed(1), size=(24, 32))
+    photo = torch.full((2, 3, 24, 32), 0.5)
+    rephotograph(photo, params)
+    for wrong, seen in (
+        ((photo * 255).to(torch.uint8), "uint8"),
+        (photo.double(), "float64"),
+        (photo[:1], "1, 3, 24, 32"),
+        (photo[..., :16], "2, 3, 24, 16"),
+        (photo[0], "3, 24, 32"),
+        (photo * 3, "from 1.5 to 1.5"),
+        (photo * float("nan"), "nan"),
+    ):
+        with pytest.raises(DataError, match=seen):
+            rephotograph(wrong, params)

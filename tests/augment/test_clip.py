@@ -290,3 +290,14 @@ def test_bad_input() -> None:
         develop_clip(light * float("nan"), params)
     with pytest.raises(DataError, match="photograph"):
         device.clip(torch.rand(3, 16, 16), frames=2, generator=torch.Generator())
+    photos = _photo(2)
+    for photo, seen in (
+        ((photos * 255).to(torch.uint8), "uint8"),
+        (photos.double(), "float64"),
+        (photos[:1], "1, 3, 64, 72"),
+        (photos[..., :40], "2, 3, 64, 40"),
+        (photos * 3, "values"),
+        (photos * float("nan"), "nan"),
+    ):
+        with pytest.raises(DataError, match=seen):
+            film(photo, _draw(device, 2))

@@ -1,12 +1,15 @@
 """The command line as its users and scripts meet it: names, JSON on stdout, exit status, errors that help."""
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from spooflab.cli.doctor import EXTRAS
 from spooflab.cli.main import COMMANDS, run
 
 NAMES = {
@@ -146,3 +149,20 @@ def test_doctor_finds_this_installation_sound(capsys: pytest.CaptureFixture[str]
     found = json.loads(capsys.readouterr().out)
     assert found["ok"]
     assert {check["name"] for check in found["checks"]} >= {"python", "rendering", "accelerator"}
+
+
+def test_doctor_looks_for_every_library_of_every_extra() -> None:
+    path = Path(__file__).parents[2] / "pyproject.toml"
+    extras = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    modules = {"scikit-image": "skimage", "scikit-learn": "sklearn", "pytorch-adapt": "pytorch_adapt"}
+    wanted = {}
+    for extra in extras.keys() - {"all", "dev"}:
+        names = [re.split(r"[\[<>=~]", requirement)[0] for requirement in extras[extra]]
+        wanted[extra] = {modules.get(name, name) for name in names} - {"spooflab"}
+    assert {extra: set(names) for extra, names in EXTRAS.items()} == wanted
+
+
+@pytest.mark.parametrize("wrong", [["--threads", "0"], ["--threads", "-2"], ["memory", "--samples", "0"]])
+def test_bench_refuses_no_threads_and_no_samples(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", *wrong]) == 2
+    assert f"{wrong[-2].removeprefix('--')} {wrong[-1]}" in capsys.readouterr().err

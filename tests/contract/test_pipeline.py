@@ -12,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from spooflab.augment.tone import srgb_encode
 from spooflab.errors import DataError, SkipSample
 from spooflab.generators.config import FolderFacesConfig, GenerationConfig, ProceduralFacesConfig
+from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.lab import replay
 from spooflab.generators.plan import plan_record
 from spooflab.generators.run import _prepare, generate, make_shard
@@ -183,3 +186,26 @@ def test_photographs_are_attacked_replayed_and_skipped_with_a_reason(
     with pytest.raises(SkipSample) as changed:
         replay(read_row(tmp_path / "data", photographed[0]["key"]))
     assert changed.value.reason == "file_changed"
+
+
+def test_a_second_generate_sees_what_has_changed_in_the_folder(tmp_path: Path) -> None:
+    photos, sidecar = tmp_path / "photos", tmp_path / "landmarks.csv"
+    photos.mkdir()
+    heads = ProceduralFaces(n_subjects=1, sessions=1, size=256, seed=3)
+    face = heads.load(heads.refs()[0])
+    light = (srgb_encode(face.radiance[0].clamp(0, 1)) * 255).round().to(torch.uint8)
+    pixels = light.permute(1, 2, 0).contiguous().numpy()
+    header = ",".join(f"x{k},y{k}" for k in range(68))
+    row = ",".join(f"{v:.2f}" for v in face.landmarks[0].flatten().tolist())
+    sidecar.write_text(f"file,{header}\nhead.png,{row}\n", encoding="utf-8")
+    source = {"kind": "folder", "root": photos, "landmarks": sidecar, "geometry": "none", "subjects": "file"}
+    config = GenerationConfig.model_validate(SMALL.model_dump() | {"n": 1, "bonafide_share": 1.0, "faces": [source]})
+    made = []
+    for name, shown in (("before", pixels), ("after", 255 - pixels)):
+        Image.fromarray(shown).save(photos / "head.png")
+        assert generate(config, tmp_path / name).rows == 1
+        made.append(read_row(tmp_path / name, "s00000000"))
+    digests = [json.loads(sample.params)["faces"]["target"]["record"]["sha256"] for sample in made]
+    assert digests[1] == hashlib.sha256((photos / "head.png").read_bytes()).hexdigest() != digests[0]
+    before, after = (decode_image(sample.image).astype(float).ravel() for sample in made)
+    assert np.corrcoef(before, after)[0, 1] < -0.5  # the second holds the negative

@@ -19,9 +19,17 @@ def test_python_examples_run(code: str) -> None:
 
 
 def test_commands_exist() -> None:
-    used = set(re.findall(r"^\$ spooflab (\w+)", README, re.MULTILINE))
+    used = set(re.findall(r"^\$ spooflab ([\w-]+)", README, re.MULTILINE))
     assert used
     assert used <= set(COMMANDS)
+
+
+def test_every_command_is_in_the_table() -> None:
+    table = README.split("## What is inside")[1].split("\n## ")[0]
+    named = {
+        name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`([\w-]+)", cell)
+    }
+    assert named == set(COMMANDS)
 
 
 def test_links_lead_somewhere() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from spooflab.errors import ConfigError
 from spooflab.params import Params, choice, log_uniform, uniform
 from spooflab.seeds import generator
 
@@ -150,3 +151,16 @@ def test_draws_repeat_and_leave_the_global_state() -> None:
     state = torch.get_rng_state()
     assert torch.equal(uniform(4, 0, 1, generator(2, "x")), uniform(4, 0, 1, generator(2, "x")))
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("wrong", [None, 7, torch])
+def test_what_is_no_generator_is_refused_and_the_global_state_stays(wrong: object) -> None:
+    before = torch.get_rng_state()
+    for draw in (
+        lambda: uniform(2, 0.0, 1.0, wrong),  # type: ignore[arg-type]  # wrong on purpose
+        lambda: log_uniform(2, 1.0, 2.0, wrong),  # type: ignore[arg-type]
+        lambda: choice(2, 5, wrong),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigError, match="generator"):
+            draw()
+    assert torch.equal(before, torch.get_rng_state())

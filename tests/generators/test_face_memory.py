@@ -1,7 +1,13 @@
 """Faces met before are neither loaded nor read again, and no byte of any picture tells."""
 
 import gc
+import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -199,3 +205,59 @@ def test_a_shard_is_made_face_by_face_and_kept_in_the_plan_s_order() -> None:
     assert lab.made == sorted(lab.made)
     assert [s.key for s in samples] == [s.key for s in specs if s.index != 2]
     assert [s.key for s in skips] == ["s00000002"]
+
+
+class Slow(Counted):
+    """Gives other threads their turn while it loads."""
+
+    def load(self, ref: FaceRef) -> Face:
+        time.sleep(0)
+        return self.faces[int(ref.record["k"])]
+
+
+def test_threads_share_loaded_faces(people: tuple[Face, ...]) -> None:
+    source, one = Slow(people), size_bytes(people[0])
+    refs = source.refs()
+    loaded = LoadedFaces(one)  # each load drops what another thread may be about to move
+
+    def work(seed: int) -> None:
+        for step in range(1500):
+            k = (seed + step * step) % len(refs)
+            assert loaded.load(source, refs[k]) is people[k]
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
+    finally:
+        sys.setswitchinterval(switch)
+    assert loaded.bytes_kept == one == sum(size_bytes(face) for face in loaded._kept.values())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_child_forked_while_a_thread_holds_the_lock_does_not_hang(people: tuple[Face, ...]) -> None:
+    source, memory = Counted(people), FaceMemory[object](2)
+    loaded, held, done = LoadedFaces(), threading.Event(), threading.Event()
+    loaded.load(source, source.refs()[0])
+
+    def hold() -> None:
+        with memory._lock, loaded._lock:
+            held.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # a child that hangs is ended, and the status tells
+        with torch.inference_mode():
+            memory.of(people[0], lambda _: object())
+        right = loaded.load(source, source.refs()[0]) is people[0]
+        os._exit(0 if right and loaded.bytes_kept == size_bytes(people[0]) else 1)
+    done.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+    assert loaded.bytes_kept == size_bytes(people[0])

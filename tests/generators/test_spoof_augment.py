@@ -133,6 +133,11 @@ def test_ablation_reaches_attack_and_camera(batch: tuple[torch.Tensor, torch.Ten
         ({"species": []}, "species"),
         ({"species": ["bonafide"]}, "species"),
         ({"species": {"print_a4": 0.0}}, "species"),
+        ({"species": {"print_a4": float("inf")}}, "finite"),
+        ({"species": {"print_a4": float("nan")}}, "finite"),
+        ({"species": "print_a4"}, "species 'print_a4'"),
+        ({"devices": "kiosk"}, "devices 'kiosk'"),
+        ({"ablate": "noise"}, "ablate 'noise'"),
         ({"species": ["hologram"]}, "hologram"),
         ({"share": 1.5}, "share"),
         ({"units": 0}, "units"),
@@ -161,6 +166,49 @@ def test_bad_options_are_named(changes: dict[str, object], seen: str) -> None:
 def test_bad_batches_are_named(images: torch.Tensor, options: dict[str, object], seen: str) -> None:
     with pytest.raises(DataError, match=seen):
         SpoofAugment(["print_a4"])(images, generator=gen(), **options)
+
+
+_FIVE = torch.tensor([[20.0, 25], [44, 25], [32, 38], [23, 48], [41, 48]])
+
+
+@pytest.mark.parametrize(
+    ("points", "seen"),
+    [
+        (torch.rand(68, 2, generator=gen()), "row 1 lie within"),  # shares of the picture
+        (torch.full((68, 2), 30.0), "row 1 lie within 0 x 0 pixels"),
+        (torch.full((5, 2), 30.0), "row 1 lie within 0 x 0 pixels"),
+        (_FIVE / 64, "row 1 lie within"),
+        (torch.linspace(10, 50, 5)[:, None].expand(5, 2), "row 1 lie within"),
+        (torch.stack([torch.linspace(10, 50, 5), torch.full((5,), 30.0)], 1), r"row 1 lie within 40 x 0 pixels"),
+        (_FIVE * torch.tensor([1.0, torch.nan]), "row 1 from nan"),
+        (_FIVE * torch.inf, "row 1 from inf"),
+        (_FIVE * 10, "row 1 from 200 to 480"),
+    ],
+)
+def test_points_that_are_no_face_are_refused_before_a_head_is_fitted(points: torch.Tensor, seen: str) -> None:
+    other = _FIVE if len(points) == 5 else torch.rand(68, 2, generator=gen()) * 60
+    with pytest.raises(DataError, match=seen):
+        SpoofAugment(["print_a4"])(torch.rand(2, 3, 64, 64), generator=gen(), landmarks=torch.stack([other, points]))
+
+
+def test_autocast_around_it_changes_nothing(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    images, landmarks = batch
+    augment = SpoofAugment(["replay_phone", "print_a4"], share=0.6)
+    plain = augment(images, generator=gen(5), landmarks=landmarks)
+    assert len(set(plain.species)) > 1
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = augment(images, generator=gen(5), landmarks=landmarks)
+    for name in ("images", "masks", "landmarks"):
+        assert torch.equal(getattr(plain, name), getattr(cast, name)), name
+    assert cast.species == plain.species
+
+
+@pytest.mark.parametrize("wrong", [None, 7])
+def test_a_generator_is_wanted(wrong: object) -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(ConfigError, match="generator"):
+        SpoofAugment(["print_a4"])(torch.rand(1, 3, 64, 64, generator=gen()), generator=wrong)  # type: ignore[arg-type]  # wrong on purpose
+    assert torch.equal(before, torch.get_rng_state())
 
 
 def test_a_sensor_smaller_than_the_picture_is_refused() -> None:

@@ -10,6 +10,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from spooflab.errors import ConfigError
+
 Suite = Literal["attacks", "faces", "augment", "train", "gpu", "memory", "all"]
 
 
@@ -25,7 +27,12 @@ def bench(
             copy_gb_per_s, bandwidth_share. `memory` prints one line with its own fields.
         threads: torch threads for ours and the peer.
         samples: how many `memory` makes; fewer than two thousand show caches that still fill.
+
+    Raises:
+        ConfigError: no thread, or no sample.
     """
+    if threads < 1 or samples < 1:
+        raise ConfigError(f"bench: threads {threads}, samples {samples}", wanted="1 or more of each")
     import torch
 
     from spooflab.allocator import keep_freed_memory

@@ -13,9 +13,10 @@ from typing import Any
 EXTRAS = {
     "data": ("datasets", "skimage"),
     "diffusion": ("diffusers", "transformers", "accelerate"),
-    "adapt": ("transformers", "accelerate", "pytorch_adapt"),
+    "adapt": ("transformers", "accelerate", "pytorch_adapt", "torchvision", "setuptools", "tensorboard"),
     "study": ("scipy", "sklearn", "matplotlib", "jinja2"),
-    "interop": ("albumentations", "torchvision"),
+    "interop": ("albumentations", "torchvision", "datasets"),
+    "detect": ("onnxruntime",),
     "ray": ("ray",),
     "video": ("av",),
 }
