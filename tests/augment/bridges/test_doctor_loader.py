@@ -41,7 +41,6 @@ def _examine(name: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict]:
         ("blind_to_the_first", ("distinct", "epochs", "workers", "batch_size")),
         ("same_workers", ("distinct", "epochs", "workers", "batch_size")),
         ("worker_count", ("workers",)),
-        ("worker_count_large_batches", ("workers",)),
         ("by_worker_large_batches", ("workers", "batch_size")),
         ("same_epochs", ("epochs",)),
         pytest.param("same_epochs_python", ("epochs",), marks=pytest.mark.slow),
