@@ -36,7 +36,7 @@ class KeyedCamera:
     def __init__(self, camera: Camera, *, seed: int, p: float = 1.0, gentle: bool = False) -> None:
         if not isinstance(camera, CaptureDevice | DeviceShift):
             raise ConfigError(f"a camera of type {type(camera).__name__}", wanted="a CaptureDevice or a DeviceShift")
-        if not isinstance(seed, numbers.Integral):
+        if not isinstance(seed, int | np.integer):
             raise ConfigError(f"seed {seed!r} of type {type(seed).__name__}", wanted="an integer")
         if not 0 <= p <= 1:
             raise ConfigError(f"p: {p}", wanted="a probability in [0, 1]")
