@@ -42,7 +42,8 @@ class CaptureDevice(nn.Module):
         self.fidelity = check_fidelity(fidelity)
         self.profile = profile if isinstance(profile, DeviceProfile) else load_profile(profile)
         self.unit = unit
-        self.identity = draw_identity(self.profile, unit)
+        with torch.autocast("cpu", enabled=False):  # a unit's colours are those of float32, wherever it is made
+            self.identity = draw_identity(self.profile, unit)
 
     @classmethod
     def ideal(cls) -> "CaptureDevice":
@@ -137,12 +138,14 @@ def rephotograph(photo: Tensor, params: DeviceParams) -> Tensor:
 
 
 def _taken_again(photo: Tensor, params: DeviceParams) -> Tensor:
-    flat = inverse_tone_curve(photo, tone=params.source_tone, gamma=params.source_gamma)
-    return develop(through_lens(srgb_decode(flat), params.view), params)
+    with torch.autocast(photo.device.type, enabled=False):
+        flat = inverse_tone_curve(photo, tone=params.source_tone, gamma=params.source_gamma)
+        return develop(through_lens(srgb_decode(flat), params.view), params)
 
 
 def retake(x: Tensor, params: DeviceParams, fidelity: Fidelity) -> Tensor:
     """Return checked photographs (B, 3, H, W), taken again with `params` (which lie on the CPU), in their own type."""
-    if fidelity == "quick":
-        return to_photograph(quick_photograph(x if x.dtype == torch.uint8 else x.float(), params), x.dtype)
-    return to_photograph(_taken_again(from_photograph(x), params.to(x.device)), x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        if fidelity == "quick":
+            return to_photograph(quick_photograph(x if x.dtype == torch.uint8 else x.float(), params), x.dtype)
+        return to_photograph(_taken_again(from_photograph(x), params.to(x.device)), x.dtype)

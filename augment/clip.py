@@ -97,24 +97,25 @@ def develop_clip(irradiance: Tensor, params: ClipParams) -> Tensor:
         DataError: not the shape that `params` were drawn for, not float32, or not finite.
         ConfigError: a stream that needs PyAV without it.
     """
-    view = params.shot.view
-    wanted = (params.batch_size, params.frames, 3, view.height, view.width)
-    if tuple(irradiance.shape) != wanted or irradiance.dtype != torch.float32:
-        raise DataError(
-            f"irradiance {tuple(irradiance.shape)} {irradiance.dtype}",
-            wanted=f"{wanted} torch.float32, as the parameters were drawn for",
-            next_step="draw the parameters with sample_clip(device, B, frames=T, ..., size=(H, W))",
-        )
-    exposures = settle(metered_ev(irradiance, params.shot), params)
-    frames = []
-    for t in range(params.frames):
-        shot = params.frame(t)
-        fixed = dataclasses.replace(
-            without_codec(shot), metering=torch.zeros_like(shot.metering), error_ev=exposures[:, t] + shot.error_ev
-        )
-        frames.append(develop(irradiance[:, t], fixed))
-    codes = (torch.stack(frames, 1) * 255).round_().to(torch.uint8)
-    return clip_codec(codes, params.shot, params.fps).float() / 255
+    with torch.autocast(irradiance.device.type, enabled=False):
+        view = params.shot.view
+        wanted = (params.batch_size, params.frames, 3, view.height, view.width)
+        if tuple(irradiance.shape) != wanted or irradiance.dtype != torch.float32:
+            raise DataError(
+                f"irradiance {tuple(irradiance.shape)} {irradiance.dtype}",
+                wanted=f"{wanted} torch.float32, as the parameters were drawn for",
+                next_step="draw the parameters with sample_clip(device, B, frames=T, ..., size=(H, W))",
+            )
+        exposures = settle(metered_ev(irradiance, params.shot), params)
+        frames = []
+        for t in range(params.frames):
+            shot = params.frame(t)
+            fixed = dataclasses.replace(
+                without_codec(shot), metering=torch.zeros_like(shot.metering), error_ev=exposures[:, t] + shot.error_ev
+            )
+            frames.append(develop(irradiance[:, t], fixed))
+        codes = (torch.stack(frames, 1) * 255).round_().to(torch.uint8)
+        return clip_codec(codes, params.shot, params.fps).float() / 255
 
 
 def metered_ev(irradiance: Tensor, shot: DeviceParams) -> Tensor:
@@ -158,10 +159,11 @@ def film(photo: Tensor, params: ClipParams) -> Tensor:
         DataError: another type, shape or range, or not the shape that `params` were drawn for.
         ConfigError: a stream that needs PyAV without it.
     """
-    shot = params.shot
-    check_window(photo, shot.view)
-    light = srgb_decode(inverse_tone_curve(photo, tone=shot.source_tone, gamma=shot.source_gamma))
-    return develop_clip(moving_light(light, params), params)
+    with torch.autocast(photo.device.type, enabled=False):
+        shot = params.shot
+        check_window(photo, shot.view)
+        light = srgb_decode(inverse_tone_curve(photo, tone=shot.source_tone, gamma=shot.source_gamma))
+        return develop_clip(moving_light(light, params), params)
 
 
 def moving_light(light: Tensor, params: ClipParams) -> Tensor:

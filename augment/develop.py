@@ -29,13 +29,14 @@ def develop(irradiance: Tensor, params: DeviceParams) -> Tensor:
     Raises:
         DataError: not the shape that `params` were drawn for, not float32, or not finite.
     """
-    _check_irradiance(irradiance, params)
-    if bool(params.cfa.any()) and not bool(params.cfa.all()):  # mosaics and full planes draw different noise
-        return torch.cat([develop(irradiance[i : i + 1], params.row(i)) for i in range(params.batch_size)])
-    planes = interpolate(expose(irradiance, params))
-    linear = correct_colour(planes, params)
-    encoded = finish(linear, params)
-    return still_codec(quantise(encoded), params).float() / 255
+    with torch.autocast(irradiance.device.type, enabled=False):
+        _check_irradiance(irradiance, params)
+        if bool(params.cfa.any()) and not bool(params.cfa.all()):  # mosaics and full planes draw different noise
+            return torch.cat([develop(irradiance[i : i + 1], params.row(i)) for i in range(params.batch_size)])
+        planes = interpolate(expose(irradiance, params))
+        linear = correct_colour(planes, params)
+        encoded = finish(linear, params)
+        return still_codec(quantise(encoded), params).float() / 255
 
 
 def expose(irradiance: Tensor, params: DeviceParams) -> Tensor:

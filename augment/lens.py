@@ -1,5 +1,6 @@
 """A picture that fills the sensor's window, seen through a lens: resampled at the rays of the view, then blurred."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,5 +31,6 @@ def through_lens(photo: Tensor, view: View) -> Tensor:
     Right for pictures whose detail is no finer than the window's pixels; finer structure must be rendered through the
     view's transfer function instead.
     """
-    rays, _ = window_rays(view)
-    return view.blur(resample(photo, rays))
+    with torch.autocast(photo.device.type, enabled=False):
+        rays, _ = window_rays(view)
+        return view.blur(resample(photo, rays))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from spooflab.augment.bridges.keyed_camera import Camera, KeyedCamera
+from spooflab.augment.bridges.picture_pixels import rgb_pixels
 from spooflab.augment.bridges.row_places import RowPlaces
 from spooflab.errors import DataError
 
@@ -123,7 +124,7 @@ def _with_entry(batch: Any, place: str | int, value: Tensor) -> Any:
 
 def _pictures_to_tensors(sample: Any) -> Any:
     if isinstance(sample, Image.Image):
-        return _planes(np.asarray(sample.convert("RGB")))
+        return _planes(rgb_pixels(sample))
     if isinstance(sample, np.ndarray) and sample.dtype == np.uint8 and sample.ndim == 3 and sample.shape[2] == 3:
         return _planes(sample)
     if isinstance(sample, Mapping):

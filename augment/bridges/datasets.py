@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spooflab.augment.bridges.keyed_camera import Camera, KeyedCamera, content_key
 from spooflab.augment.bridges.lens_map import move_masks
+from spooflab.augment.bridges.picture_pixels import rgb_pixels
 from spooflab.errors import DataError
 
 
@@ -54,7 +55,9 @@ class DatasetsDevice:
             raise DataError(
                 f"no column {min(missing)!r} among {', '.join(batch)}", wanted="the names of this data set's columns"
             )
-        pictures = [p.convert("RGB") if isinstance(p, Image.Image) else p for p in batch[self.image]]
+        for name in (self.image, *self.masks):
+            _check_filled(name, batch[name])
+        pictures = [Image.fromarray(rgb_pixels(p)) if isinstance(p, Image.Image) else p for p in batch[self.image]]
         photos = [_planes(picture) for picture in pictures]
         seeds = self.keyed.seeds(batch[self.key] if self.key else [content_key(photo) for photo in photos])
         out = {name: list(column) for name, column in batch.items()} | {self.image: pictures}
@@ -66,6 +69,16 @@ class DatasetsDevice:
                 mask = batch[name][row]
                 out[name][row] = _like(mask, move_masks(_planes(mask)[None], shot.view)[0])
         return out
+
+
+def _check_filled(name: str, column: Sequence[Any]) -> None:
+    for row, value in enumerate(column):
+        if value is None:
+            raise DataError(
+                f"column {name!r} is None in row {row} of {len(column)} of the batch",
+                wanted="a picture in every row",
+                next_step="filter such rows out, before set_transform",
+            )
 
 
 def _planes(picture: Any) -> Tensor:

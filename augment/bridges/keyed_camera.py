@@ -36,9 +36,11 @@ class KeyedCamera:
     def __init__(self, camera: Camera, *, seed: int, p: float = 1.0, gentle: bool = False) -> None:
         if not isinstance(camera, CaptureDevice | DeviceShift):
             raise ConfigError(f"a camera of type {type(camera).__name__}", wanted="a CaptureDevice or a DeviceShift")
+        if not isinstance(seed, int | np.integer):
+            raise ConfigError(f"seed {seed!r} of type {type(seed).__name__}", wanted="an integer")
         if not 0 <= p <= 1:
             raise ConfigError(f"p: {p}", wanted="a probability in [0, 1]")
-        self.camera, self.seed, self.p, self.gentle = camera, seed, p, gentle
+        self.camera, self.seed, self.p, self.gentle = camera, int(seed), p, gentle
         self.epoch = SharedEpoch()
 
     def set_epoch(self, epoch: int) -> None:
@@ -89,10 +91,19 @@ def content_key(picture: np.ndarray | Tensor) -> str:
 
     As good as an index as long as nothing random has changed the picture before; equal pictures share a shot.
     """
-    pixels = picture.detach().cpu().contiguous().numpy() if isinstance(picture, Tensor) else picture
+    pixels, dtype = _array(picture) if isinstance(picture, Tensor) else (picture, str(picture.dtype))
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16)
-    digest.update(f"{pixels.dtype}{pixels.shape}".encode())
+    digest.update(f"{dtype}{pixels.shape}".encode())
     return "pixels:" + digest.hexdigest()
+
+
+def _array(picture: Tensor) -> tuple[np.ndarray, str]:
+    """Return a tensor's values, or its bits where NumPy lacks the type, and the type's name."""
+    here = picture.detach().cpu().contiguous()
+    if here.dtype == torch.bfloat16:
+        return here.view(torch.int16).numpy(), "bfloat16"
+    array = here.numpy()
+    return array, str(array.dtype)
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from spooflab.augment.bridges.loader_probe import LoaderProbe, Row
 
@@ -59,14 +59,16 @@ def check_loader(probe: LoaderProbe, *, samples: int = 16, workers: Sequence[int
     count = min(samples, total)
     indices = [i * (total - 1) // max(1, count - 1) for i in range(count)]
     several = max(2, *workers)
-    base = probe.run(indices, workers=0, batch_size=probe.batch_size, epochs=2)
-    pair = probe.run(indices, workers=2, batch_size=probe.batch_size, epochs=2)
-    by_count = {n: _first_epoch(probe, indices, n, base, pair) for n in workers}
+    shared = max(1, min(probe.batch_size, count // several))  # a larger batch may leave all samples to one worker
+    base = probe.run(indices, workers=0, batch_size=shared, epochs=2)
+    pair = probe.run(indices, workers=2, batch_size=shared, epochs=2)
+    known = {0: base[0], 2: pair[0]}
+    by_count = {n: known.get(n) or probe.run(indices, workers=n, batch_size=shared)[0] for n in workers}
     by_size = {
-        size: pair[0] if size == probe.batch_size else probe.run(indices, workers=2, batch_size=size)[0]
+        size: pair[0] if size == shared else probe.run(indices, workers=2, batch_size=size)[0]
         for size in sorted({1, probe.batch_size, 2 * probe.batch_size})
     }
-    reseeded = probe.run(indices, workers=0, batch_size=probe.batch_size, seed=7)[0]
+    reseeded = probe.run(indices, workers=0, batch_size=shared, seed=7)[0]
     telling = _telling(indices, base[0], base[1], reseeded, *by_count.values())
     one, many = [telling] * _DRAWS, [telling] * (_DRAWS * several)
     serial = probe.run(one, workers=0, batch_size=1)[0]
@@ -93,11 +95,6 @@ def _telling(indices: list[int], first: list[Row], *others: list[Row]) -> int:
     """Return an index whose sample is seen to change: a black picture shows no change of brightness."""
     changes = [sum(first[i].sample != run[i].sample for run in others) for i in range(len(indices))]
     return indices[max(range(len(indices)), key=lambda i: changes[i])]
-
-
-def _first_epoch(probe: LoaderProbe, indices: list[int], workers: int, base: Any, pair: Any) -> list[Row]:
-    known: dict[int, list[list[Row]]] = {0: base, 2: pair}
-    return (known.get(workers) or probe.run(indices, workers=workers, batch_size=probe.batch_size))[0]
 
 
 def _distinct(serial: list[Row], parallel: list[Row], workers: int) -> Verdict:
@@ -151,6 +148,11 @@ def _workers(runs: dict[int, list[Row]]) -> Verdict:
         if differ:
             said = f"{len(differ)} of {len(runs[base])} indices differ between {base} and {count} workers"
             return Verdict("workers", "fail", f"{said}: {_listed(differ)}", tuple(differ))
+    for count in runs:
+        made = len({row.worker for row in runs[count]})
+        if made < count:
+            said = f"{len(runs[base])} indices are too few to compare: only {made} of {count} workers made any"
+            return Verdict("workers", "none", said)
     said = f"{len(runs[base])} indices are the same with {', '.join(map(str, runs))} workers"
     return Verdict("workers", "pass", said)
 

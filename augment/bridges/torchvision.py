@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from spooflab.augment.bridges.keyed_camera import Camera, KeyedCamera, content_key
 from spooflab.augment.bridges.lens_map import move_boxes, move_masks, move_points
+from spooflab.augment.bridges.picture_pixels import rgb_pixels
 from spooflab.errors import ConfigError, DataError
 
 try:
@@ -57,10 +57,7 @@ class TorchvisionDevice(v2.Transform):  # type: ignore[misc]  # the library is n
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Return the sample's shot, None where it is left as it is."""
-        image = next((i for i in flat_inputs if _is_image(i)), None)
-        if image is None:
-            raise DataError("a sample without an image", wanted="an Image, a PIL image or a tensor (3, H, W)")
-        photo = _planes(image)
+        photo = _planes(_images(flat_inputs)[0])
         key = _KEY.get()
         seeds = self.keyed.seeds([content_key(photo) if key is None else key])
         if not bool(self.keyed.applied(seeds)):
@@ -105,9 +102,26 @@ def _is_image(value: Any) -> bool:
     return isinstance(value, Tensor) and not isinstance(value, tv_tensors.TVTensor)
 
 
+def _images(flat_inputs: list[Any]) -> list[Any]:
+    """Return what v2 transforms as images: the Images and PIL images, or else the first plain tensor."""
+    named = [i for i in flat_inputs if isinstance(i, Picture | tv_tensors.Image)]
+    images = named or [i for i in flat_inputs if _is_image(i)][:1]
+    if not images:
+        raise DataError("a sample without an image", wanted="an Image, a PIL image or a tensor (3, H, W)")
+    sizes = [tuple(v2.functional.get_size(image)) for image in images]
+    if len(set(sizes)) > 1:
+        other = next(size for size in sizes if size != sizes[0])
+        raise DataError(
+            f"images of {sizes[0][0]} x {sizes[0][1]} and {other[0]} x {other[1]} pixels in one sample",
+            wanted="one size (height x width): the images of a sample share a shot, and its lens",
+            next_step="resize before, or transform the images one by one",
+        )
+    return images
+
+
 def _planes(image: Any) -> Tensor:
     if isinstance(image, Picture):
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        return torch.from_numpy(rgb_pixels(image)).permute(2, 0, 1)
     plain: Tensor = image.as_subclass(Tensor)
     return plain
 

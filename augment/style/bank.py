@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from spooflab.augment.style.measure import measure
-from spooflab.augment.style.statistics import StyleStatistics
+from spooflab.augment.style.statistics import StyleStatistics, impossible
 from spooflab.errors import DataError
 from spooflab.images import ImageRefused, decode_image
 
@@ -57,9 +57,16 @@ class StyleBank:
         return cls(StyleStatistics.stack(rows), tuple(pictures), tuple(refused))
 
     def save(self, path: str | Path) -> None:
-        """Write the bank as one safetensors file."""
+        """Write the bank as one safetensors file.
+
+        Raises:
+            DataError: the file cannot be written there.
+        """
         tensors = {f.name: getattr(self.statistics, f.name).contiguous() for f in dataclasses.fields(StyleStatistics)}
-        save_file(tensors, str(path), metadata={"format": _FORMAT, "pictures": json.dumps(self.pictures)})
+        try:
+            save_file(tensors, str(path), metadata={"format": _FORMAT, "pictures": json.dumps(self.pictures)})
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"{path} cannot be written: {error}", wanted="a path in an existing folder") from error
 
     @classmethod
     def load(cls, path: str | Path) -> "StyleBank":
@@ -72,16 +79,23 @@ class StyleBank:
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-            pictures = tuple(str(name) for name in json.loads(metadata.get("pictures", "null")))
-        except (OSError, SafetensorError, TypeError, ValueError) as error:
+            pictures = json.loads(metadata.get("pictures", "null"))
+        except (OSError, SafetensorError, TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{path} cannot be read: {error}", wanted="a file that StyleBank.save wrote") from error
+        if not isinstance(pictures, list) or not all(isinstance(name, str) for name in pictures):
+            raise DataError(
+                f"{path} cannot be read: its pictures are no list of names", wanted="a file that StyleBank.save wrote"
+            )
         shapes = _shapes(len(pictures))
         seen = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         if metadata.get("format") != _FORMAT or seen != shapes or not pictures:
             raise DataError(f"{path}: {metadata.get('format')!r} with {seen}", wanted=f"{_FORMAT!r} with {shapes}")
         if not all(t.is_floating_point() and bool(torch.isfinite(t).all()) for t in tensors.values()):
             raise DataError(f"{path} holds NaN, infinity or integers", wanted="finite statistics")
-        return cls(StyleStatistics(**tensors), pictures)
+        statistics = StyleStatistics(**tensors)
+        if fault := impossible(statistics):
+            raise DataError(f"{path}: {fault}", wanted="the statistics of pictures, as StyleBank.save wrote them")
+        return cls(statistics, tuple(pictures))
 
 
 def _shapes(count: int) -> dict[str, tuple[int, ...]]:

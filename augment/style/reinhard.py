@@ -20,7 +20,7 @@ def reinhard_transfer(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     Returns:
         As `x`; values may leave [0, 1].
     """
-    lab = to_lalphabeta(x)
+    lab = to_lalphabeta(x.contiguous())  # vectorised powers round by the place in memory
     own_mean, own_std = moments(lab)
     gain = torch.where(own_std > _FLAT, std / own_std.clamp(min=_FLAT), 1.0)
     return from_lalphabeta((lab - own_mean[:, :, None, None]) * gain[:, :, None, None] + mean[:, :, None, None])

@@ -1,8 +1,10 @@
 """What is kept of a picture's style: a few kilobytes, and no picture."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from spooflab.params import Params
@@ -31,3 +33,30 @@ class StyleStatistics(Params):
     covariance: Tensor
     cdf: Tensor
     colours: Tensor
+
+
+_ROUNDING = 1e-5
+"""By which measured statistics may leave their ranges."""
+_DOUBLE = ("mean", "covariance", "cdf")
+
+
+def impossible(s: StyleStatistics) -> str:
+    """Return why no pictures can have these finite statistics of the right shapes; empty where some can."""
+    for name in (field.name for field in dataclasses.fields(s)):
+        wanted = torch.float64 if name in _DOUBLE else torch.float32
+        if getattr(s, name).dtype != wanted:
+            return f"{name} is {getattr(s, name).dtype}, not {wanted}"
+    for name in ("mean", "cdf", "colours"):
+        low, high = (float(value) for value in torch.aminmax(getattr(s, name)))
+        if low < -_ROUNDING or high > 1 + _ROUNDING:
+            return f"{name} goes from {low:g} to {high:g}, beyond [0, 1]"
+    for name in ("amplitude", "lab_std"):
+        if float(getattr(s, name).min()) < 0:
+            return f"{name} is negative"
+    if float(s.cdf.diff(dim=-1).min()) < -_ROUNDING or float((s.cdf[..., -1] - 1).abs().max()) > _ROUNDING:
+        return "cdf does not rise to 1"
+    if float((s.covariance - s.covariance.transpose(1, 2)).abs().max()) > _ROUNDING:
+        return "covariance is not symmetric"
+    if float(torch.linalg.eigvalsh(s.covariance).min()) < -_ROUNDING:
+        return "covariance is negative in some direction"
+    return ""

@@ -1,9 +1,10 @@
 """Give each photograph of a batch the style of another picture of a bank."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -76,17 +77,29 @@ class TargetStyle(nn.Module):
 
     def apply_style(self, x: Tensor, params: StyleParams) -> Tensor:
         """Return (B, 3, H, W), float32 sRGB in [0, 1], in the drawn styles; deterministic, clipped to [0, 1]."""
-        out = torch.empty_like(x)
-        for row in range(len(x)):  # one by one: libraries order their sums by the batch
-            drawn = params.row(row)
-            method, style = self.methods[int(drawn.method)], self._style(drawn.picked.to(x.device))
-            out[row] = method(x[row : row + 1], style, drawn.weight.to(x.device), drawn.seed)[0]
-        return out.clamp_(0, 1)
+        with torch.autocast(x.device.type, enabled=False):
+            out = torch.empty_like(x)
+            for row in range(len(x)):  # one by one: libraries order their sums by the batch
+                drawn = params.row(row)
+                method, style = self.methods[int(drawn.method)], self._style(drawn.picked.to(x.device))
+                out[row] = method(x[row : row + 1], style, drawn.weight.to(x.device), drawn.seed)[0]
+            return out.clamp_(0, 1)
 
     def forward(self, x: Tensor, *, generator: torch.Generator) -> Tensor:
         """Return photographs (B, 3, H, W), uint8 or floating point in [0, 1], each in a style of its own; same type."""
         photos = from_photograph(x)
         return to_photograph(self.apply_style(photos, self.sample(len(x), generator)), x.dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the statistics with the module, and keep their types: `.bfloat16()` is meant for a network."""
+        names = [f"style_{field.name}" for field in dataclasses.fields(StyleStatistics)]
+        kept = {name: getattr(self, name) for name in names}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, value in kept.items():
+            moved = getattr(self, name)
+            if moved.dtype != value.dtype:
+                setattr(self, name, value.to(moved.device))
+        return self
 
     def _draw(self, generator: torch.Generator) -> StyleParams:
         return StyleParams(

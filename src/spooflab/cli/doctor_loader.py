@@ -72,7 +72,7 @@ def _examine(target: str, probe: "LoaderProbe", samples: int, workers: tuple[int
         return check_loader(probe, samples=samples, workers=sorted(set(workers)))
     except SpooflabError:
         raise
-    except Exception as error:  # whatever a stranger's loader raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's loader raises
         raise DataError(f"{target}: the loader raised {type(error).__name__}: {error}") from error
 
 
@@ -95,7 +95,7 @@ def _probe(target: str) -> "tuple[LoaderProbe, list[str]]":
         return LoaderProbe(build), []
     except SpooflabError:
         raise
-    except Exception as error:  # whatever a stranger's function raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's function raises
         raise ConfigError(f"{target}() raised {type(error).__name__}: {error}") from error
 
 
@@ -108,9 +108,10 @@ def _imported(target: str) -> Any:
         sys.path.insert(0, here)
     try:
         found = importlib.import_module(module)
-    except Exception as error:  # whatever a stranger's module raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises
         raise ConfigError(
-            f"cannot import {module!r} from {here}: {type(error).__name__}: {error}", wanted="a module of this folder"
+            f"cannot import {module!r} from {here}: {type(error).__name__}: {error}",
+            wanted="a module of this folder that can be imported: scripts keep their work under __main__",
         ) from error
     try:
         return reduce(getattr, name.split("."), found)

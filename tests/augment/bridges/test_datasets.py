@@ -87,3 +87,19 @@ def test_pictures_of_every_kind_and_content_keys(shift: DeviceShift, photos: tor
 def test_columns_are_named_in_errors(shift: DeviceShift, photos: torch.Tensor) -> None:
     with pytest.raises(DataError, match="'id' among image, label"):
         DatasetsDevice(shift, seed=1, key="id")({"image": [photos[0]], "label": [1]})
+
+
+@pytest.mark.parametrize("column", ["image", "mask"])
+def test_empty_places_are_named(shift: DeviceShift, photos: torch.Tensor, column: str) -> None:
+    batch = {"image": [photos[0], photos[1]], "mask": [photos[0], photos[1]]}
+    batch[column][1] = None
+    with pytest.raises(DataError, match=f"'{column}' is None in row 1"):
+        DatasetsDevice(shift, seed=1, masks=["mask"])(batch)
+
+
+def test_keyless_bfloat16(shift: DeviceShift, photos: torch.Tensor) -> None:
+    device = DatasetsDevice(shift, seed=1)
+    soft = (photos[:2].float() / 255).bfloat16()
+    first, second = device({"image": list(soft)})["image"]
+    assert first.dtype == torch.bfloat16
+    assert torch.equal(device({"image": [soft[1]]})["image"][0], second)

@@ -41,6 +41,7 @@ def _examine(name: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict]:
         ("blind_to_the_first", ("distinct", "epochs", "workers", "batch_size")),
         ("same_workers", ("distinct", "epochs", "workers", "batch_size")),
         ("worker_count", ("workers",)),
+        ("by_worker_large_batches", ("workers", "batch_size")),
         ("same_epochs", ("epochs",)),
         pytest.param("same_epochs_python", ("epochs",), marks=pytest.mark.slow),
         ("stuck_workers", ("epochs",)),
@@ -65,6 +66,14 @@ def test_a_loader_without_randomness_is_told_as_such(capsys: pytest.CaptureFixtu
     assert status == 0
     assert not found["random"]
     assert {p["status"] for p in found["properties"]} == {"none"}
+
+
+def test_too_few_samples_for_the_workers_are_no_proof(capsys: pytest.CaptureFixture[str]) -> None:
+    status, found = _examine("keyed_pair", capsys)
+    said = {p["name"]: p for p in found["properties"]}
+    assert status == 0
+    assert said["workers"]["status"] == "none"
+    assert "only 2 of 4 workers" in said["workers"]["detail"]
 
 
 def test_the_lines_for_people_carry_the_evidence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,6 +103,10 @@ def test_our_own_transform_passes(capsys: pytest.CaptureFixture[str]) -> None:
         (["some_loaders:make_error"], "no data here"),
         (["some_loaders:stream"], "map-style"),
         (["some_loaders:broken"], "no such picture"),
+        (["some_loaders:leaving"], "the loader raised SystemExit"),
+        (["some_loaders:make_exit"], "SystemExit"),
+        (["a_finished_script:loader"], "cannot import 'a_finished_script'"),
+        (["a_script:loader"], "cannot import 'a_script'"),
         (["some_loaders:keyed", "--samples", "1"], "samples 1"),
         (["some_loaders:keyed", "--workers", "2"], "workers [2]"),
     ],

@@ -76,6 +76,11 @@ def test_pixels_name_a_picture() -> None:
     assert content_key(picture) != content_key(picture + 1)
     assert content_key(picture) != content_key(picture.reshape(2, 8, 3))
     assert content_key(picture) == content_key(torch.from_numpy(picture))
+    assert content_key(picture) == "pixels:4965026309c5c03c74c07220dd1a0597"
+    soft = torch.from_numpy(picture).bfloat16()
+    assert content_key(soft) == content_key(soft.clone())
+    assert content_key(soft) != content_key(soft + 1)
+    assert content_key(soft) not in (content_key(soft.float()), content_key(soft.view(torch.int16)))
 
 
 def test_bad_arguments_are_refused(shift: DeviceShift) -> None:
@@ -83,5 +88,9 @@ def test_bad_arguments_are_refused(shift: DeviceShift) -> None:
         KeyedCamera(shift, seed=0, p=1.5)
     with pytest.raises(ConfigError, match="type str"):
         KeyedCamera("kiosk", seed=0)  # type: ignore[arg-type]
+    for seed in (None, 1.5, "1"):
+        with pytest.raises(ConfigError, match="seed"):
+            KeyedCamera(shift, seed=seed)  # type: ignore[arg-type]
+    assert KeyedCamera(shift, seed=np.int64(3)).seeds([0]) == KeyedCamera(shift, seed=3).seeds([0])
     with pytest.raises(ConfigError, match="epoch -1"):
         KeyedCamera(shift, seed=0).set_epoch(-1)

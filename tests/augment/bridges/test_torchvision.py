@@ -88,3 +88,20 @@ def test_turned_boxes_and_samples_without_images_are_refused(bent: CaptureDevice
         turned = tv_tensors.BoundingBoxes([[9.0, 9, 5, 5, 30]], format="XYWHR", canvas_size=scene.mask.shape)
         with pytest.raises(DataError, match="upright"):
             TorchvisionDevice(bent, seed=1)(_sample(scene, "XYXY") | {"boxes": turned})
+
+
+def test_keyless_bfloat16(shift: DeviceShift, photos: torch.Tensor) -> None:
+    soft = (photos[0].float() / 255).bfloat16()
+    device = TorchvisionDevice(shift, seed=1)
+    assert device(soft).dtype == torch.bfloat16
+    assert torch.equal(device(soft), device(soft.clone()))
+
+
+def test_images_of_two_sizes_are_refused(shift: DeviceShift, photos: torch.Tensor) -> None:
+    small, large = tv_tensors.Image(photos[0]), Image.new("RGB", (64, 50))
+    with pytest.raises(DataError, match="40 x 48 and 50 x 64"):
+        TorchvisionDevice(shift, seed=1)({"a": small, "b": large, "key": 1})
+    device = TorchvisionDevice(shift, seed=1)
+    pair = device({"labels": torch.tensor([1.0]), "a": small, "b": tv_tensors.Image(photos[0]), "key": 1})
+    assert torch.equal(pair["a"], pair["b"])
+    assert pair["labels"].tolist() == [1.0]

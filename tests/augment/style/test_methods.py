@@ -210,3 +210,10 @@ def test_bad_arguments_are_refused(pictures: torch.Tensor) -> None:
         SlicedTransport(0)
     with pytest.raises(DataError, match="wanted"):
         sliced_transport(pictures, torch.zeros(2, 5, 3), torch.eye(3)[None, None])
+
+
+def test_reinhard_does_not_depend_on_the_order_in_memory() -> None:
+    x = torch.rand(1, 3, 61, 83, generator=_gen())  # no multiple of a vector: the rest is computed another way
+    mean, std = torch.tensor([[-0.6, -0.02, 0.01]]), torch.tensor([[0.3, 0.05, 0.02]])
+    turned = x.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(reinhard_transfer(turned, mean, std), reinhard_transfer(x, mean, std))

@@ -1,5 +1,7 @@
 """Style banks from folders and files, and the module that draws from them."""
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,17 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from spooflab.augment.style import HistogramMatch, StyleBank, TargetStyle, level_cdf, measure
+from spooflab.augment.style import (
+    AmplitudeMix,
+    HistogramMatch,
+    LinearTransport,
+    ReinhardTransfer,
+    SlicedTransport,
+    StyleBank,
+    TargetStyle,
+    level_cdf,
+    measure,
+)
 from spooflab.errors import ConfigError, DataError
 
 
@@ -60,6 +72,69 @@ def test_damaged_banks_are_refused(folder: Path, tmp_path: Path) -> None:
     StyleBank(bank.statistics, ("one",)).save(path)
     with pytest.raises(DataError, match="wanted"):
         StyleBank.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("covariance", lambda t: -t, "covariance is negative"),
+        ("covariance", lambda t: t + torch.tensor([[0.0, 0.1, 0], [0, 0, 0], [0, 0, 0]]), "not symmetric"),
+        ("cdf", lambda t: t * 2, "cdf goes from"),
+        ("cdf", lambda t: t.flip(-1), "does not rise to 1"),
+        ("cdf", lambda t: t / 2, "does not rise to 1"),
+        ("mean", lambda t: t - 1, "mean goes from"),
+        ("colours", lambda t: t + 1, "colours goes from"),
+        ("lab_std", lambda t: -t, "lab_std is negative"),
+        ("amplitude", lambda t: -t, "amplitude is negative"),
+        ("amplitude", lambda t: t.half(), "amplitude is torch.float16"),
+        ("mean", lambda t: t.float(), "mean is torch.float32"),
+    ],
+)
+def test_impossible_statistics_are_refused(
+    folder: Path, tmp_path: Path, name: str, change: Callable[[torch.Tensor], torch.Tensor], said: str
+) -> None:
+    path = tmp_path / "bank.safetensors"
+    bank = StyleBank.from_folder(folder)
+    changed = dataclasses.replace(bank.statistics, **{name: change(getattr(bank.statistics, name))})
+    dataclasses.replace(bank, statistics=changed).save(path)
+    with pytest.raises(DataError, match=said):
+        StyleBank.load(path)
+
+
+@pytest.mark.parametrize("pictures", ['"abc"', '{"a": 1, "b": 2, "c": 3}', "[1, 2, 3]", "[" * 100_000])
+def test_pictures_that_are_no_list_of_names_are_refused(folder: Path, tmp_path: Path, pictures: str) -> None:
+    path = tmp_path / "bank.safetensors"
+    tensors = StyleBank.from_folder(folder).statistics.__dict__
+    save_file(tensors, str(path), metadata={"format": "spooflab style bank 1", "pictures": pictures})
+    with pytest.raises(DataError, match="cannot be read"):
+        StyleBank.load(path)
+
+
+def test_a_missing_folder_to_save_in_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        StyleBank.from_folder(folder).save(tmp_path / "nowhere" / "bank.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_the_type_of_a_network_leaves_the_statistics_alone(
+    folder: Path, pictures: torch.Tensor, dtype: torch.dtype
+) -> None:
+    style = TargetStyle(folder)
+    params = style.sample(3, torch.Generator().manual_seed(0))
+    before = style.apply_style(pictures, params)
+    model = torch.nn.Sequential(style, torch.nn.Linear(2, 2)).to(dtype)
+    assert model[1].weight.dtype == dtype
+    assert torch.equal(style.apply_style(pictures, params), before)
+    assert style.to("meta").style_mean.device.type == "meta"
+
+
+@pytest.mark.parametrize("method", [AmplitudeMix, ReinhardTransfer, HistogramMatch, LinearTransport, SlicedTransport])
+def test_the_order_in_memory_does_not_matter(folder: Path, method: type[torch.nn.Module]) -> None:
+    style = TargetStyle(folder, methods=[method()])
+    photos = torch.rand(3, 3, 61, 83, generator=torch.Generator().manual_seed(0))
+    params = style.sample(3, torch.Generator().manual_seed(0))
+    turned = photos.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(style.apply_style(turned, params), style.apply_style(photos, params))
 
 
 def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:

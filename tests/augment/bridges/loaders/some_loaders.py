@@ -73,6 +73,14 @@ class WorkerCount(Numbers):
         return seeded(self.epoch, index, 1 if info is None else info.num_workers).random()
 
 
+class ByWorker(Numbers):
+    """Every worker but the first has a stream of its own."""
+
+    def noise(self, index):
+        info = get_worker_info()
+        return seeded(self.epoch, index, 0 if info is None else info.id).random()
+
+
 class SameEveryEpoch(Numbers):
     def noise(self, index):
         return seeded(index).random()
@@ -105,6 +113,11 @@ class NestedTransform(Numbers):
 class Broken(Numbers):
     def noise(self, index):
         raise ValueError("no such picture")
+
+
+class Leaving(Numbers):
+    def noise(self, index):
+        raise SystemExit(0)
 
 
 class Stream(IterableDataset):
@@ -144,6 +157,9 @@ stuck_workers = DataLoader(Keyed(), batch_size=4, num_workers=2, persistent_work
 by_batch = DataLoader(ByBatch(), batch_size=4)
 collated = DataLoader(Numbers(), batch_size=4, collate_fn=noisy_collate)
 broken = DataLoader(Broken(), batch_size=4)
+leaving = DataLoader(Leaving(), batch_size=4)
+by_worker_large_batches = DataLoader(ByWorker(), batch_size=32)
+keyed_pair = DataLoader(torch.utils.data.Subset(Keyed(), range(2)), batch_size=4)
 stream = DataLoader(Stream(), batch_size=4)
 nothing = 3
 
@@ -159,3 +175,7 @@ def make_nothing():
 
 def make_error():
     raise RuntimeError("no data here")
+
+
+def make_exit():
+    raise SystemExit(0)
