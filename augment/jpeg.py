@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from spooflab.augment.codec import SUBSAMPLING, jpeg
-from spooflab.augment.codec_module import CodecModule, check_sample, check_range, whole
+from spooflab.augment.codec_module import CodecModule, check_range, check_sample, whole
 from spooflab.errors import ConfigError
 from spooflab.params import Params
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spooflab.augment.codec import check_codes, check_jpeg, jpeg
-from spooflab.augment.codec_module import CodecModule, check_sample, check_range, check_share, whole
+from spooflab.augment.codec_module import CodecModule, check_range, check_sample, check_share, whole
 from spooflab.augment.jpeg import pick, subsampling_codes
 from spooflab.params import Params
 

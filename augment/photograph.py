@@ -29,7 +29,7 @@ def check_photograph(x: Tensor) -> None:
         return
     if not x.is_floating_point():
         raise DataError(f"a photograph of {x.dtype}", wanted="uint8, or floating point in [0, 1]")
-    low, high = torch.stack(torch.aminmax(x)).tolist()
+    low, high = map(float, torch.stack(torch.aminmax(x)).cpu())
     if not (low >= 0 and high <= 1):  # also catches NaN
         raise DataError(
             f"a photograph with values from {low:g} to {high:g}",

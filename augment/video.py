@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spooflab.augment.codec import check_codes, jpeg
-from spooflab.augment.codec_module import CodecModule, check_sample, check_range, whole
+from spooflab.augment.codec_module import CodecModule, check_range, check_sample, whole
 from spooflab.augment.jpeg import pick, subsampling_codes
 from spooflab.augment.row_threads import map_rows
 from spooflab.augment.video_stream import MAX_CRF, MIN_SIDE, decode_frames, encode_frames, pyav

@@ -121,6 +121,7 @@ def _sent(shot: DeviceParams, device: torch.device) -> DeviceParams:
         cfa=shot.cfa,
         noise_seed=shot.noise_seed,
         prnu_seed=shot.prnu_seed,
+        defect_seed=shot.defect_seed,
         quality=shot.quality,
         subsampling=shot.subsampling,
     )

@@ -80,14 +80,14 @@ def test_the_accelerator_notices_mixing_and_reading(accelerator: Any) -> None:
 def test_a_batch_on_an_accelerator_stays_there_and_gives_the_same_pictures(
     kind: type[Replay], accelerator: Any
 ) -> None:
-    """Room, reflection, device and hand; only `View` reads anything back, whether any lens bends or camera moves."""
+    """Room, reflection, device and hand, and nothing is read back."""
     attack = kind(BANK)
     params, face, view = attack.sample(BATCH, generator(7, "device")), faces(BATCH), shots(BATCH)
     with torch.inference_mode():
         wanted = attack.render(face, view, params)
         with accelerator:
             made = attack.render(on(face, CUDA), view, params)
-    assert {read.split(":")[0] for read in accelerator.reads} == {"augment/view.py"}
+    assert accelerator.reads == []
     assert made.instrument_id == wanted.instrument_id
     near(made.irradiance, wanted.irradiance, most=2e-2, mean=5e-5, what="irradiance")
     near(made.mask, wanted.mask, most=2e-2, mean=5e-5, what="mask")
