@@ -8,12 +8,18 @@ from spooflab.augment.fit.estimate import Estimate
 from spooflab.augment.profile import DeviceProfile
 from spooflab.config import parse_config
 
+UNMODELLED = (("colour", "awb_strength"), ("lens", "corner_blur_px"), ("lens", "tangential"), ("sensor", "defects"))
+"""What the fit simulates without: it is off in the result too, since casts and blur were measured with whatever the
+camera itself did about them."""
+
 
 def assemble(
     name: str, prior: DeviceProfile, estimates: list[Estimate], codec: dict[str, Any], codec_source: str, photos: int
 ) -> DeviceProfile:
     """Return the prior with every fitted range put in its place."""
     data = prior.model_dump(mode="json")
+    for group, key in UNMODELLED:
+        data[group][key] = [0.0, 0.0]
     data["name"] = name
     data["summary"] = f"Fitted from {photos} photographs; what they do not tell is taken from {prior.name}."
     for group in ("lens", "sensor", "noise", "timing", "exposure", "colour", "processing"):
