@@ -42,3 +42,11 @@ def test_links_lead_somewhere() -> None:
 def test_configurations_that_it_names_exist() -> None:
     for name in re.findall(r"configs/[\w/]+\.yaml", README):
         assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_no_heading_is_empty(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "code", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    lines = [line for line in text.splitlines() if line.strip()]
+    levels = [len(m[1]) if (m := re.match(r"(#+) ", line)) else 7 for line in lines] + [0]
+    assert not [line for line, own, after in zip(lines, levels, levels[1:], strict=False) if own < 7 and after <= own]
