@@ -8,7 +8,6 @@ destroy aliasing.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +19,8 @@ from spooflab.params import Params
 _MARGIN_PX = 14  # 512 + 28 = 2^2 3^3 5: a fast length for the transform
 _NEWTON_STEPS = 6
 _LEAN_STEPS = 4
-_TERMS = 10
-_SERIES_PX = 5e-4
+_NODES = 24
+_INEXACT_PX = 5e-4
 _MIN_SLOPE, _MAX_RADIUS = 0.05, 3.0  # past the fold of a barrel model there is no ray: stay finite there
 GREEN_UM = 0.55
 """Wavelength of the diffraction limit, in micrometres."""
@@ -123,27 +122,37 @@ class View(Params):
     def ideal_grid(self) -> Tensor:
         """Return (B, H, W, 2): for each sensor pixel the (x, y) where a pinhole camera would see the same ray.
 
-        The lens moves a point along its radius by a factor that depends on the squared radius alone: a polynomial that
-        agrees with `undistort` to 5e-4 px. A barrel that folds within the window has no such polynomial and is solved
-        pixel by pixel.
+        How far a lens moves a ray is smooth over the window: it is solved at Chebyshev nodes and interpolated between
+        them, which agrees with `undistort` to 5e-4 px. A barrel that folds within the window, where it is not smooth,
+        is solved pixel by pixel.
         """
-        x = (torch.arange(self.width, device=self.k1.device) + 0.5 - self.width / 2)[None, None, :]
-        y = (torch.arange(self.height, device=self.k1.device) + 0.5 - self.height / 2)[None, :, None]
-        across = x - y * self.skew[:, None, None]
-        grid = torch.empty(self.batch_size, self.height, self.width, 2, device=self.k1.device)
-        series = None
-        if self.k1.is_cpu and not torch.compiler.is_compiling() and not self._leans():  # reads how exact it is
-            series = self._radial_series(float(across.abs().amax()) ** 2 + self.height**2 / 4)
-        if series is None:
-            grid[..., 0], grid[..., 1] = across + self.width / 2, y + self.height / 2
-            return self._solve(grid)
-        t = torch.addcmul(y * y, across, across).mul_(series.scale).sub_(1)
-        gain = t * series.terms[-1] + series.terms[-2]
-        for term in reversed(series.terms[:-2]):
-            gain.mul_(t).add_(term)
-        torch.addcmul(across + self.width / 2, across, gain, out=grid[..., 0])
-        torch.addcmul(y + self.height / 2, y, gain, out=grid[..., 1])
-        return grid
+        pixels = self._pixels()
+        if not self.k1.is_cpu or torch.compiler.is_compiling():  # whether interpolation is exact cannot be read
+            return self.undistort(pixels.expand(self.batch_size, -1, -1, -1))
+        grid, exact = self._interpolated(pixels)
+        if bool(exact.all()):
+            return grid
+        return torch.where(_like(exact, grid), grid, self.undistort(pixels.expand(self.batch_size, -1, -1, -1)))
+
+    def _pixels(self) -> Tensor:
+        """Return (1, H, W, 2): the (x, y) of every pixel's centre."""
+        x = torch.arange(self.width, device=self.k1.device) + 0.5
+        y = torch.arange(self.height, device=self.k1.device) + 0.5
+        return torch.stack([x.expand(self.height, -1), y[:, None].expand(-1, self.width)], -1)[None]
+
+    def _interpolated(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (B, H, W, 2) `pixels` moved as `undistort` moves them, and (B,) whether that is exact."""
+        nodes, at_checks = _chebyshev()
+        corner = torch.tensor([self.width, self.height]) / 2
+        places = [torch.stack(torch.meshgrid(c, c, indexing="xy"), -1) for c in (nodes, _between(nodes))]
+        points = torch.cat([((place + 1) * corner).reshape(-1, 2) for place in places]).expand(self.batch_size, -1, 2)
+        moved = self.undistort(points) - points
+        known = moved[:, : _NODES**2].reshape(-1, _NODES, _NODES, 2)
+        missed = torch.einsum("ui,bijc,vj->buvc", at_checks, known, at_checks).flatten(1, 2) - moved[:, _NODES**2 :]
+        down, across = (_interpolation(size).expand(self.batch_size, -1, -1) for size in (self.height, self.width))
+        rows = torch.einsum("bwj,bijc->biwc", across, known.float()).flatten(2)  # (B, nodes, 2 W)
+        grid = torch.baddbmm(pixels.flatten(2).expand(self.batch_size, -1, -1), down, rows)
+        return grid.reshape(-1, self.height, self.width, 2), missed.abs().amax((1, 2)) < _INEXACT_PX
 
     def undistort(self, points: Tensor) -> Tensor:
         """Map sensor points (B, ..., 2) to pinhole points: inverse of `distort`, by Newton's method on the radius."""
@@ -152,50 +161,36 @@ class View(Params):
         return self._solve(points - torch.cat([row * _like(self.skew, row), torch.zeros_like(row)], dim=-1))
 
     def _solve(self, sheared: Tensor) -> Tensor:
-        """Undo the lens alone; what leans it is found by iteration, which gains two digits a step."""
-        if self._leans():
-            centre, half_diagonal = self._centre(sheared)
-            straight = sheared
-            for _ in range(_LEAN_STEPS):
-                ideal = self._solve_radial(straight)
-                straight = sheared - self._lean((ideal - centre) / half_diagonal) * half_diagonal
-            sheared = straight
-        return self._solve_radial(sheared)
+        """Undo the lens alone: Newton's method on the radius; what leans it is found between its steps.
 
-    def _solve_radial(self, sheared: Tensor) -> Tensor:
-        """Undo the radial terms."""
-        if unused((self.k1 != 0) | (self.k2 != 0)):
+        An iteration gains two digits on the tangential terms and a step of Newton's method doubles the radial ones, so
+        once the radius is known one step of each keeps up.
+        """
+        leans, bends = self._leans(), not unused((self.k1 != 0) | (self.k2 != 0))
+        if not (leans or bends):
             return sheared
         centre, half_diagonal = self._centre(sheared)
         target = (sheared - centre) / half_diagonal
-        seen = target.norm(dim=-1, keepdim=True)
-        radius = self._ideal_radius(seen)
-        ideal: Tensor = target * (radius / seen.clamp(min=1e-9)) * half_diagonal + centre
-        return ideal
+        ideal, radius = target, None
+        for step in range(1 + _LEAN_STEPS * leans):
+            straight = target - self._lean(ideal) if step else target
+            if bends:
+                seen = straight.norm(dim=-1, keepdim=True)
+                radius = self._ideal_radius(seen, radius)
+                ideal = straight * (radius / seen.clamp(min=1e-9))
+            else:
+                ideal = straight
+        return ideal * half_diagonal + centre
 
-    def _ideal_radius(self, seen: Tensor) -> Tensor:
-        """Return the ideal radius of points (B, ...) at radius `seen`, both in half-diagonals."""
-        k1, k2, radius = _like(self.k1, seen), _like(self.k2, seen), seen.clone()
-        for _ in range(_NEWTON_STEPS):
+    def _ideal_radius(self, seen: Tensor, near: Tensor | None = None) -> Tensor:
+        """Return the ideal radius of points (B, ...) at radius `seen` in half-diagonals, from one `near` it."""
+        k1, k2, radius = _like(self.k1, seen), _like(self.k2, seen), seen if near is None else near
+        for _ in range(_NEWTON_STEPS if near is None else 1):
             r2 = radius * radius
             error = radius * (1 + r2 * (k1 + k2 * r2)) - seen
             slope = (1 + r2 * (3 * k1 + 5 * k2 * r2)).clamp(min=_MIN_SLOPE)
             radius = (radius - error / slope).clamp(0.0, _MAX_RADIUS)
         return radius
-
-    def _radial_series(self, farthest: float) -> "_Series | None":
-        """Return the lens's outward factor less 1 up to the squared radius `farthest` (px), None if none is exact."""
-        _, half_diagonal = self._centre(self.k1)
-        nodes, fit, check = _chebyshev()
-        radius = torch.sqrt((torch.cat([nodes, check]) + 1) * (farthest / 2)).to(self.k1.device)
-        seen = (radius / half_diagonal).expand(self.batch_size, -1)
-        exact = self._ideal_radius(seen) / seen - 1
-        terms = exact[:, :_TERMS] @ fit.to(exact)
-        powers = check[:, None] ** torch.arange(_TERMS)
-        missed = (terms @ powers.T.to(terms) - exact[:, _TERMS:]) * radius[_TERMS:]
-        if float(missed.abs().amax()) > _SERIES_PX:
-            return None
-        return _Series(2 / farthest, [term[:, None, None] for term in terms.float().unbind(1)])
 
     def distort(self, points: Tensor) -> Tensor:
         """Map pinhole points (B, ..., 2) to where the lens and the rolling shutter put them on the sensor."""
@@ -289,17 +284,29 @@ def _like(value: Tensor, reference: Tensor) -> Tensor:
     return value.reshape(-1, *([1] * (reference.ndim - 1)))
 
 
-class _Series(NamedTuple):
-    """A polynomial in `scale` times the squared radius (px) less 1, which is -1...1 over the window."""
-
-    scale: float
-    terms: list[Tensor]
-
-
 @lru_cache(maxsize=1)
-def _chebyshev() -> tuple[Tensor, Tensor, Tensor]:
-    """Return float64 nodes (_TERMS,), the matrix from values there to coefficients of powers, and points to check."""
-    k = torch.arange(_TERMS, dtype=torch.float64)
-    nodes = torch.cos((k + 0.5) * math.pi / _TERMS)
-    check = torch.cos(torch.linspace(0, math.pi, 4 * _TERMS + 1, dtype=torch.float64)[:-1])
-    return nodes, torch.linalg.inv(nodes[:, None] ** k).T.contiguous(), check
+def _chebyshev() -> tuple[Tensor, Tensor]:
+    """Return the float64 nodes (_NODES,) in -1...1 and the interpolation from them to the places between them."""
+    with torch.inference_mode(False):  # one tensor for every mode
+        nodes = torch.cos((torch.arange(_NODES, dtype=torch.float64) + 0.5) * (math.pi / _NODES))
+        return nodes, _lagrange(_between(nodes))
+
+
+def _between(nodes: Tensor) -> Tensor:
+    """Return the two ends of -1...1 and the middles between neighbouring nodes, where an interpolation errs most."""
+    return torch.cat([torch.tensor([1.0, -1.0]).to(nodes), (nodes[1:] + nodes[:-1]) / 2])
+
+
+@lru_cache(maxsize=8)
+def _interpolation(size: int) -> Tensor:
+    """Return float32 (size, _NODES): from values at the nodes to the centres of `size` pixels."""
+    with torch.inference_mode(False):
+        return _lagrange((torch.arange(size, dtype=torch.float64) + 0.5) * (2 / size) - 1).float()
+
+
+def _lagrange(places: Tensor) -> Tensor:
+    """Return (N, _NODES): the polynomial through values at the Chebyshev nodes, at `places` (N,) in -1...1."""
+    k = torch.arange(_NODES, dtype=torch.float64)
+    at_nodes = torch.cos((k + 0.5)[:, None] * k * (math.pi / _NODES))
+    weights: Tensor = torch.cos(places.acos()[:, None] * k) @ torch.linalg.inv(at_nodes)
+    return weights

@@ -42,6 +42,19 @@ def test_the_grid_is_the_inverse_of_the_lens() -> None:
     torch.testing.assert_close(view.distort(grid)[0], torch.stack([x, y], -1), atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize("k1", [0.06, -0.05, -0.17, -0.3])  # the last one folds within the window
+def test_the_interpolated_grid_is_the_inverse_at_every_pixel(k1: float) -> None:
+    view = View.ideal(270, 480, k1=k1, skew=2e-3, batch_size=2)
+    view = dataclasses.replace(
+        view, k2=torch.tensor([0.01, 0.0]), p1=torch.full((2,), 2e-3), p2=torch.tensor([0.0, -3e-3])
+    )
+    y, x = torch.meshgrid(torch.arange(270) + 0.5, torch.arange(480) + 0.5, indexing="ij")
+    exact = view.undistort(torch.stack([x, y], -1).expand(2, -1, -1, -1))
+    torch.testing.assert_close(view.ideal_grid(), exact, atol=1e-3, rtol=0)
+    alone = [view.row(k).ideal_grid()[0] for k in range(2)]
+    assert torch.equal(torch.stack(alone), view.ideal_grid())
+
+
 def test_a_lens_that_does_not_lean_is_the_same_with_zeros() -> None:
     view = View.ideal(40, 48, k1=-0.05, skew=1e-3)
     zero = torch.zeros(1)
