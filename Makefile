@@ -56,6 +56,7 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/spooflab bench all
+	$(BIN)/spooflab bench augment --malloc default
 
 docs-pictures: $(VENV)/.dev
 	$(BIN)/python examples/docs_pictures.py docs/pictures

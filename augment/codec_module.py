@@ -57,8 +57,9 @@ def to_codes(x: Tensor) -> Tensor:
 
 
 def check_range(name: str, limits: tuple[int, int], *, low: int, high: int) -> None:
-    """Raise `ConfigError` unless low <= limits[0] <= limits[1] <= high."""
-    if not low <= limits[0] <= limits[1] <= high:
+    """Raise `ConfigError` unless these are two ints, low <= limits[0] <= limits[1] <= high."""
+    whole_numbers = len(limits) == 2 and all(isinstance(limit, int) for limit in limits)
+    if not whole_numbers or not low <= limits[0] <= limits[1] <= high:
         raise ConfigError(f"{name} {limits}", wanted=f"two whole numbers, {low} <= first <= second <= {high}")
 
 

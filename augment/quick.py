@@ -15,10 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from spooflab.augment.codec import jpeg
 from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.noise_bank import bank_side, noise_bank, row_bank
-from spooflab.augment.quick_batch import quick_codes
+from spooflab.augment.quick_batch import quick_tensors
 from spooflab.augment.quick_chunks import quick_cpu
 from spooflab.augment.quick_table import quick_table
 from spooflab.errors import ConfigError
@@ -47,12 +46,11 @@ def quick_photograph(photo: Tensor, params: DeviceParams) -> Tensor:
         return quick_cpu(photo, table)
     table = table.to(photo.device)
     banks = device_banks(photo.device, bank_side(*photo.shape[-2:]))
-    codes = quick_codes(photo if photo.is_floating_point() else photo / 255, table, *banks)
-    return jpeg(codes, quality=table.quality, subsampling=table.subsampling)
+    return quick_tensors(photo if photo.is_floating_point() else photo / 255, table, *banks)
 
 
 @lru_cache(maxsize=4)
 def device_banks(device: torch.device, side: int) -> tuple[Tensor, Tensor]:
-    """Return the banks that `quick_codes` takes, on `device`."""
+    """Return the banks that `quick_tensors` takes, on `device`."""
     noise = torch.stack([noise_bank(False, side), noise_bank(True, side)])
     return noise.to(device), row_bank(side).to(device)

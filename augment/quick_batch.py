@@ -14,6 +14,7 @@ from spooflab.augment.beautify import beautify
 from spooflab.augment.box import box_mean
 from spooflab.augment.color import luma, mix
 from spooflab.augment.exposure import meter
+from spooflab.augment.jpeg_tensor import tensor_jpeg
 from spooflab.augment.noise_bank import BankWindow
 from spooflab.augment.quick_table import TAPS, QuickTable, horner
 from spooflab.augment.sharpen import gaussian_blur
@@ -45,6 +46,12 @@ def quick_codes(photo: Tensor, table: QuickTable, noise: Tensor, rows: Tensor) -
     encoded = tone_curve(srgb_encode(linear), tone=t.tone, gamma=t.gamma)
     encoded = beautify(encoded, strength=t.beautify)
     return (finish_luma(encoded, t) * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def quick_tensors(photo: Tensor, table: QuickTable, noise: Tensor, rows: Tensor) -> Tensor:
+    """Return the photograph, uint8 (B, 3, H, W): `quick_codes` through the codec, H and W at least 8."""
+    codes = quick_codes(photo, table, noise, rows)
+    return tensor_jpeg(codes, quality=table.quality, subsampling=table.subsampling)
 
 
 def with_frame(table: QuickTable, light: Tensor) -> QuickTable:

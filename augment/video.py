@@ -1,5 +1,6 @@
 """Video codecs: clips coded as streams, and stills taken out of one; MJPEG, H.264 and H.265."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -129,8 +130,16 @@ def _check(params: VideoParams, batch_size: int) -> None:
     }  # fmt: skip
     for name, (low, high) in limits.items():
         check_codes(f"video: {name}", getattr(params, name), batch_size, low=low, high=high)
-    if not bool((params.fps > 0).all()):
-        raise DataError(f"video: fps {params.fps.tolist()}", wanted="frames per second > 0")
+    shapes = {"fps": (batch_size,), "drift_px": (batch_size, 2), "lead_noise": (batch_size,)}
+    for name, shape in shapes.items():
+        value = getattr(params, name)
+        if value.shape != shape or not bool(value.isfinite().all()):
+            raise DataError(f"video: {name} {value.tolist()}", wanted=f"finite, of shape {shape}")
+    if bool((params.fps <= 0).any()) or bool((params.lead_noise < 0).any()):
+        raise DataError(
+            f"video: fps {params.fps.tolist()}, lead_noise {params.lead_noise.tolist()}",
+            wanted="frames per second > 0, noise >= 0",
+        )
 
 
 class VideoCodec(CodecModule[VideoParams]):
@@ -170,10 +179,12 @@ class VideoCodec(CodecModule[VideoParams]):
         check_range("quality", quality, low=1, high=100)
         check_range("crf", crf, low=0, high=MAX_CRF)
         check_range("lead_frames", lead_frames, low=0, high=LEAD_LIMIT)
-        if gop < 1 or fps <= 0 or drift_px < 0 or lead_noise < 0:
+        if not isinstance(gop, int) or gop < 1:
+            raise ConfigError(f"gop {gop}", wanted="a whole number of frames, 1 or more")
+        if not (0 < fps < math.inf and 0 <= drift_px < math.inf and 0 <= lead_noise < math.inf):
             raise ConfigError(
-                f"gop {gop}, fps {fps}, drift_px {drift_px}, lead_noise {lead_noise}",
-                wanted="gop >= 1, fps > 0, drift_px and lead_noise >= 0",
+                f"fps {fps}, drift_px {drift_px}, lead_noise {lead_noise}",
+                wanted="finite fps > 0, drift_px and lead_noise >= 0",
             )
         if kind != "mjpeg":
             pyav()

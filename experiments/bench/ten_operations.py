@@ -17,7 +17,7 @@ from spooflab.augment import CaptureDevice, DeviceParams
 from spooflab.augment.codec import jpeg
 from spooflab.augment.noise_bank import bank_side
 from spooflab.augment.quick import device_banks
-from spooflab.augment.quick_batch import quick_codes
+from spooflab.augment.quick_batch import quick_codes, quick_tensors
 from spooflab.augment.quick_chunks import quick_cpu
 from spooflab.augment.quick_table import quick_table
 from spooflab.seeds import generator
@@ -67,17 +67,22 @@ def spooflab_chain(*, compiled: bool = False, whole: bool = False) -> Chain:
     """Return ours: parameters drawn, table made, and the pictures taken.
 
     In chunks where they lie on the CPU, unless `whole` or `compiled`: then as the tensors that accelerators work on.
+    The codec is part of the compiled graph but on the CPU, where libjpeg is faster.
     """
     device, counter = CaptureDevice.ideal(), iter(range(10**9))
-    codes: Any = torch.compile(quick_codes, fullgraph=True) if compiled else quick_codes
+    wrapped: Any = (lambda call: torch.compile(call, fullgraph=True)) if compiled else (lambda call: call)
+    codes, photographs = wrapped(quick_codes), wrapped(quick_tensors)
 
     def run(images: Tensor) -> Tensor:
         size = (images.shape[-2], images.shape[-1])
         table = quick_table(our_params(device, len(images), next(counter), size)).to(images.device)
         if not (compiled or whole):
             return quick_cpu(images, table)
-        coded = codes(images / 255, table, *device_banks(images.device, bank_side(*size)))
-        return jpeg(coded, quality=table.quality, subsampling=table.subsampling)
+        banks = device_banks(images.device, bank_side(*size))
+        if images.device.type != "cpu":
+            made: Tensor = photographs(images / 255, table, *banks)
+            return made
+        return jpeg(codes(images / 255, table, *banks), quality=table.quality, subsampling=table.subsampling)
 
     return run
 

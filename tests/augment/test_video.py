@@ -208,6 +208,9 @@ def _params_without_av() -> VideoParams:
         (_clip(), {"gop": torch.tensor([0])}, "gop"),
         (_clip(), {"stream": torch.tensor([3])}, "stream"),
         (_clip(), {"fps": torch.tensor([0.0])}, "fps"),
+        (_clip(), {"fps": torch.tensor([float("nan")])}, "fps"),
+        (_clip(), {"drift_px": torch.zeros(1)}, "drift_px"),
+        (_clip(), {"lead_noise": torch.tensor([-1.0])}, "lead_noise"),
         (_clip(2), {}, "stream"),
     ],
 )
@@ -219,7 +222,9 @@ def test_bad_clips_and_parameters(clip: Tensor, changes: dict[str, Tensor], word
 def test_bad_settings() -> None:
     with pytest.raises(ConfigError, match="vp9"):
         VideoCodec("vp9")
-    for change in ({"crf": (40, 23)}, {"crf": (0, 52)}, {"quality": (0, 10)}, {"lead_frames": (0, 9)}, {"gop": 0}):
+    ranges = ({"crf": (40, 23)}, {"crf": (0, 52)}, {"crf": (20.5, 30)}, {"quality": (0, 10)}, {"lead_frames": (0, 9)})
+    single = ({"gop": 0}, {"gop": 2.5}, {"fps": float("inf")}, {"drift_px": float("nan")}, {"lead_noise": -1.0})
+    for change in (*ranges, *single):
         with pytest.raises(ConfigError):
             VideoCodec("h264", **change)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="stills"):

@@ -1,13 +1,13 @@
 """A dummy head before the camera (species `mannequin`)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from spooflab.generators.attack import Changed
+from spooflab.generators.attacks.masks.banked import BankedMask
 from spooflab.generators.attacks.masks.cover import head_outline, jaw_line, wig_outline
 from spooflab.generators.attacks.masks.features import Colours, paint_features
 from spooflab.generators.attacks.masks.filter import box
@@ -17,7 +17,7 @@ from spooflab.generators.attacks.masks.paint import clipped, made, shown_face, s
 from spooflab.generators.attacks.masks.params import MaskParams, sample_mask
 from spooflab.generators.attacks.masks.sitting import Sitting
 from spooflab.generators.attacks.masks.surface import Surface, draw, head_parts, painted_from
-from spooflab.generators.attacks.masks.worn import Layer, composed, effects_off, light_of, rows_of, solid
+from spooflab.generators.attacks.masks.worn import Layer, composed, effects_off, light_of, solid
 from spooflab.generators.face import PARSING, Face
 from spooflab.generators.faces.procedural.hair import scalp_depth
 from spooflab.generators.faces.procedural.mesh import vertex_normals
@@ -26,8 +26,8 @@ from spooflab.generators.faces.procedural.noise import look_up
 from spooflab.generators.geometry.head_fit import HeadFit, fit_head
 from spooflab.generators.geometry.light import Light
 from spooflab.generators.instruments.bare_head import filled
-from spooflab.generators.instruments.mask_material import Mask, choose_masks, mask_of
-from spooflab.params import Params, choice, uniform
+from spooflab.generators.instruments.mask_material import Mask, mask_of
+from spooflab.params import choice, uniform
 
 HAIR = ("wig", "moulded", "bald")
 """By value of `MannequinParams.hair`: the picture's hair as a wig, hair moulded with the head, none."""
@@ -62,7 +62,7 @@ class MannequinParams(MaskParams):
     collar_mm: Tensor
 
 
-class Mannequin:
+class Mannequin(BankedMask[MannequinParams]):
     """Dummy heads: the picture's person made of fibreglass, plastic or wax, frozen, symmetric and painted.
 
     Args:
@@ -76,16 +76,7 @@ class Mannequin:
     species = "mannequin"
     needs_donor = False
     EFFECTS: ClassVar[tuple[str, ...]] = ("gloss", "subsurface", "texture", "geometry", "seam", "cast_shadow")
-
-    def __init__(self, *, instruments: Sequence[str] | None = None, ablate: Sequence[str] = ()) -> None:
-        self.masks = choose_masks(instruments, self.species)
-        self.ablate = tuple(ablate)
-        self.sample(1, torch.Generator())
-
-    @classmethod
-    def bank_ids(cls) -> tuple[str, ...]:
-        """Return the ids of every dummy."""
-        return tuple(mask.id for mask in choose_masks(None, cls.species))
+    PARAMS = MannequinParams
 
     def sample(self, batch_size: int, generator: torch.Generator) -> MannequinParams:
         """Draw dummies, their hair and their make-up."""
@@ -103,19 +94,6 @@ class Mannequin:
             features=uniform(n, 0.55, 1.0, generator),
             collar_mm=uniform(n, 38, 62, generator),
         )
-
-    def parse(self, record: dict[str, Any]) -> MannequinParams:
-        """Rebuild parameters from a record's JSON."""
-        return MannequinParams.from_json(record)
-
-    def apply(self, face: Face, donor: Face | None, params: Params) -> Changed:
-        """Return the dummy of the person in the picture; landmarks are the dummy's.
-
-        Raises:
-            SkipSample: the head cannot be fitted.
-        """
-        assert isinstance(params, MannequinParams)
-        return rows_of(face, None, params, self._one)
 
     def _one(self, face: Face, donor: Face | None, params: MannequinParams) -> Changed:
         mask, off = mask_of(int(params.mask), self.species), effects_off(params.ablated, self.EFFECTS)

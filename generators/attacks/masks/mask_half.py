@@ -1,13 +1,13 @@
 """A mask over the upper or the lower half of the face, of any material (species `mask_half`)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from spooflab.generators.attack import Changed
+from spooflab.generators.attacks.masks.banked import BankedMask
 from spooflab.generators.attacks.masks.cover import face_outline, soft_least
 from spooflab.generators.attacks.masks.features import Colours, paint_features
 from spooflab.generators.attacks.masks.filter import box
@@ -19,12 +19,12 @@ from spooflab.generators.attacks.masks.params import MASK_EFFECTS, MaskParams, s
 from spooflab.generators.attacks.masks.pattern import PATTERNS, pattern
 from spooflab.generators.attacks.masks.sitting import Sitting
 from spooflab.generators.attacks.masks.surface import Surface, draw, head_parts
-from spooflab.generators.attacks.masks.worn import composed, effects_off, light_of, openings, rows_of, solid
+from spooflab.generators.attacks.masks.worn import composed, effects_off, light_of, openings, solid
 from spooflab.generators.face import Face
 from spooflab.generators.faces.procedural.skinoptics import reflectance
 from spooflab.generators.geometry.head_fit import fit_head
-from spooflab.generators.instruments.mask_material import Mask, choose_masks, mask_of
-from spooflab.params import Params, choice, log_uniform, uniform
+from spooflab.generators.instruments.mask_material import Mask, mask_of
+from spooflab.params import choice, log_uniform, uniform
 
 PARTS = ("upper", "domino", "lower", "side")
 """By value of `HalfParams.part`: forehead to nose, a band around the eyes, nose to chin, one side of the face."""
@@ -59,7 +59,7 @@ class HalfParams(MaskParams):
     features: Tensor
 
 
-class MaskHalf:
+class MaskHalf(BankedMask[HalfParams]):
     """Masks of half a face: plain, patterned or an anonymous face.
 
     Args:
@@ -73,16 +73,7 @@ class MaskHalf:
     species = "mask_half"
     needs_donor = False
     EFFECTS: ClassVar[tuple[str, ...]] = MASK_EFFECTS
-
-    def __init__(self, *, instruments: Sequence[str] | None = None, ablate: Sequence[str] = ()) -> None:
-        self.masks = choose_masks(instruments, self.species)
-        self.ablate = tuple(ablate)
-        self.sample(1, torch.Generator())
-
-    @classmethod
-    def bank_ids(cls) -> tuple[str, ...]:
-        """Return the ids of every mask of this species."""
-        return tuple(mask.id for mask in choose_masks(None, cls.species))
+    PARAMS = HalfParams
 
     def sample(self, batch_size: int, generator: torch.Generator) -> HalfParams:
         """Draw masks, which half they cover and how they are painted."""
@@ -108,19 +99,6 @@ class MaskHalf:
             blood=uniform(n, 0.03, 0.07, generator),
             features=uniform(n, 0.2, 0.95, generator),
         )
-
-    def parse(self, record: dict[str, Any]) -> HalfParams:
-        """Rebuild parameters from a record's JSON."""
-        return HalfParams.from_json(record)
-
-    def apply(self, face: Face, donor: Face | None, params: Params) -> Changed:
-        """Return the wearer in the mask; landmarks stay the wearer's.
-
-        Raises:
-            SkipSample: the wearer's head cannot be fitted.
-        """
-        assert isinstance(params, HalfParams)
-        return rows_of(face, None, params, self._one)
 
     def _one(self, face: Face, donor: Face | None, params: HalfParams) -> Changed:
         mask, off = mask_of(int(params.mask), self.species), effects_off(params.ablated, self.EFFECTS)

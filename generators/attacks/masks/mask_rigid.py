@@ -1,11 +1,11 @@
 """A hard mask of resin, plaster or printed plastic, worn before the face (species `mask_rigid`)."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
-from spooflab.generators.attack import Changed, wanted_donor
+from spooflab.generators.attack import Changed
+from spooflab.generators.attacks.masks.banked import BankedMask
 from spooflab.generators.attacks.masks.cover import face_outline
 from spooflab.generators.attacks.masks.fit import Worn, put_on, without_expression
 from spooflab.generators.attacks.masks.hair import over_face_mask
@@ -14,16 +14,15 @@ from spooflab.generators.attacks.masks.paint import painted
 from spooflab.generators.attacks.masks.params import MASK_EFFECTS, MaskParams, sample_mask
 from spooflab.generators.attacks.masks.sitting import Sitting
 from spooflab.generators.attacks.masks.surface import draw, head_parts, painted_from
-from spooflab.generators.attacks.masks.worn import composed, effects_off, light_of, openings, rows_of, solid
+from spooflab.generators.attacks.masks.worn import composed, effects_off, light_of, openings, solid
 from spooflab.generators.face import Face
 from spooflab.generators.geometry.head_fit import HeadFit, fit_head
-from spooflab.generators.instruments.mask_material import Mask, choose_masks, mask_of
-from spooflab.params import Params
+from spooflab.generators.instruments.mask_material import Mask, mask_of
 
 _BELOW_JAW_MM, _BACK_MM = 14.0, -74.0
 
 
-class MaskRigid:
+class MaskRigid(BankedMask[MaskParams]):
     """Hard masks with the donor's face, painted or bare.
 
     Args:
@@ -37,34 +36,11 @@ class MaskRigid:
     species = "mask_rigid"
     needs_donor = True
     EFFECTS: ClassVar[tuple[str, ...]] = MASK_EFFECTS
-
-    def __init__(self, *, instruments: Sequence[str] | None = None, ablate: Sequence[str] = ()) -> None:
-        self.masks = choose_masks(instruments, self.species)
-        self.ablate = tuple(ablate)
-        self.sample(1, torch.Generator())
-
-    @classmethod
-    def bank_ids(cls) -> tuple[str, ...]:
-        """Return the ids of every mask of this species."""
-        return tuple(mask.id for mask in choose_masks(None, cls.species))
+    PARAMS = MaskParams
 
     def sample(self, batch_size: int, generator: torch.Generator) -> MaskParams:
         """Draw masks and how they sit."""
         return MaskParams(**sample_mask(self.masks, batch_size, generator, self.EFFECTS, self.ablate))
-
-    def parse(self, record: dict[str, Any]) -> MaskParams:
-        """Rebuild parameters from a record's JSON."""
-        return MaskParams.from_json(record)
-
-    def apply(self, face: Face, donor: Face | None, params: Params) -> Changed:
-        """Return the wearer in the donor's mask; landmarks are the mask's face's.
-
-        Raises:
-            DataError: there is no donor.
-            SkipSample: the wearer's or the donor's head cannot be fitted.
-        """
-        assert isinstance(params, MaskParams)
-        return rows_of(face, wanted_donor(donor, self.species), params, self._one)
 
     def _one(self, face: Face, donor: Face | None, params: MaskParams) -> Changed:
         assert donor is not None

@@ -1,13 +1,13 @@
 """A soft mask of silicone or latex, worn over face or head (species `mask_silicone`)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from spooflab.generators.attack import Changed, wanted_donor
+from spooflab.generators.attack import Changed
+from spooflab.generators.attacks.masks.banked import BankedMask
 from spooflab.generators.attacks.masks.cover import face_outline, head_outline
 from spooflab.generators.attacks.masks.filter import unit_planes
 from spooflab.generators.attacks.masks.hair import hair_beside, over_face_mask, over_head_mask
@@ -17,11 +17,11 @@ from spooflab.generators.attacks.masks.paint import painted, ripples
 from spooflab.generators.attacks.masks.params import MASK_EFFECTS, MaskParams, sample_mask
 from spooflab.generators.attacks.masks.sitting import Sitting
 from spooflab.generators.attacks.masks.surface import Surface, draw, head_parts, painted_from
-from spooflab.generators.attacks.masks.worn import composed, effects_off, light_of, openings, rows_of, solid
+from spooflab.generators.attacks.masks.worn import composed, effects_off, light_of, openings, solid
 from spooflab.generators.face import Face
 from spooflab.generators.geometry.head_fit import fit_head
-from spooflab.generators.instruments.mask_material import choose_masks, mask_of
-from spooflab.params import Params, choice, uniform
+from spooflab.generators.instruments.mask_material import mask_of
+from spooflab.params import choice, uniform
 
 COVERAGES = ("face", "wig", "bald")
 """By value of `SiliconeParams.coverage`: a face piece with glued edges; a head mask under hair that serves as its wig;
@@ -45,7 +45,7 @@ class SiliconeParams(MaskParams):
     collar_mm: Tensor
 
 
-class MaskSilicone:
+class MaskSilicone(BankedMask[SiliconeParams]):
     """Soft masks with the donor's face, which follow part of the wearer's.
 
     Args:
@@ -59,16 +59,7 @@ class MaskSilicone:
     species = "mask_silicone"
     needs_donor = True
     EFFECTS: ClassVar[tuple[str, ...]] = (*MASK_EFFECTS, "seam")
-
-    def __init__(self, *, instruments: Sequence[str] | None = None, ablate: Sequence[str] = ()) -> None:
-        self.masks = choose_masks(instruments, self.species)
-        self.ablate = tuple(ablate)
-        self.sample(1, torch.Generator())
-
-    @classmethod
-    def bank_ids(cls) -> tuple[str, ...]:
-        """Return the ids of every mask of this species."""
-        return tuple(mask.id for mask in choose_masks(None, cls.species))
+    PARAMS = SiliconeParams
 
     def sample(self, batch_size: int, generator: torch.Generator) -> SiliconeParams:
         """Draw masks, how they sit and what they cover."""
@@ -77,20 +68,6 @@ class MaskSilicone:
             coverage=choice(batch_size, len(COVERAGES), generator),
             collar_mm=uniform(batch_size, 12, 60, generator),
         )
-
-    def parse(self, record: dict[str, Any]) -> SiliconeParams:
-        """Rebuild parameters from a record's JSON."""
-        return SiliconeParams.from_json(record)
-
-    def apply(self, face: Face, donor: Face | None, params: Params) -> Changed:
-        """Return the wearer in the donor's mask; landmarks are the mask's face's.
-
-        Raises:
-            DataError: there is no donor.
-            SkipSample: the wearer's or the donor's head cannot be fitted.
-        """
-        assert isinstance(params, SiliconeParams)
-        return rows_of(face, wanted_donor(donor, self.species), params, self._one)
 
     def _one(self, face: Face, donor: Face | None, params: SiliconeParams) -> Changed:
         assert donor is not None

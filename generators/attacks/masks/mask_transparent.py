@@ -1,13 +1,13 @@
 """A clear plastic mask over the live face (species `mask_transparent`)."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from spooflab.generators.attack import Changed
+from spooflab.generators.attacks.masks.banked import BankedMask
 from spooflab.generators.attacks.masks.cover import face_outline
 from spooflab.generators.attacks.masks.filter import box, dot, in_pixels, unit_planes
 from spooflab.generators.attacks.masks.fit import put_on
@@ -20,13 +20,12 @@ from spooflab.generators.attacks.masks.shadow import shadow_on
 from spooflab.generators.attacks.masks.sitting import Sitting
 from spooflab.generators.attacks.masks.strap import strap, strap_albedo
 from spooflab.generators.attacks.masks.surface import Surface, draw, head_parts
-from spooflab.generators.attacks.masks.worn import Layer, composed, effects_off, light_of, openings, rows_of
+from spooflab.generators.attacks.masks.worn import Layer, composed, effects_off, light_of, openings
 from spooflab.generators.face import Face
 from spooflab.generators.geometry.head_fit import fit_head
 from spooflab.generators.geometry.light import shading
-from spooflab.generators.instruments.mask_material import Clear, choose_masks, mask_of
+from spooflab.generators.instruments.mask_material import Clear, mask_of
 from spooflab.generators.instruments.thin_sheet import shift_mm, slab
-from spooflab.params import Params
 
 _BELOW_JAW_MM, _BACK_MM = 14.0, -74.0
 _EDGE_MM = 1.1
@@ -39,7 +38,7 @@ _MEAN_COSINE = 0.65
 """Mean cosine at which diffuse light meets the sheet on its way to the skin."""
 
 
-class MaskTransparent:
+class MaskTransparent(BankedMask[MaskParams]):
     """Clear masks of a generic face: the live face seen through a glossy shell.
 
     Args:
@@ -65,33 +64,11 @@ class MaskTransparent:
         "contact_shadow",
         "geometry",
     )
-
-    def __init__(self, *, instruments: Sequence[str] | None = None, ablate: Sequence[str] = ()) -> None:
-        self.masks = choose_masks(instruments, self.species)
-        self.ablate = tuple(ablate)
-        self.sample(1, torch.Generator())
-
-    @classmethod
-    def bank_ids(cls) -> tuple[str, ...]:
-        """Return the ids of every mask of this species."""
-        return tuple(mask.id for mask in choose_masks(None, cls.species))
+    PARAMS = MaskParams
 
     def sample(self, batch_size: int, generator: torch.Generator) -> MaskParams:
         """Draw masks and how they sit."""
         return MaskParams(**sample_mask(self.masks, batch_size, generator, self.EFFECTS, self.ablate))
-
-    def parse(self, record: dict[str, Any]) -> MaskParams:
-        """Rebuild parameters from a record's JSON."""
-        return MaskParams.from_json(record)
-
-    def apply(self, face: Face, donor: Face | None, params: Params) -> Changed:
-        """Return the wearer behind the mask; landmarks stay the wearer's, for that face is seen.
-
-        Raises:
-            SkipSample: the wearer's head cannot be fitted.
-        """
-        assert isinstance(params, MaskParams)
-        return rows_of(face, None, params, self._one)
 
     def _one(self, face: Face, donor: Face | None, params: MaskParams) -> Changed:
         mask, off = mask_of(int(params.mask), self.species), effects_off(params.ablated, self.EFFECTS)

@@ -16,7 +16,13 @@ Suite = Literal["attacks", "faces", "augment", "train", "gpu", "memory", "all"]
 
 
 def bench(
-    suite: tyro.conf.Positional[Suite] = "all", /, *, json: bool = False, threads: int = 1, samples: int = 10_000
+    suite: tyro.conf.Positional[Suite] = "all",
+    /,
+    *,
+    json: bool = False,
+    threads: int = 1,
+    malloc: Literal["keeps", "default"] = "keeps",
+    samples: int = 10_000,
 ) -> int:
     """Measure speed against peers, one row per case; or whether memory stays flat over many samples.
 
@@ -26,6 +32,8 @@ def bench(
         json: print rows as JSON lines: name, ours_per_s, peer, peer_per_s, ratio, threads, machine; `gpu` adds device,
             copy_gb_per_s, bandwidth_share. `memory` prints one line with its own fields.
         threads: torch threads for ours and the peer.
+        malloc: `keeps` has glibc keep freed memory, as our workers do; `default` leaves it as training loops mostly
+            have it, where large temporaries cost a page fault for each 4 KiB. For ours and the peers alike.
         samples: how many `memory` makes; fewer than two thousand show caches that still fill.
 
     Raises:
@@ -38,7 +46,7 @@ def bench(
     from spooflab.allocator import keep_freed_memory
 
     torch.set_num_threads(threads)
-    kept = keep_freed_memory()  # for ours and the peers alike
+    kept = malloc == "keeps" and keep_freed_memory()
     if suite == "memory":
         return _memory(samples, json=json, threads=threads, kept=kept)
     return _speed(suite, json=json, threads=threads, kept=kept)
