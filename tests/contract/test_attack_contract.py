@@ -117,6 +117,7 @@ def poisoned_memory() -> Iterator[None]:
         torch.utils.deterministic.fill_uninitialized_memory = before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("species", ALL)
 def test_pixels_do_not_depend_on_memory_that_nobody_wrote(species: str, faces: tuple[Face, Face], view: View) -> None:
     """A weight of 0 does not help where what it weighs may be NaN: freed memory holds anything."""

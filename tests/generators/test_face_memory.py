@@ -69,6 +69,7 @@ def test_pictures_do_not_tell_whether_a_face_was_met_before(people: tuple[Face, 
         assert all(torch.equal(a, b) for a, b in zip(fresh[job], again, strict=True)), job
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("species", ["bonafide", *known_attacks()])
 def test_attacks_write_neither_into_faces_nor_into_what_was_read_of_them(
     species: str, people: tuple[Face, ...]
