@@ -15,6 +15,7 @@ from spooflab.cli.main import COMMANDS, run
 NAMES = {
     *("generate", "verify", "replay", "preview", "list", "train", "study", "report", "evaluate", "bench", "doctor"),
     "doctor-loader",
+    "diffusion",
     "fit-device",
 }
 TINY = {

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from spooflab.cli.bench import bench
+from spooflab.cli.diffusion import diffusion
 from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
 from spooflab.cli.evaluate import evaluate
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "evaluate": evaluate,
     "bench": bench,
     "fit-device": fit_device,
+    "diffusion": diffusion,
     "doctor": doctor,
     "doctor-loader": doctor_loader,
 }
