@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from spooflab.augment import DeviceProfile, develop, load_profile
 from spooflab.augment.fit import Fit, fit_device, read_photographs, to_yaml
 from spooflab.augment.fit.chart import chart_light, to_lab
-from spooflab.augment.fit.fit import FORMATS
+from spooflab.augment.fit.coding import FORMATS
 from spooflab.augment.fit.flat_blocks import block_dct, to_ycc
 from spooflab.augment.lens import through_lens
 from spooflab.cli.main import run
@@ -95,7 +95,7 @@ def fitted(real: Any, scenes: type, tmp_path_factory: pytest.TempPathFactory) ->
     """Twenty photographs, six of them with straight lines, and three of a chart."""
     folder = tmp_path_factory.mktemp("photographs")
     real.folder([scenes.leaves(i, lines=i < 6, shapes=18 if i < 6 else 60) for i in range(20)], folder)
-    charts = [eight_bit(real.shoot(chart_scene(), 500 + i)[0]) for i in range(3)]
+    charts = {f"chart {i}": eight_bit(real.shoot(chart_scene(), 500 + i)[0]) for i in range(3)}
     # The kind of camera is known, as it mostly is: among fifteen profiles the nearest may be of another kind.
     prior = load_profile("front_phone")
     return fit_device(read_photographs(folder), name="my_phone", prior=prior, charts=charts)
@@ -207,6 +207,8 @@ def test_the_command_writes_a_profile_and_a_report_that_say_what_is_prior(
         (["--out", "p.yaml", "--prior", "nokia"], "front_phone"),
         (["--out", "p.yaml", "--most", "2"], "3 or more"),
         (["--out", "p.yaml"], "0 usable photographs"),
+        (["--out", "p.yaml", "--report", "p.yaml"], "two different files"),
+        (["--out", "p.yaml", "--report", "nowhere/p.html"], "there is no folder nowhere"),
     ],
 )
 def test_mistakes_are_told(
