@@ -27,6 +27,8 @@ _FOCUS_DECILE = 0.7
 _SYSTEMATIC = np.array([0.2, 0.35, 0.03, 0.08, 0.15, 0.15, 0.1, 0.03, 0.05, 0.1, 0.1])
 """Error of each of `NAMES`, in the fit's units, beyond what resampling shows: seen on held-out simulated cameras, where
 denoising, curve and noise can stand in for each other."""
+_CORNER_ERROR, _BLUR_ERROR, _PATTERN_ERROR = 0.015, 0.06, 0.1
+"""The same for the corner's gain, for the blur (px; of an aperture that is assumed) and for the pattern (share)."""
 _OF_THE_UNIT = ("halo_radius_px", "tone", "gamma", "saturation", "red_gain", "blue_gain")
 """What does not change from shot to shot: the profile pins it, for a fitted profile is one camera."""
 _LOG_NAMES = ("a", "b", "halo_radius_px", "red_gain", "blue_gain")
@@ -120,7 +122,7 @@ def lens_estimates(
         how = f"{distortion.chains} edges made straight, resampled photographs"
         out.append(Estimate("lens", "edge_distortion", edge, edge, edge, std, True, how))
     if falloff.std < 0.08 and falloff.pairs > 2000:
-        gain, std = falloff.corner_gain, max(falloff.std, 0.005)
+        gain, std = falloff.corner_gain, math.hypot(falloff.std, _CORNER_ERROR)
         how = f"{falloff.pairs} pairs of neighbouring cells, resampled photographs"
         out.append(Estimate("lens", "corner_gain", gain, gain, gain, std, True, how))
     else:
@@ -148,7 +150,7 @@ def _blur(sharpness: Sharpness, prior: DeviceProfile) -> list[Estimate]:
     sharpest, softest = (float(q) for q in np.quantile(known, (0.1, 0.9)))
     # A shot's focus error is its upper limit times a share whose ninth decile is this; motion is part of what is seen.
     focus = math.sqrt(max(softest**2 - sharpest**2, 0.0)) / _FOCUS_DECILE
-    std = float(np.std(known) / math.sqrt(len(known)))
+    std = math.hypot(float(np.std(known)) / math.sqrt(len(known)), _BLUR_ERROR)
     how = f"steepest of {sharpness.edges} edges against simulated ones"
     return [
         Estimate("lens", "blur_px", sharpest, sharpest, sharpest, std, True, how),
@@ -163,7 +165,7 @@ def sensor_estimates(pattern: Pattern, gain: float, prior: DeviceProfile) -> lis
         why = f"halves of the photographs share no pattern (score {pattern.score:.1f}, 6 is wanted)"
         return [_silent("sensor", "prnu_std", prior, why)]
     std = pattern_strength(pattern, gain) or 0.0
-    error = std * max(1 / pattern.score, 0.05)
+    error = std * math.hypot(1 / pattern.score, _PATTERN_ERROR)
     how = f"pattern shared by both halves, score {pattern.score:.0f}"
     return [Estimate("sensor", "prnu_std", std, std, std, error, True, how)]
 

@@ -12,6 +12,8 @@ from spooflab.augment.profile import ExposureProfile
 
 FloatArray = npt.NDArray[np.float64]
 _BURNT = 0.97
+_DARK_EV = 2.0
+"""How far below the usual mean a photograph lies that the camera could not brighten enough: taken in near darkness."""
 _FEWEST = 3
 _SCATTER_PRIOR_EV = 0.6
 """Standard deviation of the log of the scatter about the profile's own."""
@@ -40,11 +42,12 @@ def fit_exposure(linear: list[Tensor], prior: ExposureProfile) -> Exposure | Non
     """Return the posterior mean of target, highlight and scatter from linear photographs (3, H, W), None if few.
 
     A photograph's metered mean m is the target, or less where its highlights h held it back, times an error: log m is
-    normal about min(log target, log highlight - log h / m). The posterior is summed on a grid. Photographs whose
-    highlights are burnt count not, for their h / m is unknown.
+    normal about min(log target, log highlight - log h / m). The posterior is summed on a grid. Where highlights are
+    burnt h / m is unknown; that they are burnt is no likelier than the highlight that is sought, times an error, allows.
     """
     seen = [(_mean(light), _bright(light)) for light in linear]
-    pairs = np.array([(mean, bright - mean) for mean, bright in seen if 2**bright < _BURNT])
+    usual = float(np.median([mean for mean, _ in seen])) if seen else 0.0
+    pairs = np.array([(mean, bright - mean) for mean, bright in seen if 2**bright < _BURNT and mean > usual - _DARK_EV])
     if len(pairs) < _FEWEST:
         return None
     low, high = np.log2(prior.highlight)
@@ -60,6 +63,8 @@ def fit_exposure(linear: list[Tensor], prior: ExposureProfile) -> Exposure | Non
     for mean, contrast in pairs:
         asked = np.minimum(target, highlight - contrast)
         log_weight -= 0.5 * ((mean - asked) / scatter) ** 2 + np.log(scatter)
+    burnt = sum(2**bright >= _BURNT for _, bright in seen)
+    log_weight += burnt * torch.special.log_ndtr(torch.from_numpy((highlight - np.log2(_BURNT)) / scatter)).numpy()
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     centre, width = _moments(weight, target)

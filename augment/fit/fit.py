@@ -149,6 +149,7 @@ def _noise_and_pattern(
         candidate = to_candidate(belief.mean)
         return None, *_pattern(luma, candidate, known, coding)
     first = match(blocks, simulate, belief, len(luma))
+    first = match(blocks, simulate, belief, len(luma), start=Start(first.z, first.covariance, first.stops))
     pattern, gain = _pattern(luma, first.candidate, known, coding)
     known = dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
     simulate = Simulator(blocks, known, coding.quality, b_power=power)

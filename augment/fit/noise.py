@@ -19,6 +19,8 @@ from spooflab.augment.fit.sought import LOWER, NAMES, STEP, UPPER, Prior, Vector
 from spooflab.augment.fit.summary import Summary, huber_cost, huber_weight, summarise, used_of, whitener
 
 _STOP_ERROR = 0.2
+_STARTS = (0.03, 0.2, 0.4, 0.65)
+"""Strengths of noise reduction from which the search starts."""
 _CONFIRMING, _CONFIRMATIONS = 50_000, 6
 """First draw and number of the simulations that judge an optimum; the emulator saw other ones."""
 
@@ -67,7 +69,7 @@ def match(
 ) -> Match:
     """Return the candidate whose simulated summary comes nearest to that of `blocks`, given the prior.
 
-    A few damped Gauss-Newton steps find the neighbourhood, and the gains of single photographs, unless `start` names
+    A few damped Gauss-Newton steps from several starts find the neighbourhood, and the gains of single photographs, unless `start` names
     them; there, `points` candidates with noise of their own are simulated, a quadratic is regressed on them (which
     averages their noise: Beaumont, Zhang, Balding 2002), and its optimum is taken as far as simulations there agree.
     """
@@ -88,19 +90,26 @@ def match(
 def _confirmed(z: Vector, begin: Start, observed: Summary, simulate: Simulator, prior: Prior) -> Vector:
     """Return the one of `z`, where the search began and halfway that simulations, several of each, put nearest."""
     tried = [z, (z + begin.z) / 2, begin.z]
-    costs = []
-    for candidate in tried:
-        simulate.centre(candidate, begin.stops)
-        seen = [simulate(candidate, begin.stops, _CONFIRMING + k) for k in range(_CONFIRMATIONS)]
-        mean = Summary(np.mean([s.log_energy for s in seen], axis=0), seen[0].count * _CONFIRMATIONS)
-        costs.append(_cost(candidate, mean, observed, prior))
+    costs = [_mean_cost(candidate, begin.stops, observed, simulate, prior) for candidate in tried]
     return tried[int(np.argmin(costs))]
 
 
+def _mean_cost(z: Vector, stops: Vector, observed: Summary, simulate: Simulator, prior: Prior) -> float:
+    simulate.centre(z, stops)
+    seen = [simulate(z, stops, _CONFIRMING + k) for k in range(_CONFIRMATIONS)]
+    mean = Summary(np.mean([s.log_energy for s in seen], axis=0), seen[0].count * _CONFIRMATIONS)
+    return _cost(z, mean, observed, prior)
+
+
 def _neighbourhood(blocks: Blocks, observed: Summary, simulate: Simulator, prior: Prior, photos: int) -> Start:
+    """Return the best of several searches: more noise behind more noise reduction looks alike, a long bent valley."""
     stops = np.zeros(photos)
-    z = _first_guess(observed, simulate, prior, stops)
-    z, covariance = _gauss_newton(z, stops, observed, simulate, prior, steps=3)
+    found = []
+    for smear in _STARTS:
+        z = _first_guess(observed, simulate, prior, stops, smear)
+        z, covariance = _gauss_newton(z, stops, observed, simulate, prior, steps=2)
+        found.append((_mean_cost(z, stops, observed, simulate, prior), z, covariance))
+    _, z, covariance = min(found, key=lambda each: each[0])
     return Start(z, covariance, photo_stops(blocks, simulate, z, stops))
 
 
@@ -140,15 +149,14 @@ def refit(found: Match, summary: Summary, prior: Prior) -> Vector:
     return np.clip(found.z + step, LOWER, UPPER)
 
 
-def _first_guess(observed: Summary, simulate: Simulator, prior: Prior, stops: Vector) -> Vector:
-    """Return the best of a few noise levels and strengths of denoising; everything else at the prior's centre."""
+def _first_guess(observed: Summary, simulate: Simulator, prior: Prior, stops: Vector, smear: float) -> Vector:
+    """Return the best of a few noise levels behind noise reduction `smear`; everything else at the prior's centre."""
     guesses = []
-    for smear in (0.02, 0.3, 0.7):
-        for shift in (-3, -2, -1, 0, 1, 2):
-            z = prior.mean.copy()
-            z[:2] += shift, shift * simulate.b_power
-            z[NAMES.index("smear")] = smear
-            guesses.append(np.clip(z, LOWER, UPPER))
+    for shift in (-3, -2, -1, -0.5, 0, 0.5, 1, 2):
+        z = prior.mean.copy()
+        z[:2] += shift, shift * simulate.b_power
+        z[NAMES.index("smear")] = smear
+        guesses.append(np.clip(z, LOWER, UPPER))
     costs = [_cost(z, simulate(z, stops), observed, prior) for z in guesses]
     return guesses[int(np.argmin(costs))]
 

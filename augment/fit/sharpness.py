@@ -17,6 +17,7 @@ ACROSS = np.arange(-_REACH_PX, _REACH_PX + _FINE / 2, _FINE)
 """Positions along an edge's normal, pixels."""
 _BLURS = np.array([0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2])
 _FEWEST = 12
+_STEEP = 0.75
 _PHASES = (0.7549, 0.5698)
 """Steps of an even sequence in the unit square (Roberts 2018)."""
 _SIMULATED = 48
@@ -88,8 +89,8 @@ def fit_sharpness(
 ) -> Sharpness:
     """Return each photograph's blur: the one whose simulated edges, of the same levels, are as steep as its own.
 
-    A scene's edges are sharp or softer, never sharper than the lens: the steepest third of them is compared with all of
-    the simulated ones. If the lens distorts, these are `resampled` at all phases, as a picture is
+    A scene's edges are sharp or softer, never sharper than the lens: upper quartiles are compared, which noise lifts in
+    both alike. If the lens distorts, these are `resampled` at all phases, as a picture is
     that the finished device photographs: the blur of that is not to be found twice.
     """
     measured = [edge_steepness(plane) for plane in luma]
@@ -103,9 +104,9 @@ def fit_sharpness(
         photos = simulated_edges(pairs, float(blur), candidate, known, middle, f_number, pitch_um, resampled)
         found = [edge_steepness(photo, most=60)[0] for photo in photos]
         joined = np.concatenate(found)
-        curve.append(float(np.median(joined)) if len(joined) else np.nan)
+        curve.append(float(np.quantile(joined, _STEEP)) if len(joined) else np.nan)
     steepness = np.minimum.accumulate(np.nan_to_num(np.asarray(curve), nan=1e-3))
-    own = np.array([np.quantile(m[0], 0.75) if len(m[0]) >= _FEWEST else np.nan for m in measured])
+    own = np.array([np.quantile(m[0], _STEEP) if len(m[0]) >= _FEWEST else np.nan for m in measured])
     blur_px = np.interp(-own, -steepness, _BLURS)
     return Sharpness(np.where(np.isnan(own), np.nan, blur_px), len(levels), steepness)
 

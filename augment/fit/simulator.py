@@ -76,14 +76,12 @@ class Simulator:
         inner = slice(MARGIN_PX // SIDE, side - MARGIN_PX // SIDE)
         structure = structure.reshape(-1, side, side)[:, inner, inner].reshape(len(photos), -1)
         measured = coefficients.reshape(3, -1, side, side, SIDE, SIDE)[:, :, inner, inner].reshape(3, -1, SIDE, SIDE)
+        # Half of each patch, not of each level: a level's colours are those of chosen blocks already, and to choose among
+        # them again would favour the least noisy.
         each = structure.shape[1]
-        kept = []
-        for level in np.unique(c.level):
-            rows = np.flatnonzero(np.repeat(c.level == level, each))
-            order = rows[np.argsort(structure.ravel()[rows], kind="stable")]
-            kept.append(order[: int(KEPT_SHARE * len(order))])
-        chosen = np.sort(np.concatenate(kept))
-        patch = chosen // each
+        order = np.argsort(structure, axis=1, kind="stable")[:, : int(KEPT_SHARE * each)]
+        patch = np.repeat(np.arange(len(photos)), order.shape[1])
+        chosen = (np.arange(len(photos))[:, None] * each + order).ravel()
         return summarise(Blocks(c.colour[patch], c.level[patch], c.photo[patch], band_energy(measured[:, chosen])))
 
     def _photos(self, candidate: Candidate, chosen: Blocks, stops: Vector, draw: int = 0) -> npt.NDArray[np.float32]:

@@ -15,7 +15,7 @@ _HUBER = 2.0
 _RARE_ERROR = 0.3
 _FLOOR = 0.5
 """Energy, squared code values, below which a band counts as empty: JPEG and rounding leave nothing to compare there."""
-_BAND_ERROR, _LEVEL_ERROR = 0.04, 0.05
+_BAND_ERROR, _LEVEL_ERROR = 0.02, 0.025
 """Standard deviations of log energy that are put down to the scene, band by band and shared by a level's bands."""
 
 
