@@ -43,7 +43,7 @@ def fit_exposure(linear: list[Tensor], prior: ExposureProfile) -> Exposure | Non
 
     A photograph's metered mean m is the target, or less where its highlights h held it back, times an error: log m is
     normal about min(log target, log highlight - log h / m). The posterior is summed on a grid. Where highlights are
-    burnt h / m is unknown; that they are burnt is no likelier than the highlight that is sought, times an error, allows.
+    burnt h / m is unknown; that they are burnt is no likelier than the highlight sought, times an error, allows.
     """
     seen = [(_mean(light), _bright(light)) for light in linear]
     usual = float(np.median([mean for mean, _ in seen])) if seen else 0.0

@@ -69,9 +69,10 @@ def match(
 ) -> Match:
     """Return the candidate whose simulated summary comes nearest to that of `blocks`, given the prior.
 
-    A few damped Gauss-Newton steps from several starts find the neighbourhood, and the gains of single photographs, unless `start` names
-    them; there, `points` candidates with noise of their own are simulated, a quadratic is regressed on them (which
-    averages their noise: Beaumont, Zhang, Balding 2002), and its optimum is taken as far as simulations there agree.
+    A few damped Gauss-Newton steps from several starts find the neighbourhood, and the gains of single photographs,
+    unless `start` names them; there, `points` candidates with noise of their own are simulated, a quadratic is
+    regressed on them (which averages their noise: Beaumont, Zhang, Balding 2002), and its optimum is taken as far as
+    simulations there agree.
     """
     observed = summarise(blocks)
     begin = start or _neighbourhood(blocks, observed, simulate, prior, photos)

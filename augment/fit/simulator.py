@@ -76,8 +76,8 @@ class Simulator:
         inner = slice(MARGIN_PX // SIDE, side - MARGIN_PX // SIDE)
         structure = structure.reshape(-1, side, side)[:, inner, inner].reshape(len(photos), -1)
         measured = coefficients.reshape(3, -1, side, side, SIDE, SIDE)[:, :, inner, inner].reshape(3, -1, SIDE, SIDE)
-        # Half of each patch, not of each level: a level's colours are those of chosen blocks already, and to choose among
-        # them again would favour the least noisy.
+        # Half of each patch, not of each level: a level's colours are those of chosen blocks already, and to choose
+        # among them again would favour the least noisy.
         each = structure.shape[1]
         order = np.argsort(structure, axis=1, kind="stable")[:, : int(KEPT_SHARE * each)]
         patch = np.repeat(np.arange(len(photos)), order.shape[1])

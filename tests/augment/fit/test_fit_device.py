@@ -91,8 +91,7 @@ def real(held_out: Callable[..., DeviceProfile], camera: type) -> Any:
 
 
 def photographed(real: Any, scenes: type, folder: Path, kind: str) -> Fit:
-    """Twenty photographs, six of them with straight lines, eight of plain things, two of these in near darkness, and
-    three of a chart."""
+    """Twenty photographs, six of them with straight lines, eight of plain things (two in near dark), three charts."""
     ordinary = [scenes.leaves(i, lines=i < 6, shapes=18 if i < 6 else 60) for i in range(20)]
     real.folder(ordinary + [scenes.plain(i, dark=i >= 6) for i in range(8)], folder)
     charts = {f"chart {i}": eight_bit(real.shoot(chart_scene(), 500 + i)[0]) for i in range(3)}
@@ -248,6 +247,30 @@ def blind(
     a, b = (float(np.sqrt(np.prod(groups["noise"][key]))) for key in ("a", "b"))
     told = telling(real, fit, scenes, camera, kind)
     return Blind(real, a, b, groups["codec"]["quality"], fit, colour_difference(real, copy), told)
+
+
+@pytest.mark.slow
+def test_a_drawn_cameras_coding_and_colours_come_back(blind: Blind) -> None:
+    low, high = blind.fit.profile.codec.quality
+    assert blind.quality[0] - 3 <= low <= high <= blind.quality[1] + 3
+    assert blind.delta_e <= 3
+
+
+@pytest.mark.slow
+def test_a_drawn_cameras_noise_comes_back(blind: Blind) -> None:
+    values = {e.key: e.value for e in blind.fit.estimates}
+    assert values["a"] == pytest.approx(blind.a, rel=0.25)
+    assert values["b"] == pytest.approx(blind.b, rel=0.25)
+
+
+@pytest.mark.slow
+def test_a_drawn_cameras_distortion_comes_back(blind: Blind) -> None:
+    assert blind.fit.distortion.k1 == pytest.approx(blind.real.device.identity.k1, rel=0.2)
+
+
+@pytest.mark.slow
+def test_a_classifier_cannot_tell_the_fitted_from_the_drawn_camera(blind: Blind) -> None:
+    assert blind.auc["fitted"] <= 0.65
 
 
 def test_the_command_writes_a_profile_and_a_report_that_say_what_is_prior(
