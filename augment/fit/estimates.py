@@ -27,6 +27,8 @@ _FOCUS_DECILE = 0.7
 _SYSTEMATIC = np.array([0.2, 0.35, 0.03, 0.08, 0.15, 0.15, 0.1, 0.03, 0.05, 0.1, 0.1])
 """Error of each of `NAMES`, in the fit's units, beyond what resampling shows: seen on held-out simulated cameras, where
 denoising, curve and noise can stand in for each other."""
+_TARGET_ERROR, _HIGHLIGHT_ERROR = 0.12, 0.25
+"""Shares by which three simulated cameras were off: highlights that clip are no measure of where they would lie."""
 _CORNER_ERROR, _BLUR_ERROR, _PATTERN_ERROR = 0.015, 0.06, 0.1
 """The same for the corner's gain, for the blur (px; of an aperture that is assumed) and for the pattern (share)."""
 _OF_THE_UNIT = ("halo_radius_px", "tone", "gamma", "saturation", "red_gain", "blue_gain")
@@ -192,9 +194,11 @@ def light_estimates(linear: list[Tensor], chart: ChartFit | None, prior: DeviceP
         out.append(_silent("exposure", "target", prior, "too few photographs"))
     else:
         how = f"metered mean of {exposure.photos} photographs, highlights allowed for"
-        target, std = exposure.target, exposure.std_ev * math.log(2) * exposure.target
+        target = exposure.target
+        std = math.hypot(exposure.std_ev * math.log(2), _TARGET_ERROR) * target
         out.append(Estimate("exposure", "target", target, target, target, std, True, how))
-        highlight, error = exposure.highlight, exposure.highlight_std_ev * math.log(2) * exposure.highlight
+        highlight = exposure.highlight
+        error = math.hypot(exposure.highlight_std_ev * math.log(2), _HIGHLIGHT_ERROR) * highlight
         out.append(Estimate("exposure", "highlight", highlight, highlight, highlight, error, True, how))
         # A shot's error is .5 to 1.5 times what the profile names, whose root mean square is this.
         scatter = exposure.scatter_ev / math.sqrt(13 / 12)
