@@ -97,7 +97,7 @@ def draw_identity(profile: DeviceProfile, unit: int) -> Identity:
         sensor_matrix=sensor_matrix,
         ccm=saturation @ corrected,
         balance=torch.tensor([draw(sensor.red_gain, "red_gain"), 1.0, draw(sensor.blue_gain, "blue_gain")]),
-        balance_error_ev=colour.unit_balance_ev * balance_shift(torch.randn(1, 2, generator=own("balance")))[0],
+        balance_error_ev=_cast(profile, own("balance")),
         speed=draw((-0.1, 0.1), "speed"),
         tone=draw(processing.tone, "tone"),
         gamma=draw(processing.gamma, "gamma"),
@@ -135,9 +135,17 @@ def balance_shift(axes: Tensor) -> Tensor:
     return torch.stack([warm + magenta, torch.zeros_like(warm), magenta - warm], 1)
 
 
+def _cast(profile: DeviceProfile, gen: torch.Generator) -> Tensor:
+    colour = profile.colour
+    drawn = colour.unit_balance_ev * balance_shift(torch.randn(1, 2, generator=gen))[0]
+    return drawn if colour.unit_cast_ev is None else drawn + torch.tensor(colour.unit_cast_ev)
+
+
 def _matrices(profile: DeviceProfile, gen: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return the correction that the camera applies, and the sensor's true matrix, which it corrects nearly."""
     ccm = torch.tensor(profile.colour.ccm)
     drift = profile.colour.ccm_spread * torch.randn(3, 3, generator=gen)
+    if profile.colour.unit_departure is not None:
+        drift += torch.tensor(profile.colour.unit_departure)
     drift -= drift.mean(1, keepdim=True)  # a row that sums to 0 leaves grey grey
     return ccm, torch.linalg.inv(ccm + drift)

@@ -150,6 +150,9 @@ class ColourProfile(Config):
         unit_balance_ev, shot_balance_ev: standard deviation of the white-balance error, stops: lasting, and per shot.
         saturation: chroma gain after correction.
         awb_strength: share of the light's colour, in stops, that auto-white-balance takes away.
+        unit_departure, unit_cast_ev: what a camera that was measured is known to have, whatever its unit's number: the
+            departure of its sensor from the matrix (rows sum to zero), and its lasting error of white balance in stops
+            on red, green, blue. What the spreads draw is added to it.
     """
 
     source: str
@@ -159,12 +162,16 @@ class ColourProfile(Config):
     shot_balance_ev: float = Field(ge=0, le=1)
     saturation: NotNegative
     awb_strength: Share = (0.0, 0.0)
+    unit_departure: tuple[Row, Row, Row] | None = None
+    unit_cast_ev: Row | None = None
 
     @model_validator(mode="after")
     def _rows_keep_grey(self) -> "ColourProfile":
         sums = [sum(row) for row in self.ccm]
         if any(abs(total - 1) > 1e-6 for total in sums):
             raise ValueError(f"ccm wants rows that sum to 1, so that grey stays grey; seen sums {sums}")
+        if self.unit_departure and any(abs(sum(row)) > 1e-3 for row in self.unit_departure):
+            raise ValueError(f"unit_departure wants rows that sum to 0, seen {self.unit_departure}")
         return self
 
 

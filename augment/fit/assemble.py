@@ -14,9 +14,15 @@ camera itself did about them."""
 
 
 def assemble(
-    name: str, prior: DeviceProfile, estimates: list[Estimate], codec: dict[str, Any], codec_source: str, photos: int
+    name: str,
+    prior: DeviceProfile,
+    estimates: list[Estimate],
+    codec: dict[str, Any],
+    codec_source: str,
+    photos: int,
+    pinned: dict[str, object],
 ) -> DeviceProfile:
-    """Return the prior with every fitted range put in its place."""
+    """Return the prior with every fitted range put in its place, and `pinned` colours of the unit."""
     data = prior.model_dump(mode="json")
     for group, key in UNMODELLED:
         data[group][key] = [0.0, 0.0]
@@ -31,6 +37,7 @@ def assemble(
                     [_round(estimate.low), _round(estimate.high)] if isinstance(old, list) else _round(estimate.value)
                 )
         data[group]["source"] = _source(group, own, data[group], prior, photos)
+    data["colour"].update(pinned)
     data["codec"].update(codec)
     data["codec"]["source"] = codec_source
     return parse_config(data, DeviceProfile, origin=f"fitted profile {name}")
@@ -38,7 +45,9 @@ def assemble(
 
 def to_yaml(profile: DeviceProfile) -> str:
     """Return the profile as YAML that `load_profile` reads back."""
-    text: str = yaml.safe_dump(profile.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    text: str = yaml.safe_dump(
+        profile.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True, width=110
+    )
     return text
 
 

@@ -15,8 +15,10 @@ from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.tone import inverse_tone_curve, srgb_decode
 from spooflab.seeds import generator, seed
 
-PATCH_PX = 48
-"""Side of a simulated patch; its outer blocks are not measured (the reach of smear and sharpening)."""
+PATCH_PX = 64
+MARGIN_PX = 16
+"""Side of a simulated patch, and what of it is not measured: the reach of noise reduction in chroma, twice its radius
+of three pixels at half size."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Known:
         cfa: RGGB mosaic.
         bits, black_level: the converter.
         subsampling: 0 4:4:4, 1 4:2:2, 2 4:2:0.
+        prnu_std: strength of the sensor's pattern, which noise of bright light holds too.
     """
 
     ccm: npt.NDArray[np.float64]
@@ -58,6 +61,7 @@ class Known:
     bits: int
     black_level: float
     subsampling: int
+    prnu_std: float = 0.0
 
 
 def device_rows(
@@ -97,6 +101,8 @@ def device_rows(
         noise_b=torch.from_numpy(b).float(),
         row_std=torch.from_numpy(candidate.row_share * np.sqrt(b)).float(),
         noise_seed=torch.tensor([seed(draw, "fit", "noise", i) for i in range(count)]),
+        prnu_std=torch.full((count,), known.prnu_std),
+        prnu_seed=torch.full((count,), 1, dtype=torch.int64),
         bits=torch.full((count,), known.bits, dtype=torch.int64),
         black_level=torch.full((count,), known.black_level),
         smear=torch.full((count,), candidate.smear),

@@ -2,13 +2,16 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional as F
 
 from spooflab.augment.color import saturation_matrix
 from spooflab.augment.tone import srgb_decode, srgb_encode, tone_curve
+from spooflab.augment.view import View
 from spooflab.augment.vignette import vignette
 
 FloatArray = npt.NDArray[np.float64]
@@ -20,16 +23,20 @@ CODES = (
     (56, 61, 150), (70, 148, 73), (175, 54, 60), (231, 199, 31), (187, 86, 149), (8, 133, 161),
     (243, 243, 242), (200, 200, 200), (160, 160, 160), (122, 122, 121), (85, 85, 85), (52, 52, 52),
 )  # fmt: skip
-_NAMES = ("tone", "gamma", "saturation", "corner_gain")
-_START = np.array([0.4, 0.95, 1.05, 0.9])
-_PRIOR_STD = np.array([0.4, 0.15, 0.3, 0.3])
-_LOWER = np.array([0.0, 0.6, 0.3, 0.3])
-_UPPER = np.array([1.0, 1.5, 2.0, 1.1])
+_MIDDLE = (0.22, 0.78)
+"""Share of a cell that is averaged; a patch of the printed chart fills .07 to .93 of its cell."""
+_NAMES = ("tone", "gamma", "saturation", "corner_gain", "glare")
+_START = np.array([0.4, 0.95, 1.05, 0.9, 1.0])
+_PRIOR_STD = np.array([0.4, 0.15, 0.3, 0.3, 0.5])
+_LOWER = np.array([0.0, 0.6, 0.3, 0.3, 0.0])
+_UPPER = np.array([1.0, 1.5, 2.0, 1.1, 3.0])
 _SHOT_STD = np.array([2.0, 0.3, 0.1])
 """Prior of each chart's exposure, warm-cool and magenta-green cast, stops."""
 _DRIFT_STD = 0.04
 """How far a sensor's colours depart from what its matrix corrects (`ccm_spread` of shipped cameras: .015 to .06)."""
 _DRIFTS = 6
+_DARKEST, _DARK_ERROR = 0.03, 0.2
+"""Code below which a patch's channel is left out, and where the error has grown by 40 %: there noise is rectified."""
 _CODE_ERROR = 1.0 / 255
 """What a patch may be off by without the curve being wrong."""
 
@@ -42,7 +49,8 @@ class ChartFit:
         tone, gamma, saturation: as in `DeviceParams`.
         cast_ev: stops on red, green, blue, mean over the charts.
         cast_spread_ev: scatter of the warm-cool cast from chart to chart, stops; NaN for one chart.
-        std: standard deviations of tone, gamma, saturation.
+        departure: (3, 3) sensor's departure from its matrix, rows sum to zero.
+        covariance: (3, 3) posterior, of tone, gamma, saturation.
         residual: root mean square of what is left, code values of 255.
         delta_e: mean CIE 1976 difference that is left.
     """
@@ -52,9 +60,16 @@ class ChartFit:
     saturation: float
     cast_ev: tuple[float, float, float]
     cast_spread_ev: float
-    std: tuple[float, float, float]
+    departure: tuple[tuple[float, float, float], ...]
+    covariance: tuple[tuple[float, float, float], ...]
     residual: float
     delta_e: float
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """Standard deviations of tone, gamma, saturation."""
+        tone, gamma, saturation = (math.sqrt(self.covariance[i][i]) for i in range(3))
+        return tone, gamma, saturation
 
 
 def chart_light() -> FloatArray:
@@ -63,42 +78,42 @@ def chart_light() -> FloatArray:
 
 
 def patch_colours(pixels: npt.NDArray[np.uint8]) -> FloatArray:
-    """Return (24, 3) mean code values in [0, 1] of the middle of each cell of a chart that fills the picture."""
-    height, width = pixels.shape[:2]
-    colours = []
-    for row in range(ROWS):
-        for column in range(COLUMNS):
-            top, bottom = (int(height * (row + share) / ROWS) for share in (0.35, 0.65))
-            left, right = (int(width * (column + share) / COLUMNS) for share in (0.35, 0.65))
-            colours.append(pixels[top:bottom, left:right].reshape(-1, 3).mean(0) / 255)
-    return np.stack(colours)
+    """Return (24, 3) mean code values in [0, 1] of the middle of each cell of a chart that fills the picture.
+
+    The mean is taken of light, not of code values: there noise does not move it.
+    """
+    light = _middles(srgb_decode(torch.from_numpy(pixels / 255)).numpy())
+    return np.asarray(srgb_encode(torch.from_numpy(light)).numpy(), np.float64)
 
 
-def fit_chart(charts: list[npt.NDArray[np.uint8]], ccm: FloatArray) -> ChartFit:
+def fit_chart(charts: list[npt.NDArray[np.uint8]], ccm: FloatArray, lens: tuple[float, float] = (2.0, 1.4)) -> ChartFit:
     """Return the curve and colours of a camera from its pictures of the chart, each cropped to the chart's outer edge.
 
-    Exposure and cast are fitted with each chart; curve, saturation, fall-off about the crop's centre, and how far the
-    sensor departs from its matrix are the camera's. Gauss-Newton on code values.
+    Exposure and cast are fitted with each chart; curve, saturation, fall-off about the crop's centre, glare, and how
+    far the sensor departs from its matrix are the camera's. Gauss-Newton on code values.
 
     Args:
         charts: (H, W, 3) pictures, dark skin at the top left.
         ccm: (3, 3) correction matrix, through which a cast acts.
+        lens: f-number and pixel pitch (um), whose diffraction lightens dark patches beside bright ones; how much of it
+            there is is fitted too.
     """
     seen = [patch_colours(chart) for chart in charts]
     shapes = [chart.shape[:2] for chart in charts]
-    z, covariance, residual = _solve(seen, shapes, ccm)
+    z, covariance, residual = _solve(seen, shapes, ccm, lens)
     values = dict(zip(_NAMES, z[: len(_NAMES)].tolist(), strict=True))
-    std = np.sqrt(np.diag(covariance))[:3] * max(1.0, residual / (255 * _CODE_ERROR))
+    widened = covariance[:3, :3] * max(1.0, residual / (255 * _CODE_ERROR)) ** 2
     shots = z[len(_NAMES) + _DRIFTS :].reshape(-1, 3)
     warm, magenta = (float(v) for v in shots[:, 1:].mean(0))
-    left = to_lab(_predict(z, shapes, ccm)) - to_lab(np.stack(seen))
+    left = to_lab(_predict(z, shapes, ccm, lens)) - to_lab(np.stack(seen))
     return ChartFit(
         values["tone"],
         values["gamma"],
         values["saturation"],
         (warm + magenta, 0.0, magenta - warm),
         float(np.std(shots[:, 1], ddof=1)) if len(shots) > 1 else math.nan,
-        (float(std[0]), float(std[1]), float(std[2])),
+        tuple((float(r), float(g), float(-r - g)) for r, g in z[len(_NAMES) : len(_NAMES) + _DRIFTS].reshape(3, 2)),
+        tuple((float(row[0]), float(row[1]), float(row[2])) for row in widened),
         residual,
         float(np.sqrt((left**2).sum(-1)).mean()),
     )
@@ -116,8 +131,8 @@ def to_lab(encoded: FloatArray) -> FloatArray:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
 
 
-def _predict(z: FloatArray, shapes: list[tuple[int, int]], ccm: FloatArray) -> FloatArray:
-    tone, gamma, saturation, corner = z[: len(_NAMES)]
+def _predict(z: FloatArray, shapes: list[tuple[int, int]], ccm: FloatArray, lens: tuple[float, float]) -> FloatArray:
+    tone, gamma, saturation, corner, glare = z[: len(_NAMES)]
     shots = z[len(_NAMES) + _DRIFTS :].reshape(-1, 3)
     first_two = z[len(_NAMES) : len(_NAMES) + _DRIFTS].reshape(3, 2)
     drift = np.concatenate([first_two, -first_two.sum(1, keepdims=True)], 1)  # rows sum to 0: grey stays grey
@@ -129,7 +144,9 @@ def _predict(z: FloatArray, shapes: list[tuple[int, int]], ccm: FloatArray) -> F
         fall = vignette(height, width, torch.tensor([corner]).float())[0, 0].double().numpy()
         rows = [int(height * (r + 0.5) / ROWS) for r in range(ROWS)]
         columns = [int(width * (c + 0.5) / COLUMNS) for c in range(COLUMNS)]
-        light = chart_light() * fall[np.ix_(rows, columns)].ravel()[:, None] * 2**exposure
+        own = chart_light()
+        spread = own + glare * (_spread_light(height, width, *lens) - own)
+        light = spread * fall[np.ix_(rows, columns)].ravel()[:, None] * 2**exposure
         linear = torch.from_numpy((light @ matrix.T).clip(0, 1))
         encoded = tone_curve(
             srgb_encode(linear)[None, :, :, None].permute(0, 2, 1, 3),
@@ -140,13 +157,36 @@ def _predict(z: FloatArray, shapes: list[tuple[int, int]], ccm: FloatArray) -> F
     return np.stack(charts)
 
 
+@lru_cache(maxsize=64)
+def _spread_light(height: int, width: int, f_number: float, pitch_um: float) -> FloatArray:
+    """Return the (24, 3) light of the patches' middles behind a lens that diffraction limits.
+
+    The tails of its spread function carry light over a patch's width: little of a bright one, much for a dark one.
+    """
+    cells = torch.from_numpy(chart_light()).float().T.reshape(1, 3, ROWS, COLUMNS)
+    scene = F.interpolate(cells, size=(height, width), mode="nearest")
+    spread = View.ideal(height, width, f_number=f_number, pitch_um=pitch_um).blur(scene)[0].permute(1, 2, 0)
+    return _middles(spread.double().numpy())
+
+
+def _middles(image: FloatArray) -> FloatArray:
+    height, width = image.shape[:2]
+    means = []
+    for row in range(ROWS):
+        for column in range(COLUMNS):
+            top, bottom = (int(height * (row + share) / ROWS) for share in _MIDDLE)
+            left, right = (int(width * (column + share) / COLUMNS) for share in _MIDDLE)
+            means.append(image[top:bottom, left:right].reshape(-1, image.shape[2]).mean(0))
+    return np.stack(means)
+
+
 def _solve(
-    seen: list[FloatArray], shapes: list[tuple[int, int]], ccm: FloatArray
+    seen: list[FloatArray], shapes: list[tuple[int, int]], ccm: FloatArray, lens: tuple[float, float]
 ) -> tuple[FloatArray, FloatArray, float]:
     """Return parameters (drift and the charts' exposures at the end), covariance, rms residual in codes of 255."""
     target = np.stack(seen)
-    usable = (target.max(-1, keepdims=True) < 0.985) & (target.min(-1, keepdims=True) > 0.005)
-    weight = np.broadcast_to(usable, target.shape).ravel() / _CODE_ERROR
+    usable = (target.max(-1, keepdims=True) < 0.985) & (target > _DARKEST)
+    weight = (usable / (_CODE_ERROR * np.hypot(1, _DARK_ERROR / target.clip(_DARKEST)))).ravel()
     shots = np.tile(_SHOT_STD, len(seen))
     rest = np.zeros(_DRIFTS)
     start = np.concatenate([_START, rest, 0 * shots])
@@ -156,13 +196,15 @@ def _solve(
     z, normal = start.copy(), np.diag(precision)
     step = 1e-3
     for _ in range(25):
-        here = _predict(z, shapes, ccm)
+        here = _predict(z, shapes, ccm, lens)
         scaled = (target - here).ravel() * weight
         robust = np.minimum(1, 2.5 / np.abs(scaled).clip(1e-9))
-        columns = [(_predict(z + step * unit, shapes, ccm) - here).ravel() * weight / step for unit in np.eye(len(z))]
+        columns = [
+            (_predict(z + step * unit, shapes, ccm, lens) - here).ravel() * weight / step for unit in np.eye(len(z))
+        ]
         jacobian = np.stack(columns, 1)
         normal = jacobian.T @ (robust[:, None] * jacobian) + np.diag(precision)
         move = np.linalg.solve(normal, jacobian.T @ (robust * scaled) - precision * (z - start))
         z = np.clip(z + 0.7 * move, lower, upper)
-    left = (target - _predict(z, shapes, ccm))[np.broadcast_to(usable, target.shape)]
+    left = (target - _predict(z, shapes, ccm, lens))[usable]
     return z, np.asarray(np.linalg.inv(normal), np.float64), float(np.sqrt(np.mean(left**2))) * 255

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from spooflab.augment.identity import radial_terms
+
 FloatArray = npt.NDArray[np.float64]
 _WAVINESS = 0.15
 """Share of the first radial term that the second takes back: the middle of what units draw; lines hardly show it."""
@@ -68,7 +70,7 @@ def fit_distortion(
     std = 1.4826 * float(np.median(np.abs(np.asarray(drawn) - np.median(drawn))))
     std = max(std, 0.5 * float(np.std(drawn)))
     straight = float((_bend_px(points, best, size) < _SCALE_PX).mean())
-    k1, k2 = radial(best)
+    k1, k2 = radial_terms(best, _WAVINESS)
     reason = ""
     if std > 0.02:
         reason = f"photographs disagree (± {std:.3f})"
@@ -77,19 +79,13 @@ def fit_distortion(
     return Distortion(best, k1, k2, std, len(flat), straight, reason)
 
 
-def radial(edge: float, waviness: float = _WAVINESS) -> tuple[float, float]:
-    """Return k1, k2 of a lens that moves the corner by `edge`, as `radial_terms` draws them."""
-    ideal2 = (1 + edge) ** -2
-    return edge * (1 + waviness) / ideal2, -edge * waviness / ideal2**2
-
-
 def undistorted(points: FloatArray, edge: float, size: tuple[int, int]) -> FloatArray:
     """Return where sensor points (..., 2) would lie behind a pinhole, pixels."""
     height, width = size
     centre, half = np.array([width / 2, height / 2]), float(np.hypot(height, width)) / 2
     seen = (points - centre) / half
     seen_radius = np.sqrt((seen**2).sum(-1, keepdims=True)).clip(1e-9)
-    k1, k2 = radial(edge)
+    k1, k2 = radial_terms(edge, _WAVINESS)
     radius = seen_radius.copy()
     for _ in range(12):
         r2 = radius**2

@@ -13,10 +13,12 @@ from spooflab.augment.fit.exposure import fit_exposure
 from spooflab.augment.fit.falloff import Falloff
 from spooflab.augment.fit.flat_blocks import Blocks
 from spooflab.augment.fit.fringe import Fringe
-from spooflab.augment.fit.noise import NAMES, Match, Prior, refit, summarise
+from spooflab.augment.fit.noise import Match, refit
 from spooflab.augment.fit.pattern import Pattern
-from spooflab.augment.fit.prior import b_power
+from spooflab.augment.fit.prior import b_power, prior_of
 from spooflab.augment.fit.sharpness import Sharpness
+from spooflab.augment.fit.sought import NAMES, Prior
+from spooflab.augment.fit.summary import summarise
 from spooflab.augment.profile import DeviceProfile
 
 _RESAMPLES = 24
@@ -25,6 +27,12 @@ _FOCUS_DECILE = 0.7
 _SYSTEMATIC = np.array([0.2, 0.35, 0.03, 0.08, 0.15, 0.15, 0.1, 0.03, 0.05, 0.1, 0.1])
 """Error of each of `NAMES`, in the fit's units, beyond what resampling shows: seen on held-out simulated cameras, where
 denoising, curve and noise can stand in for each other."""
+_TARGET_ERROR, _HIGHLIGHT_ERROR = 0.12, 0.25
+"""Shares by which three simulated cameras were off: highlights that clip are no measure of where they would lie."""
+_CORNER_ERROR, _BLUR_ERROR, _PATTERN_ERROR = 0.015, 0.06, 0.1
+"""The same for the corner's gain, for the blur (px; of an aperture that is assumed) and for the pattern (share)."""
+_OF_THE_UNIT = ("halo_radius_px", "tone", "gamma", "saturation", "red_gain", "blue_gain")
+"""What does not change from shot to shot: the profile pins it, for a fitted profile is one camera."""
 _LOG_NAMES = ("a", "b", "halo_radius_px", "red_gain", "blue_gain")
 _GROUP = {
     "a": "noise",
@@ -46,34 +54,42 @@ def processing_estimates(
     spread = _resampled(found, belief, blocks, photos)
     shots_ev = float(np.std(found.stops))
     power = b_power(prior)
+    unseen = prior_of(prior).std
     out = []
     told = _by_chart(chart)
     for place, key in enumerate(NAMES):
         group = _GROUP.get(key, "processing")
         if key in told:
             value, std = told[key]
-            low, high = max(0.0, value - std), min(value + std, 1.0 if key == "tone" else math.inf)
-            out.append(Estimate(group, key, value, low, high, std, True, "colour chart"))
+            out.append(Estimate(group, key, value, value, value, std, True, "colour chart"))
             continue
         spread_only = float(np.hypot(math.sqrt(found.covariance[place, place]), spread[place]))
         std = float(np.hypot(spread_only, _SYSTEMATIC[place]))
-        if spread_only > 0.75 * belief.std[place]:
+        if spread_only > 0.75 * unseen[place]:
             out.append(
-                _silent(group, key, prior, f"flat blocks narrow it by {_share(spread_only, belief.std[place])} only")
+                _silent(group, key, prior, f"flat blocks narrow it by {_share(spread_only, unseen[place])} only")
             )
             continue
         z = float(found.z[place])
         half = max(spread_only, {"a": 1.0, "b": power}.get(key, 0.0) * shots_ev * math.log(2) * 1.5)
         how = "flat blocks matched by simulation"
         if key in _LOG_NAMES:
-            value, low, high = math.exp(z), math.exp(z - half), math.exp(z + half)
+            cast = _cast(chart).get(key, 1.0)
+            value, low, high = (math.exp(end) / cast for end in (z, z - half, z + half))
             std *= value
         else:
             value, low, high = z, max(0.0, z - half), z + half
             if key in ("smear", "tone"):
                 high = min(high, 1.0)
+        if key in _OF_THE_UNIT:
+            low = high = value
         out.append(Estimate(group, key, value, low, high, std, True, how))
     return out
+
+
+def _cast(chart: ChartFit | None) -> dict[str, float]:
+    """Return what the lasting cast multiplies the gains by, as noise shows them."""
+    return {"red_gain": 2 ** chart.cast_ev[0], "blue_gain": 2 ** chart.cast_ev[2]} if chart else {}
 
 
 def _by_chart(chart: ChartFit | None) -> dict[str, tuple[float, float]]:
@@ -106,11 +122,11 @@ def lens_estimates(
     else:
         edge, std = distortion.edge, max(distortion.std, 5e-4)
         how = f"{distortion.chains} edges made straight, resampled photographs"
-        out.append(Estimate("lens", "edge_distortion", edge, edge - std, edge + std, std, True, how))
+        out.append(Estimate("lens", "edge_distortion", edge, edge, edge, std, True, how))
     if falloff.std < 0.08 and falloff.pairs > 2000:
-        gain, std = falloff.corner_gain, max(falloff.std, 0.005)
+        gain, std = falloff.corner_gain, math.hypot(falloff.std, _CORNER_ERROR)
         how = f"{falloff.pairs} pairs of neighbouring cells, resampled photographs"
-        out.append(Estimate("lens", "corner_gain", gain, gain - std, min(1.0, gain + std), std, True, how))
+        out.append(Estimate("lens", "corner_gain", gain, gain, gain, std, True, how))
     else:
         out.append(_silent("lens", "corner_gain", prior, "too few even surfaces"))
     out += _blur(sharpness, prior)
@@ -136,10 +152,10 @@ def _blur(sharpness: Sharpness, prior: DeviceProfile) -> list[Estimate]:
     sharpest, softest = (float(q) for q in np.quantile(known, (0.1, 0.9)))
     # A shot's focus error is its upper limit times a share whose ninth decile is this; motion is part of what is seen.
     focus = math.sqrt(max(softest**2 - sharpest**2, 0.0)) / _FOCUS_DECILE
-    std = float(np.std(known) / math.sqrt(len(known)))
+    std = math.hypot(float(np.std(known)) / math.sqrt(len(known)), _BLUR_ERROR)
     how = f"steepest of {sharpness.edges} edges against simulated ones"
     return [
-        Estimate("lens", "blur_px", sharpest, sharpest, sharpest + std, std, True, how),
+        Estimate("lens", "blur_px", sharpest, sharpest, sharpest, std, True, how),
         Estimate("lens", "focus_error_px", focus, 0.0, focus, 2 * std, True, how),
         Estimate("timing", "shake_deg_per_s", 0.0, 0.0, 0.0, 0.0, True, "set to 0: focus_error_px holds what moved"),
     ]
@@ -150,33 +166,56 @@ def sensor_estimates(pattern: Pattern, gain: float, prior: DeviceProfile) -> lis
     if not pattern.shared:
         why = f"halves of the photographs share no pattern (score {pattern.score:.1f}, 6 is wanted)"
         return [_silent("sensor", "prnu_std", prior, why)]
-    std = min(pattern.std / gain, 0.0095)
-    error = std * max(1 / pattern.score, 0.05)
+    std = pattern_strength(pattern, gain) or 0.0
+    error = std * math.hypot(1 / pattern.score, _PATTERN_ERROR)
     how = f"pattern shared by both halves, score {pattern.score:.0f}"
-    return [Estimate("sensor", "prnu_std", std, max(0.0, std - error), min(0.0098, std + error), error, True, how)]
+    return [Estimate("sensor", "prnu_std", std, std, std, error, True, how)]
+
+
+def pattern_strength(pattern: Pattern, gain: float) -> float | None:
+    """Return the standard deviation of the sensor's pattern, None if the photographs share none."""
+    return min(pattern.std / gain, 0.0095) if pattern.shared else None
+
+
+def assumed_estimates(f_number: float, pitch_um: float) -> list[Estimate]:
+    """Return the aperture and pitch that the blur was found beside: other ones would add another blur."""
+    how = "set to what the blur was fitted with"
+    return [
+        Estimate("lens", "f_number", f_number, f_number, f_number, 0.0, True, how),
+        Estimate("sensor", "pitch_um", pitch_um, pitch_um, pitch_um, 0.0, True, how),
+    ]
 
 
 def light_estimates(linear: list[Tensor], chart: ChartFit | None, prior: DeviceProfile) -> list[Estimate]:
     """Return exposure and white balance."""
     out = []
-    exposure = fit_exposure(linear)
+    exposure = fit_exposure(linear, prior.exposure)
     if exposure is None:
-        out.append(_silent("exposure", "target", prior, "highlights held most photographs back"))
+        out.append(_silent("exposure", "target", prior, "too few photographs"))
     else:
-        target, half = exposure.target, max(exposure.std_ev, 0.02)
-        how = f"metered mean of {exposure.photos} photographs, which also holds the scenes' scatter"
-        low, high = target * 2**-half, target * 2**half
-        out.append(Estimate("exposure", "target", target, low, high, half * math.log(2) * target, True, how))
+        how = f"metered mean of {exposure.photos} photographs, highlights allowed for"
+        target = exposure.target
+        std = math.hypot(exposure.std_ev * math.log(2), _TARGET_ERROR) * target
+        out.append(Estimate("exposure", "target", target, target, target, std, True, how))
+        highlight = exposure.highlight
+        error = math.hypot(exposure.highlight_std_ev * math.log(2), _HIGHLIGHT_ERROR) * highlight
+        out.append(Estimate("exposure", "highlight", highlight, highlight, highlight, error, True, how))
+        # A shot's error is .5 to 1.5 times what the profile names, whose root mean square is this.
+        scatter = exposure.scatter_ev / math.sqrt(13 / 12)
+        how = "scatter of the metered mean, which also holds how target and highlight vary"
+        out.append(Estimate("exposure", "error_ev", scatter, scatter, scatter, scatter / 5, True, how))
     if chart is None:
-        out.append(_silent("colour", "unit_balance_ev", prior, "the scenes' own colour is unknown without a chart"))
-    else:
-        cast = max(abs(v) for v in chart.cast_ev)
-        value = max(cast, 0.005)
-        out.append(Estimate("colour", "unit_balance_ev", value, value, value, 0.005, True, "colour chart"))
-        if not math.isnan(chart.cast_spread_ev):
-            scatter = max(chart.cast_spread_ev, 0.002)
-            how = "scatter of the cast from chart to chart"
-            out.append(Estimate("colour", "shot_balance_ev", scatter, scatter, scatter, scatter / 2, True, how))
+        why = "the scenes' own colour is unknown without a chart; one camera is taken to have none"
+        out.append(Estimate("colour", "unit_balance_ev", 0.0, 0.0, 0.0, math.inf, True, why))
+        out.append(Estimate("colour", "ccm_spread", 0.0, 0.0, 0.0, math.inf, True, why))
+        return out
+    for key in ("unit_balance_ev", "ccm_spread"):
+        how = "set to 0: the chart's unit_cast_ev and unit_departure say what this camera has"
+        out.append(Estimate("colour", key, 0.0, 0.0, 0.0, 0.0, True, how))
+    if not math.isnan(chart.cast_spread_ev):
+        scatter = max(chart.cast_spread_ev, 0.002)
+        how = "scatter of the cast from chart to chart"
+        out.append(Estimate("colour", "shot_balance_ev", scatter, scatter, scatter, scatter / 2, True, how))
     return out
 
 

@@ -1,38 +1,91 @@
-"""Auto-exposure from the mean light of many photographs."""
+"""Auto-exposure from the metered mean and the highlights of many photographs."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from spooflab.augment.color import luminance
 from spooflab.augment.exposure import meter
+from spooflab.augment.profile import ExposureProfile
 
-_HELD_BACK = 0.8
+FloatArray = npt.NDArray[np.float64]
+_BURNT = 0.97
+_DARK_EV = 2.0
+"""How far below the usual mean a photograph lies that the camera could not brighten enough: taken in near darkness."""
 _FEWEST = 3
+_SCATTER_PRIOR_EV = 0.6
+"""Standard deviation of the log of the scatter about the profile's own."""
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """Metered mean (linear, white = 1), its scatter and standard error in stops, and how many photographs count."""
+    """What the camera exposes for, linear, white = 1.
+
+    Attributes:
+        target, highlight: as in `ExposureProfile`.
+        scatter_ev: standard deviation of a photograph from what these two ask for, stops.
+        std_ev, highlight_std_ev: posterior standard deviations of `target` and `highlight`, stops.
+        photos: how many photographs count.
+    """
 
     target: float
+    highlight: float
     scatter_ev: float
     std_ev: float
+    highlight_std_ev: float
     photos: int
 
 
-def fit_exposure(linear: list[Tensor]) -> Exposure | None:
-    """Return what the camera exposes for, from linear photographs (3, H, W); None if highlights held most back."""
-    one, none = torch.ones(1), torch.zeros(1)
-    stops = []
-    for light in linear:
-        flat = luminance(light[None]).flatten()
-        if float(flat.kthvalue(max(1, int(0.95 * len(flat)))).values) < _HELD_BACK:
-            gain = meter(light[None], metering=one, target=one, highlight=one * 1e6, error_ev=none)
-            stops.append(-float(torch.log2(gain)))
-    if len(stops) < _FEWEST:
+def fit_exposure(linear: list[Tensor], prior: ExposureProfile) -> Exposure | None:
+    """Return the posterior mean of target, highlight and scatter from linear photographs (3, H, W), None if few.
+
+    A photograph's metered mean m is the target, or less where its highlights h held it back, times an error: log m is
+    normal about min(log target, log highlight - log h / m). The posterior is summed on a grid. Where highlights are
+    burnt h / m is unknown; that they are burnt is no likelier than the highlight sought, times an error, allows.
+    """
+    seen = [(_mean(light), _bright(light)) for light in linear]
+    usual = float(np.median([mean for mean, _ in seen])) if seen else 0.0
+    pairs = np.array([(mean, bright - mean) for mean, bright in seen if 2**bright < _BURNT and mean > usual - _DARK_EV])
+    if len(pairs) < _FEWEST:
         return None
-    scatter = 1.4826 * float(np.median(np.abs(np.asarray(stops) - np.median(stops))))
-    return Exposure(2 ** float(np.median(stops)), scatter, 1.25 * scatter / len(stops) ** 0.5, len(stops))
+    low, high = np.log2(prior.highlight)
+    target, highlight, scatter = np.meshgrid(
+        np.linspace(-4, -0.5, 71),
+        np.linspace((low + high) / 2 - 1, (low + high) / 2 + 1, 21),
+        np.geomspace(0.05, 0.8, 17),
+        indexing="ij",
+    )
+    own = np.hypot(max(prior.error_ev, 0.05), float(np.diff(np.log2(prior.target))[0]) / 12**0.5)
+    log_weight = -0.5 * ((highlight - (low + high) / 2) / max((high - low) / 12**0.5, 0.05)) ** 2
+    log_weight -= 0.5 * (np.log2(scatter / own) / _SCATTER_PRIOR_EV) ** 2
+    for mean, contrast in pairs:
+        asked = np.minimum(target, highlight - contrast)
+        log_weight -= 0.5 * ((mean - asked) / scatter) ** 2 + np.log(scatter)
+    burnt = sum(2**bright >= _BURNT for _, bright in seen)
+    log_weight += burnt * torch.special.log_ndtr(torch.from_numpy((highlight - np.log2(_BURNT)) / scatter)).numpy()
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    centre, width = _moments(weight, target)
+    top, top_width = _moments(weight, highlight)
+    return Exposure(2**centre, 2**top, _moments(weight, scatter)[0], width, top_width, len(pairs))
+
+
+def _moments(weight: FloatArray, value: FloatArray) -> tuple[float, float]:
+    mean = float((weight * value).sum())
+    return mean, float((weight * (value - mean) ** 2).sum()) ** 0.5
+
+
+def _mean(light: Tensor) -> float:
+    """Return log2 of the centre-weighted mean as `meter` takes it."""
+    one = torch.ones(1)
+    gain = meter(light[None], metering=one, target=one * 0.2, highlight=one * 1e6, error_ev=one * 0)
+    return float(np.log2(0.2) - torch.log2(gain))
+
+
+def _bright(light: Tensor) -> float:
+    """Return log2 of the 95th percentile as `meter` takes it."""
+    one = torch.ones(1)
+    gain = meter(light[None], metering=one, target=one * 1e6, highlight=one, error_ev=one * 0)
+    return float(-torch.log2(gain))

@@ -1,26 +1,26 @@
 """A device profile from photographs: every estimator in turn, with its error, and the prior where they are silent."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from spooflab.augment.color import LUMA, luminance
-from spooflab.augment.develop import develop
+from spooflab.augment.color import luminance
 from spooflab.augment.fit.assemble import assemble
-from spooflab.augment.fit.chain import Candidate, Known, device_rows, linear_light
-from spooflab.augment.fit.chart import ChartFit, fit_chart
+from spooflab.augment.fit.behind import again_with_fringe, linear_of, luma_of, pattern_gain, slope_of
+from spooflab.augment.fit.chain import Candidate, Known
+from spooflab.augment.fit.chart import ChartFit
+from spooflab.augment.fit.coding import Coding, codec_of, read_coding
 from spooflab.augment.fit.distortion import Distortion, fit_distortion
 from spooflab.augment.fit.estimate import Estimate
 from spooflab.augment.fit.estimates import (
+    assumed_estimates,
     fringe_is_seen,
     lens_estimates,
     light_estimates,
+    pattern_strength,
     processing_estimates,
     sensor_estimates,
 )
@@ -28,18 +28,22 @@ from spooflab.augment.fit.falloff import Falloff, fit_falloff
 from spooflab.augment.fit.flat_blocks import Blocks, flat_blocks
 from spooflab.augment.fit.fringe import Fringe, fit_fringe
 from spooflab.augment.fit.lines import edge_chains
-from spooflab.augment.fit.noise import NAMES, Match, Prior, Simulator, match, to_candidate
+from spooflab.augment.fit.noise import Match, Start, match
 from spooflab.augment.fit.pattern import Pattern, fit_pattern
-from spooflab.augment.fit.photographs import Photo, Photographs
+from spooflab.augment.fit.photographs import Photographs
 from spooflab.augment.fit.prior import b_power, choose_prior, known_of, prior_of
+from spooflab.augment.fit.remarks import remarks_on
 from spooflab.augment.fit.sharpness import Sharpness, fit_sharpness
+from spooflab.augment.fit.simulator import Simulator
+from spooflab.augment.fit.sought import Prior, to_candidate
 from spooflab.augment.fit.unit import Traits, nearest_unit
+from spooflab.augment.fit.with_chart import belief_with_chart, checked_chart, pinned
 from spooflab.augment.profile import DeviceProfile
-from spooflab.augment.tone import srgb_encode, tone_curve
-from spooflab.errors import DataError
 
-FORMATS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
-_LARGEST_PX = 2048
+Luma = list[npt.NDArray[np.float32]]
+_FEWEST_LEVELS = 3
+_RESAMPLED = 2e-3
+"""Distortion (k1) beyond which a finished device's resampling blurs a picture at all phases."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def fit_device(
     *,
     name: str,
     prior: DeviceProfile | None = None,
-    charts: list[npt.NDArray[np.uint8]] | None = None,
+    charts: dict[str, npt.NDArray[np.uint8]] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Fit:
     """Return the profile of the camera that took `photographs`.
@@ -87,167 +91,85 @@ def fit_device(
         photographs: of one camera and one size, as it wrote them.
         name: of the new profile.
         prior: where gaps are filled from; None for the shipped profile nearest in what is known.
-        charts: pictures of a 24-patch colour chart, each cropped to its outer edge (see `fit_chart`).
+        charts: pictures by name of a 24-patch colour chart, each cropped to its outer edge (see `fit_chart`).
         progress: told each step.
 
     Raises:
-        DataError: photographs beyond what memory and time allow.
+        DataError: a chart picture that shows no chart, or a turned one.
     """
     photos = photographs.photos
-    if max(photographs.size) > _LARGEST_PX:
-        height, width = photographs.size
-        raise DataError(
-            f"photographs of {width} x {height} pixels",
-            wanted=f"sides up to {_LARGEST_PX} pixels",
-            next_step="crop one central window from each without scaling (jpegtran -crop keeps the codec's blocks)",
-        )
-    progress("coding")
-    quality, codec, codec_source, subsampling = _codec(photos)
     progress("flat blocks")
+    coding = read_coding(photos)
     blocks = Blocks.join([flat_blocks(photo.pixels, photo=i) for i, photo in enumerate(photos)])
     if prior is None:
-        prior = choose_prior(blocks, quality, subsampling)
-    if codec is None:
-        codec, codec_source = {}, f"prior {prior.name}, not identifiable: no JPEG files. {prior.codec.source}"
-    known, belief = known_of(prior, subsampling), prior_of(prior)
-    chart = fit_chart(charts, known.ccm) if charts else None
+        prior = choose_prior(blocks, coding.quality, coding.subsampling)
+    optics = (_middle(prior.lens.f_number), _middle(prior.sensor.pitch_um))
+    known, belief = known_of(prior, coding.subsampling), prior_of(prior)
+    chart = checked_chart(charts, known.ccm, optics) if charts else None
     if chart is not None:
-        belief = _with_chart(belief, chart)
-    progress("noise and processing, by simulation")
-    found = _noise(blocks, known, quality, belief, b_power(prior), len(photos))
-    candidate = found.candidate if found else _prior_candidate(belief)
-    estimates = processing_estimates(found, belief, blocks, chart, prior, len(photos))
-    progress("lens")
-    linear = [_linear(photo.pixels, candidate) for photo in photos]
-    lum = [luminance(light[None])[0, 0].numpy() for light in linear]
-    luma = [(photo.pixels @ np.asarray(LUMA, np.float32) / 255).astype(np.float32) for photo in photos]
+        belief = belief_with_chart(belief, chart)
+    progress("lines")
+    luma = [luma_of(photo.pixels) for photo in photos]
     chains = [edge_chains(plane * 255) for plane in luma]
     distortion = fit_distortion(chains, photographs.size)
-    falloff = fit_falloff(lum)
-    f_number, pitch = sum(prior.lens.f_number) / 2, sum(prior.sensor.pitch_um) / 2
-    sharpness = fit_sharpness(luma, candidate, known, quality, f_number=f_number, pitch_um=pitch)
-    fringe = fit_fringe([p.pixels for p in photos], _again(candidate, known, int(np.median(quality))))
-    progress("sensor pattern")
-    pattern = fit_pattern(luma, [_slope(plane, candidate) for plane in luma])
-    pattern_gain = _pattern_gain(candidate, known, int(np.median(quality)))
-    estimates += lens_estimates(distortion, falloff, sharpness, fringe, prior)
-    estimates += sensor_estimates(pattern, pattern_gain, prior)
-    estimates += light_estimates(linear, chart, prior)
-    profile = assemble(name, prior, estimates, codec, codec_source, len(photos))
-    traits = Traits(
-        red_scale=fringe.red if fringe_is_seen(fringe) else None,
-        blue_scale=fringe.blue if fringe_is_seen(fringe) else None,
-        cast_ev=chart.cast_ev if chart else None,
-        k1=None if distortion.reason else distortion.k1,
+    progress("noise and processing, by simulation")
+    found, pattern, gain = _noise_and_pattern(blocks, luma, known, coding, belief, b_power(prior))
+    known = dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
+    candidate = found.candidate if found else to_candidate(belief.mean)
+    estimates = processing_estimates(found, belief, blocks, chart, prior, len(photos))
+    progress("lens and light")
+    linear = [linear_of(photo.pixels, candidate) for photo in photos]
+    falloff = fit_falloff([luminance(light[None])[0, 0].numpy() for light in linear])
+    resampled = not distortion.reason and abs(distortion.k1) > _RESAMPLED
+    sharpness = fit_sharpness(
+        luma, candidate, known, coding.quality, f_number=optics[0], pitch_um=optics[1], resampled=resampled
     )
+    fringe = fit_fringe([p.pixels for p in photos], again_with_fringe(candidate, known, coding.typical))
+    estimates += lens_estimates(distortion, falloff, sharpness, fringe, prior)
+    estimates += sensor_estimates(pattern, gain, prior)
+    estimates += assumed_estimates(*optics)
+    estimates += light_estimates(linear, chart, prior)
+    profile = assemble(name, prior, estimates, *codec_of(coding, prior), len(photos), pinned(chart))
     return Fit(
-        profile, nearest_unit(profile, traits), prior.name, estimates, photographs, found, distortion, falloff,
-        sharpness, pattern, fringe, chart, chains, _remarks(found, pattern, chart, photos),
+        profile, nearest_unit(profile, _traits(fringe, distortion)), prior.name, estimates, photographs, found,
+        distortion, falloff, sharpness, pattern, fringe, chart, chains, remarks_on(found, pattern, chart, photos),
     )  # fmt: skip
 
 
-def _codec(photos: list[Photo]) -> tuple[npt.NDArray[np.int64], dict[str, object] | None, str, int]:
-    tables = [photo.tables for photo in photos]
-    quality = np.array([t.quality if t else 0 for t in tables], np.int64)
-    coded = [t for t in tables if t]
-    formats = Counter(t.subsampling for t in coded if t.subsampling)
-    if not coded or not formats:
-        return quality, None, "", 0
-    seen = [t.quality for t in coded]
-    exact = sum(t.mismatch < 1e-9 for t in coded)
-    common = formats.most_common(1)[0][0]
-    assert common is not None
-    codec: dict[str, object] = {"kind": "jpeg", "quality": [min(seen), max(seen)], "subsampling": [common]}
-    told = f"fitted from {len(coded)} photographs: the files' own tables, {exact} of them exactly libjpeg's"
-    if exact < len(coded):
-        told += f" (others differ by up to {100 * max(t.mismatch for t in coded):.0f} % an entry)"
-    return quality, codec, told, FORMATS[common]
+def _noise_and_pattern(
+    blocks: Blocks, luma: Luma, known: Known, coding: Coding, belief: Prior, power: float
+) -> tuple[Match | None, Pattern, float]:
+    """Return the matched noise, the sensor's pattern, and what of a pattern the chain lets through.
+
+    The pattern is part of the noise of bright light, and how much of it passes depends on the processing: the noise is
+    matched with the prior's pattern first, and again with the measured one.
+    """
+    simulate = Simulator(blocks, known, coding.quality, b_power=power)
+    if simulate.levels < _FEWEST_LEVELS:
+        candidate = to_candidate(belief.mean)
+        return None, *_pattern(luma, candidate, known, coding)
+    first = match(blocks, simulate, belief, len(luma))
+    first = match(blocks, simulate, belief, len(luma), start=Start(first.z, first.covariance, first.stops))
+    pattern, gain = _pattern(luma, first.candidate, known, coding)
+    known = dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
+    simulate = Simulator(blocks, known, coding.quality, b_power=power)
+    start = Start(first.z, first.covariance, first.stops)
+    return match(blocks, simulate, belief, len(luma), start=start), pattern, gain
 
 
-def _noise(
-    blocks: Blocks, known: Known, quality: npt.NDArray[np.int64], belief: Prior, power: float, photos: int
-) -> Match | None:
-    simulate = Simulator(blocks, known, quality, b_power=power)
-    if len(np.unique(simulate.chosen.level)) < 3:
-        return None
-    return match(blocks, simulate, belief, photos)
+def _pattern(luma: Luma, candidate: Candidate, known: Known, coding: Coding) -> tuple[Pattern, float]:
+    pattern = fit_pattern(luma, [slope_of(plane, candidate) for plane in luma])
+    return pattern, pattern_gain(candidate, known, coding.typical)
 
 
-def _with_chart(belief: Prior, chart: ChartFit) -> Prior:
-    """Return the belief with the chart's curve and saturation: it sees them plainly, noise only by their slope."""
-    mean, std = belief.mean.copy(), belief.std.copy()
-    for key, value, error in (
-        ("tone", chart.tone, 0.02),
-        ("gamma", chart.gamma, 0.006),
-        ("saturation", chart.saturation, 0.06),  # also takes up what another matrix does to noise
-    ):
-        mean[NAMES.index(key)], std[NAMES.index(key)] = value, error
-    return Prior(mean, std)
-
-
-def _prior_candidate(belief: Prior) -> Candidate:
-    return to_candidate(belief.mean)
-
-
-def _again(
-    candidate: Candidate, known: Known, quality: int
-) -> Callable[[npt.NDArray[np.uint8], float], npt.NDArray[np.float32]]:
-    def again(pixels: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.float32]:
-        light = _linear(pixels, candidate)[None]
-        size = (light.shape[-2], light.shape[-1])
-        params = device_rows(candidate, known, 1, size, quality=np.array([quality]), stops=np.zeros(1))
-        params = dataclasses.replace(params, red_scale=torch.tensor([scale]), blue_scale=torch.tensor([-scale]))
-        photo: npt.NDArray[np.float32] = (develop(light, params)[0] * 255).permute(1, 2, 0).numpy()
-        return photo
-
-    return again
-
-
-def _linear(pixels: npt.NDArray[np.uint8], candidate: Candidate) -> Tensor:
-    codes = torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255)
-    return linear_light(codes[None], candidate)[0].contiguous()
-
-
-def _slope(luma: npt.NDArray[np.float32], candidate: Candidate) -> npt.NDArray[np.float32]:
-    """Return d code / d ln light by the candidate's curve."""
-    light = torch.logspace(-4, 0, 400)
-    tone, gamma = torch.tensor([candidate.tone]), torch.tensor([candidate.gamma])
-    code = tone_curve(srgb_encode(light)[None, None, None], tone=tone, gamma=gamma)[0, 0, 0].numpy()
-    slope = np.gradient(code, np.log(light.numpy()))
-    at: npt.NDArray[np.float32] = np.interp(luma, code, slope).astype(np.float32)
-    return at
-
-
-def _pattern_gain(candidate: Candidate, known: Known, quality: int, *, side: int = 256, count: int = 8) -> float:
-    """Return how much of a sensor's pattern the estimator finds behind this chain, by simulation on even light."""
-    params = device_rows(
-        candidate, known, count, (side, side), quality=np.full(count, quality), stops=np.zeros(count), draw=7
+def _traits(fringe: Fringe, distortion: Distortion) -> Traits:
+    seen = fringe_is_seen(fringe)
+    return Traits(
+        red_scale=fringe.red if seen else None,
+        blue_scale=fringe.blue if seen else None,
+        k1=None if distortion.reason else distortion.k1,
     )
-    true = 0.01
-    params = dataclasses.replace(
-        params, prnu_std=torch.full((count,), true), prnu_seed=torch.full((count,), 7, dtype=torch.int64)
-    )
-    light = torch.linspace(0.1, 0.5, count)[:, None, None, None].expand(-1, 3, side, side).contiguous()
-    photos = develop(light, params).permute(0, 2, 3, 1).numpy()
-    luma = [np.asarray(photo @ np.asarray(LUMA, np.float32), np.float32) for photo in photos]
-    found = fit_pattern(luma, [_slope(plane, candidate) for plane in luma])
-    return max(found.std / true, 0.02)
 
 
-def _remarks(found: Match | None, pattern: Pattern, chart: ChartFit | None, photos: list[Photo]) -> list[str]:
-    out = []
-    if len(photos) < 10:
-        out.append(f"{len(photos)} photographs are few: errors are found by resampling them, and 20 or more fit well.")
-    if chart is None:
-        out.append("No chart was given: the tone curve rests on the noise alone, casts and saturation on the prior.")
-    if found is not None and found.misfit > 1.5:
-        out.append(
-            f"The chain explains the flat blocks poorly (misfit {found.misfit:.1f}, 1 is ideal): another processing."
-        )
-    if pattern.shared:
-        out.append("All photographs carry one sensor's pattern (or one scene, if a tripod took them).")
-    else:
-        out.append("No common sensor pattern was found: several cameras, moved windows, or strong denoising.")
-    if any(photo.tables is None for photo in photos):
-        out.append("Some files are no JPEGs: if they were coded before, their noise is misread.")
-    return out
+def _middle(limits: tuple[float, float]) -> float:
+    return sum(limits) / 2

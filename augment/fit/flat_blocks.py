@@ -86,7 +86,9 @@ def flat_blocks(pixels: npt.NDArray[np.uint8], *, photo: int = 0, share: float =
         limit = 3 * np.quantile(scores, 0.05) + 0.15
         order = found[np.argsort(scores, kind="stable")]
         passed = int((scores <= limit).sum())
-        rows.append(order[: min(most, max(4, int(share * passed)))])
+        kept = order[: max(4, int(share * passed))]
+        # Evenly among what is kept: the very flattest of many would be those whose noise happens to be small.
+        rows.append(kept[np.linspace(0, len(kept) - 1, min(most, len(kept))).astype(np.int64)])
     chosen = np.concatenate(rows) if rows else np.zeros(0, np.int64)
     flat = coefficients.reshape(3, -1, SIDE, SIDE)[:, chosen]
     return Blocks(

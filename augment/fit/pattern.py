@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 _CLEAR_SCORE = 6.0
+_CALMEST = 1e-9
+"""Variance of a residual, squared code values of one, below which a photograph is as good as even."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,9 @@ def _estimate(luma: list[FloatArray], slope: list[FloatArray]) -> FloatArray:
     for plane, gain in zip(luma, slope, strict=True):
         residual = plane - _box(plane, 1)
         activity = _box(residual**2, 3)
-        calm = np.median(activity)
+        calm = max(float(np.median(activity)), _CALMEST)
         # Texture leaks into the residual: where it is ten times as active as usual, it is as good as unseen.
-        weight = 1 / (calm + activity**2 / max(float(calm), 1e-9))
+        weight = 1 / (calm + activity**2 / calm)
         above += weight * residual * gain
         below += weight * gain**2
     estimate = above / below

@@ -14,8 +14,12 @@ from spooflab.errors import DataError, SkipSample
 from spooflab.images import decode_image
 
 FEWEST = 3
+LARGEST_PX = 2048
+"""Side of a photograph beyond which memory and time do not allow the fit."""
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".mpo"}
 _ORIENTATION_TAG = 0x0112
+_ADD = "add photographs as the camera wrote them, neither resized nor edited"
+_CROP = "crop one central window from each without scaling (jpegtran -crop keeps the codec's blocks)"
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,13 @@ def read_photographs(folder: Path, *, most: int = 200) -> Photographs:
         raise DataError(
             f"{folder}: {len(kept)} usable photograph{'s' * (len(kept) != 1)} of one size{reasons}",
             wanted=f"at least {FEWEST} photographs of one camera at one size; 20 or more fit well",
-            next_step="add photographs as the camera wrote them, neither resized nor edited",
+            next_step=_CROP if any(reason.startswith("too_large") for _, reason in left_out) else _ADD,
         )
     return Photographs(kept, sorted(left_out))
 
 
-def read_charts(folder: Path) -> list[npt.NDArray[np.uint8]]:
-    """Read every picture of a folder, of any size, upright.
+def read_charts(folder: Path) -> dict[str, npt.NDArray[np.uint8]]:
+    """Read every picture of a folder, of any size, upright: pixels by path.
 
     Raises:
         DataError: no such folder, no picture in it, or one that cannot be decoded.
@@ -90,10 +94,10 @@ def read_charts(folder: Path) -> list[npt.NDArray[np.uint8]]:
         raise DataError(
             f"{folder}: no chart pictures", wanted="a folder of photographs of a 24-patch chart, cropped to its edge"
         )
-    charts = []
+    charts = {}
     for path in paths:
         try:
-            charts.append(decode_image(path.read_bytes(), min_side=48))
+            charts[str(path)] = decode_image(path.read_bytes(), min_side=48)
         except SkipSample as refused:
             raise DataError(
                 f"{path}: {refused.reason}: {refused.detail}", wanted="a readable chart picture"
@@ -103,10 +107,22 @@ def read_charts(folder: Path) -> list[npt.NDArray[np.uint8]]:
 
 def _read(path: Path) -> Photo:
     data = path.read_bytes()
+    _check_size(data)
     pixels = decode_image(data, min_side=64)
     with Image.open(io.BytesIO(data)) as header:  # `decode_image` has judged the header already
         orientation = header.getexif().get(_ORIENTATION_TAG, 1)
     return Photo(path.name, np.ascontiguousarray(as_stored(pixels, orientation)), read_tables(data))
+
+
+def _check_size(data: bytes) -> None:
+    """Refuse a large picture by its header, before it is decoded; what has none `decode_image` judges."""
+    try:
+        with Image.open(io.BytesIO(data)) as header:
+            width, height = header.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return
+    if max(width, height) > LARGEST_PX:
+        raise SkipSample("too_large", f"{width} x {height}, sides up to {LARGEST_PX} pixels are wanted")
 
 
 def as_stored(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:

@@ -7,11 +7,15 @@ import numpy.typing as npt
 
 from spooflab.augment.fit.chain import Known
 from spooflab.augment.fit.flat_blocks import Blocks
-from spooflab.augment.fit.noise import NAMES, Prior, Simulator, from_values, summarise
+from spooflab.augment.fit.simulator import Simulator
+from spooflab.augment.fit.sought import NAMES, Prior, from_values
+from spooflab.augment.fit.summary import summarise
 from spooflab.augment.profile import DeviceProfile, list_profiles, load_profile
 
-_WIDEST = np.array([1.2, 1.6, 0.05, 0.2, 0.4, 0.25, 0.25, 0.06, 0.12, 0.12, 0.12])
+_WIDEST = np.array([1.2, 1.6, 0.05, 0.2, 0.4, 0.25, 0.25, 0.06, 0.12, 0.05, 0.05])
 """Standard deviations, in the fit's units, below which no profile narrows the search: a camera may lie outside."""
+_SHARE = np.array([0.5] * 9 + [12**-0.5] * 2)
+"""Standard deviation over the width of a range: half, or that of an even spread where the range holds most cameras."""
 
 
 def prior_of(profile: DeviceProfile) -> Prior:
@@ -24,17 +28,18 @@ def prior_of(profile: DeviceProfile) -> Prior:
     geometric = {"a", "b", "halo_radius_px", "red_gain", "blue_gain"}
     centre = {n: math.sqrt(lo * hi) if n in geometric else (lo + hi) / 2 for n, (lo, hi) in ranges.items()}
     low, high = (from_values({n: r[side] for n, r in ranges.items()}) for side in (0, 1))
-    return Prior(from_values(centre), np.maximum((high - low) / 2, _WIDEST))
+    return Prior(from_values(centre), np.diag(np.maximum((high - low) * _SHARE, _WIDEST) ** 2))
 
 
 def known_of(profile: DeviceProfile, subsampling: int) -> Known:
-    """Return the profile's converter and matrix."""
+    """Return the profile's converter, matrix and middling pattern."""
     return Known(
         ccm=np.array(profile.colour.ccm),
         cfa=profile.sensor.cfa == "rggb",
         bits=profile.sensor.bits,
         black_level=profile.sensor.black_level,
         subsampling=subsampling,
+        prnu_std=sum(profile.sensor.prnu_std) / 2,
     )
 
 
@@ -54,7 +59,7 @@ def choose_prior(blocks: Blocks, quality: npt.NDArray[np.int64], subsampling: in
         profile = load_profile(name)
         simulate = Simulator(blocks, known_of(profile, subsampling), quality)
         distance = 0.0
-        if len(simulate.chosen.photo):
+        if simulate.levels:
             seen = simulate(prior_of(profile).mean, np.zeros(len(quality)))
             apart = observed.log_energy - seen.log_energy
             level = float(np.nanmedian(apart[:, :3]))

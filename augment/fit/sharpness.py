@@ -13,8 +13,13 @@ from spooflab.augment.view import View
 
 FloatArray = npt.NDArray[np.float64]
 _SIDE, _REACH_PX, _FINE = 48, 7.0, 0.25
+ACROSS = np.arange(-_REACH_PX, _REACH_PX + _FINE / 2, _FINE)
+"""Positions along an edge's normal, pixels."""
 _BLURS = np.array([0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2])
 _FEWEST = 12
+_STEEP = 0.75
+_PHASES = (0.7549, 0.5698)
+"""Steps of an even sequence in the unit square (Roberts 2018)."""
 _SIMULATED = 48
 
 
@@ -29,7 +34,15 @@ class Sharpness:
 
 
 def edge_steepness(luma: npt.NDArray[np.float32], *, most: int = 400, seed: int = 0) -> tuple[FloatArray, FloatArray]:
-    """Return (N,) steepest slope over contrast, per pixel, of clean step edges of (H, W), and (N, 2) their two levels.
+    """Return (N,) steepest slope over contrast, per pixel, of clean step edges of (H, W), and (N, 2) their levels."""
+    steepness, levels, _ = edge_profiles(luma, most=most, seed=seed)
+    return steepness, levels
+
+
+def edge_profiles(
+    luma: npt.NDArray[np.float32], *, most: int = 400, seed: int = 0
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return steepness and levels as `edge_steepness`, and (N, len(ACROSS)) each edge's course from 0 to 1 across it.
 
     A clean step has flat sides from 3 to 7 pixels out and stands out from all around.
     """
@@ -45,7 +58,7 @@ def edge_steepness(luma: npt.NDArray[np.float32], *, most: int = 400, seed: int 
     if len(ys) > 40 * most:
         kept = np.random.default_rng(seed).choice(len(ys), 40 * most, replace=False)
         ys, xs, ux, uy = ys[kept], xs[kept], ux[kept], uy[kept]
-    t = np.arange(-_REACH_PX, _REACH_PX + _FINE / 2, _FINE)
+    t = ACROSS
     profiles = np.mean(
         [_at(luma, xs[:, None] + ux[:, None] * t - uy[:, None] * o, ys[:, None] + uy[:, None] * t + ux[:, None] * o)
          for o in (-1.5, -0.75, 0.0, 0.75, 1.5)], axis=0,
@@ -60,7 +73,8 @@ def edge_steepness(luma: npt.NDArray[np.float32], *, most: int = 400, seed: int 
     found = np.flatnonzero(clean)
     if len(found) > most:
         found = np.random.default_rng(seed).choice(found, most, replace=False)
-    return (slope / contrast.clip(1e-6))[found], levels[found]
+    course = (profiles - levels[:, :1]) / contrast.clip(1e-6)[:, None]
+    return (slope / contrast.clip(1e-6))[found], levels[found], course[found]
 
 
 def fit_sharpness(
@@ -71,11 +85,13 @@ def fit_sharpness(
     *,
     f_number: float,
     pitch_um: float,
+    resampled: bool = False,
 ) -> Sharpness:
     """Return each photograph's blur: the one whose simulated edges, of the same levels, are as steep as its own.
 
-    A scene's edges are sharp or softer, never sharper than the lens: the steepest third of them is compared with all of
-    the simulated ones.
+    A scene's edges are sharp or softer, never sharper than the lens: upper quartiles are compared, which noise lifts in
+    both alike. If the lens distorts, these are `resampled` at all phases, as a picture is
+    that the finished device photographs: the blur of that is not to be found twice.
     """
     measured = [edge_steepness(plane) for plane in luma]
     levels = np.concatenate([m[1] for m in measured])
@@ -85,19 +101,19 @@ def fit_sharpness(
     middle = np.full(len(pairs), int(np.median(quality)), np.int64)
     curve = []
     for blur in _BLURS:
-        photos = _edges(pairs, float(blur), candidate, known, middle, f_number, pitch_um)
+        photos = simulated_edges(pairs, float(blur), candidate, known, middle, f_number, pitch_um, resampled)
         found = [edge_steepness(photo, most=60)[0] for photo in photos]
         joined = np.concatenate(found)
-        curve.append(float(np.median(joined)) if len(joined) else np.nan)
+        curve.append(float(np.quantile(joined, _STEEP)) if len(joined) else np.nan)
     steepness = np.minimum.accumulate(np.nan_to_num(np.asarray(curve), nan=1e-3))
-    own = np.array([np.quantile(m[0], 0.75) if len(m[0]) >= _FEWEST else np.nan for m in measured])
+    own = np.array([np.quantile(m[0], _STEEP) if len(m[0]) >= _FEWEST else np.nan for m in measured])
     blur_px = np.interp(-own, -steepness, _BLURS)
     return Sharpness(np.where(np.isnan(own), np.nan, blur_px), len(levels), steepness)
 
 
-def _edges(
+def simulated_edges(
     levels: FloatArray, blur: float, candidate: Candidate, known: Known, quality: npt.NDArray[np.int64],
-    f_number: float, pitch_um: float,
+    f_number: float, pitch_um: float, resampled: bool,
 ) -> npt.NDArray[np.float32]:  # fmt: skip
     """Return luma (N, _SIDE, _SIDE) of straight edges at all angles between two levels each."""
     count = len(levels)
@@ -110,6 +126,10 @@ def _edges(
     light = ends[0] + (ends[1] - ends[0]) * cover
     view = View.ideal(_SIDE, _SIDE, batch_size=count, blur_px=blur, f_number=f_number, pitch_um=pitch_um)
     params = device_rows(candidate, known, count, (_SIDE, _SIDE), quality=quality, stops=np.zeros(count))
+    if resampled:
+        phase = torch.stack([torch.arange(count) * share % 1 for share in _PHASES])[:, :, None, None, None]
+        light = torch.lerp(light, light.roll(1, 3), phase[0])
+        light = torch.lerp(light, light.roll(1, 2), phase[1])
     photo = develop(view.blur(light.expand(-1, 3, -1, -1).contiguous()), params)
     return np.asarray(photo.mean(1).numpy(), np.float32)
 

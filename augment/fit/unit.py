@@ -1,8 +1,6 @@
-"""Which unit of a fitted profile is most like the camera: signs and casts are drawn per unit, not written in it."""
+"""Which unit of a fitted profile is most like the camera: signs are drawn per unit, not written in it."""
 
 from dataclasses import dataclass
-
-import torch
 
 from spooflab.augment.identity import draw_identity
 from spooflab.augment.profile import DeviceProfile
@@ -14,7 +12,6 @@ class Traits:
 
     red_scale: float | None = None
     blue_scale: float | None = None
-    cast_ev: tuple[float, float, float] | None = None
     k1: float | None = None
 
 
@@ -27,8 +24,6 @@ def nearest_unit(profile: DeviceProfile, traits: Traits, *, units: int = 200) ->
         for wanted, drawn in ((traits.red_scale, identity.red_scale), (traits.blue_scale, identity.blue_scale)):
             if wanted is not None:
                 distance += ((wanted - drawn) / 1e-4) ** 2
-        if traits.cast_ev is not None:
-            distance += float(((torch.tensor(traits.cast_ev) - identity.balance_error_ev) / 0.01).square().sum())
         if traits.k1 is not None:
             distance += ((traits.k1 - identity.k1) / max(0.1 * abs(traits.k1), 2e-3)) ** 2
         if distance < best_distance:

@@ -63,3 +63,17 @@ def test_saturation_moves_colours_about_their_luminance() -> None:
 def test_balance_errors_lie_along_warm_and_cool() -> None:
     shift = balance_shift(torch.tensor([[1.0, 0.0], [0.0, 3.0]]))
     torch.testing.assert_close(shift, torch.tensor([[1.0, 0.0, -1.0], [1.0, 0.0, 1.0]]))
+
+
+def test_a_measured_unit_has_what_was_measured_whatever_its_number() -> None:
+    departure = ((0.01, -0.02, 0.01), (0.0, 0.01, -0.01), (-0.03, 0.0, 0.03))
+    cast = (-0.05, 0.0, 0.02)
+    profile = load_profile("front_phone")
+    known = {"ccm_spread": 0.0, "unit_balance_ev": 0.0, "unit_departure": departure, "unit_cast_ev": cast}
+    measured = profile.model_copy(update={"colour": profile.colour.model_copy(update=known)})
+    for unit in (0, 5):
+        traits = draw_identity(measured, unit)
+        torch.testing.assert_close(traits.balance_error_ev, torch.tensor(cast))
+        drift = torch.linalg.inv(traits.sensor_matrix) - torch.tensor(profile.colour.ccm)
+        torch.testing.assert_close(drift, torch.tensor(departure), atol=1e-5, rtol=0)
+    assert draw_identity(measured, 5).focal_mm == draw_identity(profile, 5).focal_mm  # other traits stay as drawn

@@ -32,7 +32,8 @@ def fit_device(
     says so.
 
     Args:
-        photos: folder of photographs as the camera wrote them, one size, 3 or more (20 fit well).
+        photos: folder of photographs as the camera wrote them, one size, no side above 2048 pixels, 3 or more (20 fit
+            well). A few of a plain wall and one or two in near darkness tell the noise most plainly.
         out: the profile to write, a YAML file; its name becomes the profile's.
         prior: shipped profile that fills what cannot be identified, instead of the nearest.
         chart: folder of photographs of a 24-patch colour chart, cropped to its outer edge, dark skin at the top left.
@@ -55,6 +56,8 @@ def fit_device(
         raise ConfigError(f"--most {most}", wanted="3 or more")
     if prior is not None and prior not in list_profiles():
         raise ConfigError(f"--prior {prior}", wanted=f"one of {', '.join(list_profiles())}")
+    picture = report if report is not None else out.with_suffix(".html")
+    _check_outputs(out, picture)
     photographs = read_photographs(photos, most=most)
     charts = read_charts(chart) if chart is not None else None
     found = fit(
@@ -65,7 +68,6 @@ def fit_device(
         progress=lambda step: None if json else _tell(step),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    picture = report if report is not None else out.with_suffix(".html")
     _write(out, to_yaml(found.profile).encode())
     _write(picture, render_report(found).encode())
     if json:
@@ -73,6 +75,19 @@ def fit_device(
     else:
         _show(found, out, picture)
     return 1 if photographs.left_out else 0
+
+
+def _check_outputs(out: Path, report: Path) -> None:
+    """Refuse before the long fit what could not be written after it."""
+    from spooflab.errors import ConfigError
+
+    if report.resolve() == out.resolve():
+        raise ConfigError(f"--report {report} is --out too", wanted="two different files")
+    if report.parent.resolve() != out.parent.resolve() and not report.parent.is_dir():
+        raise ConfigError(f"--report {report}: there is no folder {report.parent}", wanted="a folder that exists")
+    for path in (out, report):
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder", wanted="the name of a file to write")
 
 
 def _name(out: Path) -> str:

@@ -61,6 +61,24 @@ class Scenes:
         return (hue / hue.max()).astype(np.float32)
 
     @staticmethod
+    def plain(seed: int, side: int = 512, *, dark: bool = False) -> Tensor:
+        """Nine sheets of paper under a lamp from one side; `dark`: in near darkness, so that exposure cannot help."""
+        rng = np.random.default_rng(2000 + seed)
+        light = np.zeros((3, 3, 3), np.float32)
+        for cell in range(9):
+            colour = 1 + 0.1 * rng.standard_normal(3)
+            light[:, cell // 3, cell % 3] = math.exp(rng.uniform(math.log(0.01), math.log(0.9))) * colour / colour.max()
+        angle = rng.uniform(0, 2 * math.pi)
+        across = (np.arange(2 * side, dtype=np.float32) + 0.5) / (2 * side) - 0.5
+        x, y = across[None], across[:, None]
+        lamp = np.exp(0.3 * (x * math.cos(angle) + y * math.sin(angle)))
+        column, row = (np.clip((3 * (0.5 + along)).astype(int), 0, 2) for along in (x + 0.08 * y, y - 0.08 * x))
+        sheets = light[:, row, column] * lamp
+        if dark:
+            sheets *= rng.uniform(2e-4, 1.2e-3) / sheets.mean()
+        return F.avg_pool2d(torch.from_numpy(sheets.clip(0, 1).astype(np.float32))[None], 2)[0]
+
+    @staticmethod
     def flat(level: float, side: int = 512) -> Tensor:
         return torch.full((3, side, side), level)
 

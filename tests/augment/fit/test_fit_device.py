@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from spooflab.augment import DeviceProfile, develop, load_profile
 from spooflab.augment.fit import Fit, fit_device, read_photographs, to_yaml
 from spooflab.augment.fit.chart import chart_light, to_lab
-from spooflab.augment.fit.fit import FORMATS
+from spooflab.augment.fit.coding import FORMATS
 from spooflab.augment.fit.flat_blocks import block_dct, to_ycc
 from spooflab.augment.lens import through_lens
 from spooflab.cli.main import run
@@ -90,22 +90,25 @@ def real(held_out: Callable[..., DeviceProfile], camera: type) -> Any:
     return camera(held_out("front_phone", **HELD_OUT), unit=1)
 
 
+def photographed(real: Any, scenes: type, folder: Path, kind: str) -> Fit:
+    """Twenty photographs, six of them with straight lines, eight of plain things (two in near dark), three charts."""
+    ordinary = [scenes.leaves(i, lines=i < 6, shapes=18 if i < 6 else 60) for i in range(20)]
+    real.folder(ordinary + [scenes.plain(i, dark=i >= 6) for i in range(8)], folder)
+    charts = {f"chart {i}": eight_bit(real.shoot(chart_scene(), 500 + i)[0]) for i in range(3)}
+    # The kind of camera is known, as it mostly is: among fifteen profiles the nearest may be of another kind.
+    return fit_device(read_photographs(folder), name="my_camera", prior=load_profile(kind), charts=charts)
+
+
 @pytest.fixture(scope="module")
 def fitted(real: Any, scenes: type, tmp_path_factory: pytest.TempPathFactory) -> Fit:
-    """Twenty photographs, six of them with straight lines, and three of a chart."""
-    folder = tmp_path_factory.mktemp("photographs")
-    real.folder([scenes.leaves(i, lines=i < 6, shapes=18 if i < 6 else 60) for i in range(20)], folder)
-    charts = [eight_bit(real.shoot(chart_scene(), 500 + i)[0]) for i in range(3)]
-    # The kind of camera is known, as it mostly is: among fifteen profiles the nearest may be of another kind.
-    prior = load_profile("front_phone")
-    return fit_device(read_photographs(folder), name="my_phone", prior=prior, charts=charts)
+    return photographed(real, scenes, tmp_path_factory.mktemp("photographs"), "front_phone")
 
 
 @pytest.mark.slow
 def test_what_the_photographs_tell_comes_back(fitted: Fit, real: Any) -> None:
     values = {e.key: e for e in fitted.estimates}
     assert values["a"].value == pytest.approx(A, rel=0.25)
-    assert values["b"].value == pytest.approx(B, rel=0.5)
+    assert values["b"].value == pytest.approx(B, rel=0.25)
     for key, true in (("a", A), ("b", B), ("smear", 0.4), ("halo", 0.6), ("halo_radius_px", 1.15)):
         assert abs(values[key].value - true) <= 2 * values[key].std, key  # the stated errors are honest
     assert fitted.distortion.k1 == pytest.approx(real.device.identity.k1, rel=0.2)
@@ -117,10 +120,8 @@ def test_what_the_photographs_tell_comes_back(fitted: Fit, real: Any) -> None:
     assert values["prnu_std"].value == pytest.approx(real.device.identity.prnu_std, rel=0.3)
 
 
-@pytest.mark.slow
-def test_tone_and_colour_are_those_of_the_camera(fitted: Fit, real: Any, camera: type) -> None:
+def colour_difference(first: Any, second: Any) -> float:
     """A chart at equal exposure, six shots each: the mean difference of the 24 patches, CIE 1976."""
-    copy = camera(fitted.profile, unit=fitted.unit)
 
     def patches(device: Any) -> np.ndarray:
         shots = []
@@ -131,30 +132,33 @@ def test_tone_and_colour_are_those_of_the_camera(fitted: Fit, real: Any, camera:
             shots.append(photo.reshape(3, 4, 60, 6, 60)[:, :, 20:40, :, 20:40].mean((2, 4)).reshape(3, 24).T)
         return torch.stack(shots).mean(0).numpy()
 
-    difference = np.sqrt(((to_lab(patches(real)) - to_lab(patches(copy))) ** 2).sum(-1))
-    assert float(difference.mean()) <= 3
+    difference = np.sqrt(((to_lab(patches(first)) - to_lab(patches(second))) ** 2).sum(-1))
+    return float(difference.mean())
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="read noise comes out a third too low: curve, denoising and b stand in for each other")
-def test_read_noise_comes_back_within_a_quarter(fitted: Fit) -> None:
-    assert {e.key: e for e in fitted.estimates}["b"].value == pytest.approx(B, rel=0.25)
+def test_tone_and_colour_are_those_of_the_camera(fitted: Fit, real: Any, camera: type) -> None:
+    assert colour_difference(real, camera(fitted.profile, unit=fitted.unit)) <= 3
 
 
-@pytest.fixture(scope="module")
-def told_apart(fitted: Fit, real: Any, scenes: type, camera: type) -> dict[str, float]:
+def telling(real: Any, fitted: Fit, scenes: type, camera: type, kind: str) -> dict[str, float]:
     """How well a classifier tells the real camera from another on sixty new scenes, both taking the same ones."""
     new = [scenes.leaves(5000 + i, 256) for i in range(60)]
     taken = [eight_bit(real.shoot(light, 9000 + i)[0]) for i, light in enumerate(new)]
     others = {
         "itself": real,
         "fitted": camera(fitted.profile, unit=fitted.unit),
-        "unfitted": camera(load_profile("front_phone"), unit=0),
+        "unfitted": camera(load_profile(kind), unit=0),
     }
     return {
         name: auc(taken, [eight_bit(device.shoot(light, 9500 + i)[0]) for i, light in enumerate(new)])
         for name, device in others.items()
     }
+
+
+@pytest.fixture(scope="module")
+def told_apart(fitted: Fit, real: Any, scenes: type, camera: type) -> dict[str, float]:
+    return telling(real, fitted, scenes, camera, "front_phone")
 
 
 @pytest.mark.slow
@@ -167,11 +171,110 @@ def test_the_fitted_camera_is_harder_to_tell_from_the_real_one_than_an_unfitted_
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="what a profile cannot hold (a unit's colour matrix) and the noise's remaining error still tell"
-)
+@pytest.mark.xfail(reason="AUC .81: blur, exposure and white-balance gains, each a few per cent off, still tell")
 def test_a_classifier_cannot_tell_the_fitted_camera_from_the_real_one(told_apart: dict[str, float]) -> None:
     assert told_apart["fitted"] <= 0.65
+
+
+def drawn_camera(kind: str, seed: int) -> dict[str, dict[str, Any]]:
+    """Return what makes a camera of that kind that nobody chose: one point within its profile's ranges."""
+    rng = np.random.default_rng(seed)
+    shipped = load_profile(kind)
+
+    def near(limits: tuple[float, float], width: float) -> list[float]:
+        low, high = limits
+        place = rng.uniform(0.15, 0.85)
+        return [low + (high - low) * max(0.0, place - width), low + (high - low) * min(1.0, place + width)]
+
+    place = rng.uniform(0.2, 0.7)
+    a, b = (
+        low * (high / low) ** (place + shift)
+        for (low, high), shift in ((shipped.noise.a, 0.0), (shipped.noise.b, rng.uniform(-0.1, 0.1)))
+    )
+    quality = int(rng.integers(shipped.codec.quality[0] + 10, shipped.codec.quality[1] - 3))
+    processing = {
+        "smear": near(shipped.processing.smear, 0.08),
+        "beautify": [0.0, 0.0],
+        "halo": near(shipped.processing.halo, 0.08),
+        **{key: near(getattr(shipped.processing, key), 0.01) for key in ("halo_radius_px", "tone", "gamma")},
+    }
+    return {
+        "noise": {"a": [0.87 * a, 1.15 * a], "b": [0.87 * b, 1.15 * b]},
+        "processing": processing,
+        "lens": {
+            "edge_distortion": near(shipped.lens.edge_distortion, 0.02),
+            "corner_gain": near(shipped.lens.corner_gain, 0.02),
+            "corner_blur_px": [0.0, 0.0],
+            "tangential": [0.0, 0.0],
+        },
+        "colour": {"awb_strength": [0.0, 0.0]},
+        "sensor": {"defects": [0.0, 0.0]},
+        "codec": {"kind": "jpeg", "quality": [quality - 2, quality + 2]},
+        "timing": {"shake_deg_per_s": [0.0, 0.1]},
+    }
+
+
+DRAWN = {"front_phone": 1128, "webcam_1080p": 1129}
+"""Seeds of cameras that were drawn once, and looked at only when the fit was finished."""
+
+
+@dataclasses.dataclass
+class Blind:
+    """A drawn camera, its fit, and how well they are told apart."""
+
+    real: Any
+    a: float
+    b: float
+    quality: list[int]
+    fit: Fit
+    delta_e: float
+    auc: dict[str, float]
+
+
+@pytest.fixture(scope="module", params=sorted(DRAWN))
+def blind(
+    request: pytest.FixtureRequest,
+    held_out: Callable[..., DeviceProfile],
+    scenes: type,
+    camera: type,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Blind:
+    kind: str = request.param
+    groups = drawn_camera(kind, DRAWN[kind])
+    real = camera(held_out(kind, name=f"drawn_{kind}", **groups), unit=2)
+    fit = photographed(real, scenes, tmp_path_factory.mktemp(kind), kind)
+    copy = camera(fit.profile, unit=fit.unit)
+    a, b = (float(np.sqrt(np.prod(groups["noise"][key]))) for key in ("a", "b"))
+    told = telling(real, fit, scenes, camera, kind)
+    return Blind(real, a, b, groups["codec"]["quality"], fit, colour_difference(real, copy), told)
+
+
+@pytest.mark.slow
+def test_a_drawn_cameras_coding_and_colours_come_back(blind: Blind) -> None:
+    low, high = blind.fit.profile.codec.quality
+    assert blind.quality[0] - 3 <= low <= high <= blind.quality[1] + 3
+    assert blind.delta_e <= 3
+
+
+@pytest.mark.slow
+def test_a_drawn_cameras_noise_comes_back(blind: Blind, request: pytest.FixtureRequest) -> None:
+    if blind.fit.prior == "front_phone":
+        reason = "a 27 % and b 35 % low: noise and noise reduction still stand in for each other"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    values = {e.key: e.value for e in blind.fit.estimates}
+    assert values["a"] == pytest.approx(blind.a, rel=0.25)
+    assert values["b"] == pytest.approx(blind.b, rel=0.25)
+
+
+@pytest.mark.slow
+def test_a_drawn_cameras_distortion_comes_back(blind: Blind) -> None:
+    assert blind.fit.distortion.k1 == pytest.approx(blind.real.device.identity.k1, rel=0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="AUC .96 (phone) and .97 (webcam)")
+def test_a_classifier_cannot_tell_the_fitted_from_the_drawn_camera(blind: Blind) -> None:
+    assert blind.auc["fitted"] <= 0.65
 
 
 def test_the_command_writes_a_profile_and_a_report_that_say_what_is_prior(
@@ -207,6 +310,8 @@ def test_the_command_writes_a_profile_and_a_report_that_say_what_is_prior(
         (["--out", "p.yaml", "--prior", "nokia"], "front_phone"),
         (["--out", "p.yaml", "--most", "2"], "3 or more"),
         (["--out", "p.yaml"], "0 usable photographs"),
+        (["--out", "p.yaml", "--report", "p.yaml"], "two different files"),
+        (["--out", "p.yaml", "--report", "nowhere/p.html"], "there is no folder nowhere"),
     ],
 )
 def test_mistakes_are_told(

@@ -40,3 +40,9 @@ def test_a_grid_that_every_camera_leaves_is_no_pattern() -> None:
         photo[::8] += 0.01
         photo[:, ::8] += 0.01
     assert not fit_pattern(photos, photos).shared
+
+
+def test_frames_without_any_noise_hold_no_pattern() -> None:
+    found = fit_pattern([np.full((64, 64), 0.3, np.float32)] * 4, [np.full((64, 64), 0.3, np.float32)] * 4)
+    assert np.isfinite([found.std, found.correlation, found.score]).all()
+    assert not found.shared

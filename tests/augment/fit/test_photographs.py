@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spooflab.augment.fit.coding import read_coding
 from spooflab.augment.fit.photographs import as_stored, read_charts, read_photographs
 from spooflab.errors import DataError
 from spooflab.images import _upright
@@ -69,9 +70,25 @@ def test_no_more_than_asked_are_read(tmp_path: Path) -> None:
 def test_charts_of_any_size_are_read(tmp_path: Path) -> None:
     save(tmp_path / "a.png", (96, 64))
     save(tmp_path / "b.png", (60, 48))
-    assert [c.shape for c in read_charts(tmp_path)] == [(64, 96, 3), (48, 60, 3)]
+    assert [c.shape for c in read_charts(tmp_path).values()] == [(64, 96, 3), (48, 60, 3)]
     buffer = io.BytesIO()
     Image.new("RGB", (20, 20)).save(buffer, "PNG")
     (tmp_path / "c.png").write_bytes(buffer.getvalue())
     with pytest.raises(DataError, match=r"c\.png: too_small"):
         read_charts(tmp_path)
+
+
+def test_large_photographs_are_refused_by_their_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(3):
+        save(tmp_path / f"{i}.jpg", (2064, 64))
+    monkeypatch.setattr("spooflab.augment.fit.photographs.decode_image", None)  # nothing is decoded
+    with pytest.raises(DataError, match=r"too_large: 2064 x 64(.|\n)*crop one central window"):
+        read_photographs(tmp_path)
+
+
+def test_grey_photographs_keep_their_quality(tmp_path: Path) -> None:
+    for i in range(3):
+        Image.new("L", (96, 64), 90).save(tmp_path / f"{i}.jpg", quality=83)
+    coding = read_coding(read_photographs(tmp_path).photos)
+    assert coding.quality.tolist() == [83, 83, 83]
+    assert coding.profile == {"kind": "jpeg", "quality": [83, 83]}
