@@ -205,10 +205,8 @@ def light_estimates(linear: list[Tensor], chart: ChartFit | None, prior: DeviceP
         how = "scatter of the metered mean, which also holds how target and highlight vary"
         out.append(Estimate("exposure", "error_ev", scatter, scatter, scatter, scatter / 5, True, how))
     if chart is None:
-        why = "the scenes' own colour is unknown without a chart; one camera is taken to have none"
-        out.append(Estimate("colour", "unit_balance_ev", 0.0, 0.0, 0.0, math.inf, True, why))
-        out.append(Estimate("colour", "ccm_spread", 0.0, 0.0, 0.0, math.inf, True, why))
-        return out
+        why = "the scenes' own colour is unknown without a chart"
+        return out + [_silent("colour", key, prior, why) for key in ("unit_balance_ev", "ccm_spread")]
     for key in ("unit_balance_ev", "ccm_spread"):
         how = "set to 0: the chart's unit_cast_ev and unit_departure say what this camera has"
         out.append(Estimate("colour", key, 0.0, 0.0, 0.0, 0.0, True, how))

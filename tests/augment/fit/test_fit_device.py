@@ -294,6 +294,8 @@ def test_the_command_writes_a_profile_and_a_report_that_say_what_is_prior(
     assert profile.codec.source.startswith("fitted from 3 photographs")
     assert profile.lens.edge_distortion == kiosk.lens.edge_distortion
     assert "prior kiosk, not identifiable: edge_distortion: 0 long smooth edges" in profile.lens.source
+    assert profile.colour.unit_balance_ev == kiosk.colour.unit_balance_ev  # no chart, nothing known
+    assert profile.colour.ccm_spread == kiosk.colour.ccm_spread
     assert profile.timing == kiosk.timing.model_copy(update={"source": profile.timing.source})
     assert to_yaml(profile) == out.read_text(encoding="utf-8")
     page = (tmp_path / "My phone-2.html").read_text(encoding="utf-8")
