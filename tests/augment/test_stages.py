@@ -84,6 +84,7 @@ class TestContract:
             out = stage.process(mode.from_tensor(photo).to(there), moved)
         assert out.device == there
 
+    @pytest.mark.slow
     def test_one_graph_holds_it(self, kind: Callable[[], Stage]) -> None:
         stage = kind()
         if stage.on_host:

@@ -111,6 +111,7 @@ def test_a_face_is_read_once_and_forgotten_with_it(people: tuple[Face, ...], mon
     assert len(geometry._memory) == kept - 1 == 0
 
 
+@pytest.mark.slow
 def test_the_benchmark_knows_which_species_read_geometry(people: tuple[Face, ...]) -> None:
     """A species that it takes for one that reads nothing would be timed on a face met before."""
     reads = set()
