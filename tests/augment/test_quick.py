@@ -14,6 +14,8 @@ from spooflab.augment import (
     DeviceParams,
     DeviceShift,
     View,
+    jpeg_tables,
+    jpeg_transform,
     list_profiles,
     quick_photograph,
     rephotograph,
@@ -251,9 +253,13 @@ def test_both_cameras_use_the_same_tables_of_the_codec() -> None:
 
 @pytest.fixture
 def clean_caches() -> Iterator[None]:
-    device_banks.cache_clear()
+    """No constant on a device that only a test pretends to have goes over from one test to another."""
+    caches = (device_banks, jpeg_tables._base, jpeg_transform._matrix)
+    for cache in caches:
+        cache.cache_clear()
     yield
-    device_banks.cache_clear()
+    for cache in caches:
+        cache.cache_clear()
 
 
 @pytest.mark.usefixtures("clean_caches")

@@ -131,12 +131,17 @@ def _our_line() -> str:
 @pytest.fixture
 def accelerator() -> Iterator[Accelerator]:
     """A fresh accelerator; constants that it made do not stay in caches."""
+    from spooflab.augment import jpeg_tables, jpeg_transform
     from spooflab.generators import constant, hashed, lattice, scene_hand_batch, scene_skin, smooth_map
     from spooflab.generators.attacks.replays import codec
 
+    # Other tests pretend to have a device, too.
+    shared = (jpeg_tables._base, jpeg_transform._matrix)
+    for cached in shared:
+        cached.cache_clear()
     yield Accelerator()
     for cached in (
-        smooth_map._to_pixels, smooth_map._to_points, smooth_map._splines, lattice._linear, codec._cosines,
+        *shared, smooth_map._to_pixels, smooth_map._to_points, smooth_map._splines, lattice._linear, codec._cosines,
         hashed._places, constant.constant, scene_skin._skin_tile, scene_hand_batch._from_nodes,
         scene_hand_batch._to_pixels,
     ):  # fmt: skip
