@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spooflab.augment.sensor_tiles import TILE, centred_window
 from spooflab.augment.unused import unused
 from spooflab.seeds import generator
-
-_TILE = 256
 
 
 def defects(raw: Tensor, *, seeds: Tensor, share: Tensor, left: Tensor) -> Tensor:
@@ -36,14 +35,9 @@ def defects(raw: Tensor, *, seeds: Tensor, share: Tensor, left: Tensor) -> Tenso
 
 @lru_cache(maxsize=16)
 def _uniforms(seed: int, height: int, width: int) -> Tensor:
-    """Return (H, W) float64 uniforms of one sensor; tiles are numbered outwards from its centre."""
-    down, across = -(-height // (2 * _TILE)), -(-width // (2 * _TILE))
-    rows = [
-        torch.cat([_tile(seed, row, column) for column in range(-across, across)], dim=1) for row in range(-down, down)
-    ]
-    top, left = down * _TILE - height // 2, across * _TILE - width // 2
-    return torch.cat(rows)[top : top + height, left : left + width].contiguous()
+    """Return (H, W) float64 uniforms of one sensor."""
 
+    def tile(row: int, column: int) -> Tensor:
+        return torch.rand(TILE, TILE, dtype=torch.float64, generator=generator(seed, "defects", row, column))
 
-def _tile(seed: int, row: int, column: int) -> Tensor:
-    return torch.rand(_TILE, _TILE, dtype=torch.float64, generator=generator(seed, "defects", row, column))
+    return centred_window(tile, height, width)

@@ -6,6 +6,7 @@ from torch import Tensor
 from spooflab.augment.box import box_mean, double, halve
 from spooflab.augment.color import LUMINANCE, mix
 from spooflab.augment.unused import unused
+from spooflab.augment.wide import wide
 
 _LIGHT_RADIUS, _CHROMA_RADIUS = 2, 3
 _LIGHT_GAIN, _CHROMA_GAIN = 4.0, 6.0
@@ -30,9 +31,9 @@ def smear(linear: Tensor, *, strength: Tensor, a: Tensor, b: Tensor) -> Tensor:
     calm = _wiener(light, light, slope, floor, _LIGHT_RADIUS)
     slope, floor = strength * _CHROMA_GAIN * a, strength * _CHROMA_GAIN * b
     small = _wiener(halve(chroma), halve(light), slope, floor, _CHROMA_RADIUS)
-    quiet = torch.lerp(chroma, double(small, linear.shape[-2], linear.shape[-1]), _wide(strength.sqrt().sqrt()))
+    quiet = torch.lerp(chroma, double(small, linear.shape[-2], linear.shape[-1]), wide(strength.sqrt().sqrt()))
     out = mix(torch.cat([calm, quiet], 1), torch.linalg.inv(_to_opponent(linear)))
-    return out if unused(strength <= 0) else torch.where(_wide(strength) > 0, out, linear)
+    return out if unused(strength <= 0) else torch.where(wide(strength) > 0, out, linear)
 
 
 def _wiener(signal: Tensor, light: Tensor, slope: Tensor, floor: Tensor, radius: int) -> Tensor:
@@ -42,7 +43,7 @@ def _wiener(signal: Tensor, light: Tensor, slope: Tensor, floor: Tensor, radius:
     means = box_mean(torch.cat(parts, 1), radius)
     mean, level = means[:, :channels], means[:, -1:] if signal is not light else means[:, :1]
     variance = (means[:, channels : 2 * channels] - mean * mean).clamp_(min=0)
-    sigma2 = (level.clamp(min=0) * _wide(slope)).add_(_wide(floor) + 1e-12)
+    sigma2 = (level.clamp(min=0) * wide(slope)).add_(wide(floor) + 1e-12)
     keep = variance.div_(variance + sigma2)
     # The filter's coefficients are averaged too, or the edges of the windows show as blocks.
     coefficients = box_mean(torch.cat([keep, mean * (1 - keep)], 1), radius)
@@ -54,7 +55,3 @@ def _to_opponent(image: Tensor) -> Tensor:
     y = image.new_tensor(LUMINANCE)
     matrix = torch.stack([y, image.new_tensor([1.0, 0.0, 0.0]) - y, image.new_tensor([0.0, 0.0, 1.0]) - y])
     return matrix.expand(image.shape[0], 3, 3)
-
-
-def _wide(value: Tensor) -> Tensor:
-    return value[:, None, None, None]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from spooflab.augment.wide import wide
+
 
 def sensor_noise(raw: Tensor, *, a: Tensor, b: Tensor, row_std: Tensor, seeds: Tensor) -> Tensor:
     """Add Gaussian noise of variance a x + b to (B, C, H, W) raw signal x (white = 1), and row noise.
@@ -17,9 +19,9 @@ def sensor_noise(raw: Tensor, *, a: Tensor, b: Tensor, row_std: Tensor, seeds: T
         generator = torch.Generator().manual_seed(int(value))
         white.append(torch.randn(channels, height, width, generator=generator))
         rows.append(torch.randn(1, height, 1, generator=generator))
-    deviation = torch.sqrt(_wide(a) * raw.clamp(min=0) + _wide(b))
+    deviation = torch.sqrt(wide(a) * raw.clamp(min=0) + wide(b))
     noise = torch.stack(white).to(raw.device).mul_(deviation)
-    return noise.add_(raw).add_(torch.stack(rows).to(raw.device) * _wide(row_std))
+    return noise.add_(raw).add_(torch.stack(rows).to(raw.device) * wide(row_std))
 
 
 def convert(raw: Tensor, *, bits: Tensor, black_level: Tensor) -> Tensor:
@@ -28,12 +30,8 @@ def convert(raw: Tensor, *, bits: Tensor, black_level: Tensor) -> Tensor:
     `black_level` (B,), a share of full scale, is the pedestal that lets noise around black stay symmetric. Rows with
     `bits` 0 pass unchanged.
     """
-    top = _wide(torch.exp2(bits.to(raw.dtype)) - 1)
-    pedestal = torch.round(top * _wide(black_level))
+    top = wide(torch.exp2(bits.to(raw.dtype)) - 1)
+    pedestal = torch.round(top * wide(black_level))
     codes = torch.round(raw * (top - pedestal) + pedestal).clamp_(min=0)
     signal = (torch.minimum(codes, top) - pedestal) / (top - pedestal)
-    return torch.where(_wide(bits) > 0, signal, raw)
-
-
-def _wide(value: Tensor) -> Tensor:
-    return value[:, None, None, None]
+    return torch.where(wide(bits) > 0, signal, raw)

@@ -5,9 +5,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from spooflab.augment.sensor_tiles import TILE, centred_window
 from spooflab.seeds import generator
-
-_TILE = 256
 
 
 def prnu(height: int, width: int, seeds: Tensor, std: Tensor) -> Tensor:
@@ -22,14 +21,7 @@ def prnu(height: int, width: int, seeds: Tensor, std: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _pattern(seed: int, height: int, width: int) -> Tensor:
-    # Tiles are numbered outwards from the sensor's centre, so a larger window only adds tiles.
-    down, across = -(-height // (2 * _TILE)), -(-width // (2 * _TILE))
-    rows = [
-        torch.cat([_tile(seed, row, column) for column in range(-across, across)], dim=1) for row in range(-down, down)
-    ]
-    top, left = down * _TILE - height // 2, across * _TILE - width // 2
-    return torch.cat(rows)[top : top + height, left : left + width].contiguous()
+    def tile(row: int, column: int) -> Tensor:
+        return torch.randn(TILE, TILE, generator=generator(seed, "prnu", row, column))
 
-
-def _tile(seed: int, row: int, column: int) -> Tensor:
-    return torch.randn(_TILE, _TILE, generator=generator(seed, "prnu", row, column))
+    return centred_window(tile, height, width)

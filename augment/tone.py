@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from spooflab.augment.unused import unused
+from spooflab.augment.wide import wide
 
 _KNEE, _CODE_KNEE = 0.0031308, 0.04045
 """Where sRGB's straight piece ends, as light and as code value."""
@@ -30,8 +31,8 @@ def tone_curve(encoded: Tensor, *, tone: Tensor, gamma: Tensor) -> Tensor:
     `tone` (B,) in [0, 1] blends in the smoothstep that stands for a camera's S-curve (Brooks et al. 2019, sec. 3.1);
     `gamma` (B,) below 1 lifts shadows.
     """
-    u = _power(encoded, _wide(gamma))
-    return torch.addcmul(u, _wide(tone) * u, (3 - 2 * u).mul_(u).sub_(1))
+    u = _power(encoded, wide(gamma))
+    return torch.addcmul(u, wide(tone) * u, (3 - 2 * u).mul_(u).sub_(1))
 
 
 def inverse_tone_curve(encoded: Tensor, *, tone: Tensor, gamma: Tensor) -> Tensor:
@@ -40,19 +41,15 @@ def inverse_tone_curve(encoded: Tensor, *, tone: Tensor, gamma: Tensor) -> Tenso
     With z = u - 1/2 the curve is y - 1/2 = (1 + tone/2) z - 2 tone z^3; for tone 1 this is the inverse of
     Brooks et al. 2019 (eq. 14), 1/2 - sin(asin(1 - 2 y) / 3).
     """
-    strength = _wide(tone).clamp(min=1e-3)
+    strength = wide(tone).clamp(min=1e-3)
     amplitude = 2 * torch.sqrt((1 + strength / 2) / (6 * strength))
     sine = (encoded - 0.5) * (2 / (strength * amplitude**3))
     root = 0.5 + amplitude * torch.sin(torch.asin(sine.clamp(-1, 1)) / 3)
-    u = torch.where(_wide(tone) > 1e-3, root, encoded).clamp(0, 1)
-    return _power(u, 1 / _wide(gamma))
+    u = torch.where(wide(tone) > 1e-3, root, encoded).clamp(0, 1)
+    return _power(u, 1 / wide(gamma))
 
 
 def _power(x: Tensor, exponent: Tensor) -> Tensor:
     if unused(exponent != 1):
         return x
     return x.clamp(min=1e-8).log2_().mul_(exponent).exp2_()
-
-
-def _wide(value: Tensor) -> Tensor:
-    return value[:, None, None, None]

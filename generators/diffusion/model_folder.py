@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+import math
 import re
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -143,17 +143,11 @@ def _weights(name: str, class_name: str, folder: Path, variant: str | None) -> P
 
 def _parameters(file: Path) -> int:
     """Return how many numbers a safetensors file holds, from its header."""
-    counts: Counter[str] = Counter()
     try:
         with safe_open(file, framework="numpy") as opened:
-            for key in opened.keys():  # noqa: SIM118  # no mapping
-                size = 1
-                for side in opened.get_slice(key).get_shape():
-                    size *= side
-                counts[key] = size
+            return sum(math.prod(opened.get_slice(key).get_shape()) for key in opened.keys())  # noqa: SIM118  # no mapping
     except (OSError, SafetensorError) as error:
         raise DataError(f"{file} is no whole safetensors file: {error}") from error
-    return counts.total()
 
 
 def _json(file: Path) -> dict[str, Any]:

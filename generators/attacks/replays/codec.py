@@ -14,21 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spooflab.augment.jpeg_tables import quantisation_tables
 from spooflab.augment.sharpen import gaussian_blur
 from spooflab.generators.constant import constant
 from spooflab.generators.some import some
 
 _BLOCK = 8
 _PAD = 16
-_LUMA = (
-    (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62), (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101), (72, 92, 95, 98, 112, 100, 103, 99),
-)  # fmt: skip
-_CHROMA = (
-    (17, 18, 24, 47, 99, 99, 99, 99), (18, 21, 26, 66, 99, 99, 99, 99), (24, 26, 56, 99, 99, 99, 99, 99),
-    (47, 66, 99, 99, 99, 99, 99, 99), *(((99,) * 8),) * 4,
-)  # fmt: skip
 _TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 _DEAD_ZONE = 1 / 3
@@ -55,7 +47,8 @@ def recode(
     if some(halo > 0):
         luma = luma + (luma - gaussian_blur(luma, halo_texels)).mul_(halo[:, None, None, None])
     video = video_qp > 0
-    steps = [torch.where(video[:, None, None], _flat(video_qp), _scaled(base, quality)) for base in (_LUMA, _CHROMA)]
+    tables = quantisation_tables(quality).float().unbind(1)
+    steps = [torch.where(video[:, None, None], _flat(video_qp), table) for table in tables]
     coded = video | (quality > 0)
     luma = _code(luma - 128, steps[0], video_qp, coded).add_(128)
     small = ((subsampling == 2) | video) & coded
@@ -73,14 +66,6 @@ def recode(
 def _mix(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
     weight = constant(matrix, planes.device).expand(len(planes), -1, -1)
     return torch.bmm(weight, planes.flatten(2)).reshape(planes.shape)
-
-
-def _scaled(base: tuple[tuple[int, ...], ...], quality: Tensor) -> Tensor:
-    """Return (B, 8, 8): libjpeg's table at each quality."""
-    q = quality.clamp(min=1).float()
-    scale = torch.where(q < 50, (5000 / q).floor(), 200 - 2 * q)[:, None, None]
-    table = constant(base, quality.device)
-    return ((table * scale + 50) / 100).floor().clamp(1, 255)
 
 
 def _flat(qp: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 import json as json_module
 import sys
-from pathlib import Path
 from typing import Literal
 
 import tyro
@@ -30,7 +29,7 @@ def diffusion(
     folder = read_model_folder(fetch(source) if action == "fetch" else locate(source), variant=variant)
     facts = {
         "source": str(source),
-        "folder": str(Path(folder.path)),
+        "folder": str(folder.path),
         "class": folder.class_name,
         "licence": folder.licence,
         "sha256": folder.digest,
