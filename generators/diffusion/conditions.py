@@ -1,11 +1,15 @@
-"""What a ControlNet is shown of a face: its landmarks drawn, its depth, its normals; each (B, 3, H, W) in [0, 1]."""
+"""What a ControlNet is shown of a face: landmarks drawn, depth, normals, classes; each (B, 3, H, W) in [0, 1]."""
 
 import colorsys
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from spooflab.errors import DataError
+from spooflab.errors import ConfigError, DataError
+from spooflab.generators.face import PARSING, Face
+
+Kind = Literal["landmarks", "depth", "normals", "segmentation"]
 
 CURVES = (
     (0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False),
@@ -17,6 +21,47 @@ _WIDTH = 0.03
 _NARROWEST_PX = 1.5
 _LEAST = 0.1
 """Grey of the furthest thing that there is."""
+
+PALETTE: dict[str, tuple[float, float, float]] = {
+    "background": (0.0, 0.0, 0.0),
+    "skin": (1.0, 0.5, 0.5),
+    "nose": (1.0, 1.0, 0.0),
+    "ears": (0.5, 1.0, 0.5),
+    "brows": (0.0, 1.0, 1.0),
+    "eyes": (0.0, 0.0, 1.0),
+    "lips": (1.0, 0.0, 0.0),
+    "mouth": (1.0, 1.0, 1.0),
+    "hair": (0.5, 0.0, 0.5),
+    "beard": (0.0, 0.5, 0.5),
+    "neck": (0.5, 0.5, 0.0),
+    "clothes": (0.0, 1.0, 0.0),
+    "glasses": (1.0, 0.0, 1.0),
+}
+"""Colour of each class of `PARSING`: corners and face centres of the RGB cube, so that any two are 0.7 apart or more.
+
+No palette of face parts is a convention among ControlNets: this one serves a net that was trained on it."""
+
+
+def condition(kind: Kind, face: Face) -> Tensor:
+    """Return the map of one kind, float32 (B, 3, H, W) in [0, 1], from what the faces hold.
+
+    Args:
+        kind: `landmarks`, `depth`, `normals` or `segmentation`.
+        face: rendered faces hold all of it; photographs whose source has `geometry: network` as our network reads it.
+
+    Raises:
+        DataError: the faces hold no such thing, or it is damaged.
+        ConfigError: another kind.
+    """
+    if kind == "landmarks":
+        return landmark_map(face.landmarks, face.size)
+    if kind == "depth":
+        return depth_map(_held(face.depth_mm, kind))
+    if kind == "normals":
+        return normal_map(_held(face.normals, kind))
+    if kind == "segmentation":
+        return segmentation_map(_held(face.parsing, kind))
+    raise ConfigError(f"condition {kind!r}", wanted=f"one of {', '.join(get_args(Kind))}")
 
 
 def landmark_map(landmarks: Tensor, size: tuple[int, int]) -> Tensor:
@@ -85,6 +130,34 @@ def normal_map(normals: Tensor) -> Tensor:
         raise DataError(f"normals {tuple(normals.shape)}", wanted="(B, 3, H, W) unit vectors")
     turned = normals * normals.new_tensor([1.0, -1.0, -1.0])[:, None, None]
     return (turned * 0.5 + 0.5).clamp(0, 1)
+
+
+def segmentation_map(parsing: Tensor) -> Tensor:
+    """Return classes as the colours of `PALETTE`.
+
+    Args:
+        parsing: (B, 1, H, W) uint8 indices into `PARSING`.
+
+    Raises:
+        DataError: another shape or type, or an index that names no class.
+    """
+    if parsing.ndim != 4 or parsing.shape[1] != 1 or parsing.dtype != torch.uint8:
+        raise DataError(f"classes {tuple(parsing.shape)} {parsing.dtype}", wanted="(B, 1, H, W) uint8")
+    if parsing.numel() and int(parsing.max()) >= len(PARSING):
+        raise DataError(f"class {int(parsing.max())}", wanted=f"0-{len(PARSING) - 1}, indices into `PARSING`")
+    colours = torch.tensor([PALETTE[name] for name in PARSING], device=parsing.device)
+    return colours[parsing[:, 0].int()].permute(0, 3, 1, 2).contiguous()
+
+
+def _held(value: Tensor | None, kind: str) -> Tensor:
+    if value is None:
+        raise DataError(
+            f"the faces hold no {kind}",
+            wanted=f"what a {kind} map is drawn from",
+            next_step="set `geometry: network` for the photographs' source, or read it off the pictures with a model "
+            "of your own (spooflab.generators.diffusion.photo_conditions)",
+        )
+    return value
 
 
 def _distance(points: Tensor, start: Tensor, end: Tensor) -> Tensor:

@@ -5,9 +5,20 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from spooflab.errors import DataError
-from spooflab.generators.diffusion.conditions import CURVES, depth_map, landmark_map, normal_map
-from spooflab.generators.face import Face
+from spooflab.errors import ConfigError, DataError
+from spooflab.generators.diffusion.conditions import (
+    CURVES,
+    PALETTE,
+    Kind,
+    condition,
+    depth_map,
+    landmark_map,
+    normal_map,
+    segmentation_map,
+)
+from spooflab.generators.face import PARSING, Face
+from spooflab.generators.face_net.geometry import with_geometry
+from spooflab.generators.face_net.predict import FaceNet
 from spooflab.generators.faces.procedural import ProceduralFaces
 
 
@@ -74,6 +85,44 @@ def test_normals_turn_to_right_up_and_towards_the_camera() -> None:
     assert torch.equal(normal_map(ours), wanted)
 
 
+def test_classes_have_colours_that_are_far_apart(face: Face) -> None:
+    assert tuple(PALETTE) == PARSING
+    colours = torch.tensor(list(PALETTE.values()))
+    assert float(torch.pdist(colours).min()) == pytest.approx(0.5**0.5)
+    assert face.parsing is not None
+    drawn = segmentation_map(face.parsing)
+    nearest = torch.cdist(drawn.permute(0, 2, 3, 1).reshape(-1, 3), colours).argmin(1)
+    assert torch.equal(nearest.reshape(face.parsing.shape).to(torch.uint8), face.parsing)
+    assert len(nearest.unique()) > 5
+
+
+def test_one_entry_for_all_kinds(face: Face) -> None:
+    assert face.depth_mm is not None
+    assert face.normals is not None
+    assert face.parsing is not None
+    assert torch.equal(condition("landmarks", face), landmark_map(face.landmarks, face.size))
+    assert torch.equal(condition("depth", face), depth_map(face.depth_mm))
+    assert torch.equal(condition("normals", face), normal_map(face.normals))
+    assert torch.equal(condition("segmentation", face), segmentation_map(face.parsing))
+    with pytest.raises(ConfigError, match="one of landmarks, depth, normals, segmentation"):
+        condition("canny", face)  # type: ignore[arg-type]  # that is the mistake
+
+
+@pytest.mark.parametrize("kind", ["depth", "normals", "segmentation"])
+def test_a_photograph_has_what_our_network_reads_and_else_an_error_tells_how(face: Face, kind: Kind) -> None:
+    photograph = face.replace(depth_mm=None, normals=None, parsing=None)
+    with pytest.raises(DataError, match=rf"no {kind}(.|\n)*geometry: network"):
+        condition(kind, photograph)
+    read = with_geometry(photograph, FaceNet.load())
+    drawn = condition(kind, read)
+    assert (drawn.shape, drawn.dtype) == (face.radiance.shape, torch.float32)
+    assert 0 <= float(drawn.min()) < float(drawn.max()) <= 1
+    known = condition(kind, face)
+    inside = (face.parsing == 1).expand_as(known)  # type: ignore[union-attr]  # a rendered face has classes
+    # The network was trained on rendered faces: what it reads off one is near the truth.
+    assert float((drawn - known)[inside].abs().mean()) < 0.15
+
+
 def test_bad_input() -> None:
     with pytest.raises(DataError, match="landmarks"):
         landmark_map(torch.zeros(1, 5, 2), (8, 8))
@@ -85,3 +134,7 @@ def test_bad_input() -> None:
         depth_map(torch.full((1, 1, 4, 4), torch.nan))
     with pytest.raises(DataError, match="normals"):
         normal_map(torch.ones(1, 3, 4, 4))
+    with pytest.raises(DataError, match="class 13"):
+        segmentation_map(torch.full((1, 1, 4, 4), 13, dtype=torch.uint8))
+    with pytest.raises(DataError, match="uint8"):
+        segmentation_map(torch.zeros(1, 1, 4, 4, dtype=torch.int64))
