@@ -1,5 +1,6 @@
 """Identity as CLIP sees it, for a plain IP-Adapter: the looks of a head, more than who it is."""
 
+import dataclasses
 from typing import Self
 
 import numpy as np
@@ -11,18 +12,21 @@ from spooflab.generators.diffusion.identity import check_faces
 from spooflab.generators.diffusion.inpaint import Precision
 from spooflab.generators.diffusion.model_source import ModelSource
 from spooflab.generators.diffusion.transformers_model import TransformersModel, codes, load_transformers
-from spooflab.generators.face_net.frame import crop, frame_of
+from spooflab.generators.face_net.frame import Frame, crop, frame_of
+from spooflab.generators.face_net.network import SHARE
 
 _LOADER = "CLIPVisionModelWithProjection"
 _CLASSES = (_LOADER, "CLIPModel")
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of the pictures that CLIP was trained on (Radford et al. 2021), per channel of sRGB codes in [0, 1]."""
+_FACE_SHARE = 0.7
 
 
 class ClipIdentity:
     """An `IdentityEncoder`: CLIP's projected embedding of an upright square round the head, not normalised.
 
-    The square is turned until the eyes are level, and the face takes half of its side, so that hair and neck are seen.
+    The square is turned until the eyes are level, and the face, brows to chin, takes 0.7 of its side: hair and chin are
+    seen, and the square of a face that is framed as ours are lies within the picture; past the edges it is mirrored.
     An adapter must have been trained with the same CLIP: IP-Adapter's own are ViT-H/14 for Stable Diffusion 1.5 and
     mostly ViT-bigG/14 for XL. Licences of weights differ; read them.
 
@@ -71,8 +75,8 @@ class ClipIdentity:
     def embed(self, pictures: Tensor, landmarks: Tensor) -> Tensor:
         """Return (B, width); see `IdentityEncoder.embed`."""
         check_faces(pictures, landmarks)
-        points = landmarks.float()
-        faces = torch.cat([crop(pictures[i : i + 1], frame_of(points[i]), self._side) for i in range(len(pictures))])
+        frames = [head_frame(points) for points in landmarks.float()]
+        faces = torch.cat([crop(pictures[i : i + 1], frame, self._side) for i, frame in enumerate(frames)])
         with torch.inference_mode():
             made = [self._encoded(faces[i : i + self._batch]) for i in range(0, len(faces), self._batch)]
         vectors = torch.cat(made).clone()  # outside of inference mode: an ordinary tensor
@@ -85,6 +89,12 @@ class ClipIdentity:
         fed = loaded.placed(_standard(faces)) if loaded.processor is None else loaded.prepare(faces)
         embeds: Tensor = loaded.network(pixel_values=fed).image_embeds
         return embeds.float().cpu()
+
+
+def head_frame(points: Tensor) -> Frame:
+    """Return the upright square round the head of a face (68, 2)."""
+    frame = frame_of(points)
+    return dataclasses.replace(frame, side=frame.side * SHARE / _FACE_SHARE)
 
 
 def _standard(faces: Tensor) -> Tensor:

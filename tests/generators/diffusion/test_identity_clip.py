@@ -14,8 +14,8 @@ from torch import Tensor
 
 from spooflab.errors import ConfigError, DataError
 from spooflab.generators.diffusion import parse_source
-from spooflab.generators.diffusion.identity_clip import ClipIdentity
-from spooflab.generators.face_net.frame import crop, frame_of
+from spooflab.generators.diffusion.identity_clip import ClipIdentity, head_frame
+from spooflab.generators.face_net.frame import crop
 from spooflab.generators.faces.landmarks import MEAN_HEAD
 
 TINY = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -62,11 +62,22 @@ def _faces() -> tuple[Tensor, Tensor]:
 def _wanted(folder: Path, processor: Any) -> Tensor:
     """As transformers' documentation says: pictures through the processor, then the model."""
     pictures, landmarks = _faces()
-    squares = [crop(p[None], frame_of(points), 32)[0] for p, points in zip(pictures, landmarks, strict=True)]
+    squares = [crop(p[None], head_frame(points), 32)[0] for p, points in zip(pictures, landmarks, strict=True)]
     files = [Image.fromarray((s * 255).round().byte().permute(1, 2, 0).numpy()) for s in squares]
     network = transformers.CLIPVisionModelWithProjection.from_pretrained(folder)
     with torch.no_grad():
         return network(**processor(images=files, return_tensors="pt")).image_embeds
+
+
+def test_the_square_is_upright_and_the_face_takes_seven_tenths() -> None:
+    for points in _faces()[1]:
+        frame = head_frame(points)
+        inside = frame.from_picture(points)
+        eyes = inside[42:48].mean(0) - inside[36:42].mean(0)
+        assert abs(float(eyes[1])) < 1e-4
+        spans, middle = inside.amax(0) - inside.amin(0), (inside.amax(0) + inside.amin(0)) / 2
+        assert float(torch.maximum(spans[0], 1.1 * spans[1])) == pytest.approx(0.7, abs=1e-4)
+        torch.testing.assert_close(middle, torch.full((2,), 0.5), atol=1e-4, rtol=0)
 
 
 def test_without_a_processor_it_is_the_standard_one(encoder_folder: Path) -> None:
