@@ -194,6 +194,28 @@ def test_models_of_another_task_are_refused(dpt: Path, segformer: Path, saved: P
         Segmenter.load(parse_source(str(saved)))
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"feature_extractor_type": "SegformerFeatureExtractor"},
+        {"image_processor_type": "SegformerImageProcessor"},
+        {"image_processor_type": "SegformerImageProcessorFast"},
+    ],
+)
+def test_processors_of_any_age_resample_alike(segformer: Path, tmp_path: Path, named: dict[str, str]) -> None:
+    folder = Path(shutil.copytree(segformer, tmp_path / "model"))
+    (folder / "preprocessor_config.json").write_text(json.dumps({**named, "size": {"height": 32, "width": 32}}))
+    made = Segmenter.load(parse_source(str(folder))).classes(_pictures())
+    assert torch.equal(made, Segmenter.load(parse_source(str(segformer))).classes(_pictures()))
+
+
+def test_labels_with_gaps_are_told(segformer: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(segformer, tmp_path / "model"))
+    _change(folder, id2label={str(k + (k == 149)): f"class {k}" for k in range(150)})
+    with pytest.raises(DataError, match="wanted: 0, 1, 2"):
+        Segmenter.load(parse_source(str(folder)))
+
+
 def _change(folder: Path, **changes: object) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | changes))
