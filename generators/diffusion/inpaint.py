@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from spooflab.errors import ConfigError, DataError
-from spooflab.generators.diffusion.identity import attach, image_embeds, set_scale
+from spooflab.generators.diffusion.attached_adapter import attach, image_embeds, set_scale
 from spooflab.generators.diffusion.ip_adapter import IdentityAdapter, check_fits, read_adapter
 from spooflab.generators.diffusion.memory import check_memory
 from spooflab.generators.diffusion.model_source import ModelSource, locate_file
