@@ -10,9 +10,10 @@ from spooflab.errors import ConfigError, DataError
 _HUB = "hub:"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_FILE = re.compile(r"(?:\w[\w.-]*/)*\w[\w.-]*\.safetensors")
 _FILES = ("*.json", "*.txt", "*.model", "*.md", "*.safetensors")
 """What a model may consist of: nothing that a pickle or a script could hide in."""
-_EXAMPLE = "hub:owner/name@<40 hexadecimal digits of a commit>, or a folder"
+_EXAMPLE = "hub:owner/name@<40 hexadecimal digits of a commit>, or a folder; either may go on with /one.safetensors"
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,17 @@ class ModelSource:
         where: the repository (`owner/name`) on the hub, or the folder's path.
         revision: the commit, 40 hexadecimal digits, of a repository on the hub; None for a folder.
         variant: infix of the weight files to take, such as `fp16`; None for the plain ones.
+        file: the one safetensors file that is meant, by its path in there; None for all of it.
     """
 
     where: str
     revision: str | None = None
     variant: str | None = None
+    file: str | None = None
 
     def __str__(self) -> str:
-        return self.where if self.revision is None else f"{_HUB}{self.where}@{self.revision}"
+        place = self.where if self.revision is None else f"{_HUB}{self.where}@{self.revision}"
+        return place if self.file is None else f"{place}/{self.file}"
 
     @property
     def fetch_command(self) -> str:
@@ -40,22 +44,30 @@ class ModelSource:
 
 
 def parse_source(text: str, *, variant: str | None = None) -> ModelSource:
-    """Read `hub:owner/name@commit` or a folder's path.
+    """Read `hub:owner/name@commit` or a folder's path; either may go on with the path of one safetensors file in it.
 
     Raises:
-        ConfigError: neither; or a repository without a full commit: a branch or tag may point elsewhere tomorrow, and
-            the record would no longer say what made the picture.
+        ConfigError: none of these; or a repository without a full commit: a branch or tag may point elsewhere tomorrow,
+            and the record would no longer say what made the picture.
 
     >>> parse_source("hub:owner/name@" + 40 * "a").where
     'owner/name'
+    >>> parse_source("adapters/faces.safetensors").file
+    'faces.safetensors'
     """
     if variant is not None and not re.fullmatch(r"\w+", variant):
         raise ConfigError(f"variant {variant!r}", wanted="letters and digits, such as fp16")
     if not text.startswith(_HUB):
         if not text.strip():
             raise ConfigError("an empty model source", wanted=_EXAMPLE)
+        path = Path(text)
+        if path.suffix == ".safetensors":
+            return ModelSource(str(path.parent), variant=variant, file=path.name)
         return ModelSource(text, variant=variant)
-    where, _, revision = text.removeprefix(_HUB).partition("@")
+    where, _, rest = text.removeprefix(_HUB).partition("@")
+    revision, slash, file = rest.partition("/")
+    if slash and not _FILE.fullmatch(file):
+        raise ConfigError(f"model source {text!r}", wanted=_EXAMPLE)
     if not _REPOSITORY.fullmatch(where):
         raise ConfigError(f"model source {text!r}", wanted=_EXAMPLE)
     if not _COMMIT.fullmatch(revision):
@@ -64,7 +76,7 @@ def parse_source(text: str, *, variant: str | None = None) -> ModelSource:
             wanted=_EXAMPLE,
             next_step="take the commit from the repository's history; a branch or a tag may move",
         )
-    return ModelSource(where, revision, variant)
+    return ModelSource(where, revision, variant, file or None)
 
 
 def locate(source: ModelSource) -> Path:
@@ -83,11 +95,37 @@ def locate(source: ModelSource) -> Path:
     try:
         return Path(
             hub.snapshot_download(
-                source.where, revision=source.revision, allow_patterns=list(_FILES), local_files_only=True
+                source.where, revision=source.revision, allow_patterns=_patterns(source), local_files_only=True
             )
         )
     except hub.errors.LocalEntryNotFoundError as error:
         raise DataError(f"{source} is not on this machine", next_step=source.fetch_command) from error
+
+
+def locate_file(source: ModelSource) -> Path:
+    """Return the one safetensors file that `source` names, or the only one that lies in its folder.
+
+    Raises:
+        DataError: it is not here, or the folder holds several or none; the message tells their names.
+        ConfigError: `huggingface_hub` is not installed.
+    """
+    folder = locate(source)
+    if source.file is not None:
+        path = folder / source.file
+        if not path.is_file():
+            raise DataError(
+                f"{source}: no such file on this machine", next_step=source.fetch_command if source.revision else ""
+            )
+        return path
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) != 1:
+        names = ", ".join(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))[:8])
+        raise DataError(
+            f"{source} holds {len(found)} files *.safetensors in its top folder"
+            + (f"; in all: {names}" if names else ""),
+            wanted=f"the name of one: {source}/NAME.safetensors",
+        )
+    return found[0]
 
 
 def fetch(source: ModelSource) -> Path:
@@ -101,7 +139,7 @@ def fetch(source: ModelSource) -> Path:
         raise ConfigError(f"{source.where} is a folder: there is nothing to fetch", wanted="hub:owner/name@commit")
     hub = _hub()
     try:
-        return Path(hub.snapshot_download(source.where, revision=source.revision, allow_patterns=list(_FILES)))
+        return Path(hub.snapshot_download(source.where, revision=source.revision, allow_patterns=_patterns(source)))
     except hub.errors.GatedRepoError as error:
         raise DataError(
             f"{source}: its owner wants a consent before it is downloaded",
@@ -114,6 +152,11 @@ def fetch(source: ModelSource) -> Path:
             f"{source}: the hub cannot be reached ({type(error).__name__})",
             next_step="check the connection, or copy the model's folder here and name its path",
         ) from error
+
+
+def _patterns(source: ModelSource) -> list[str]:
+    """Return what is taken of a repository: all that is no code; or one file, and the card that tells its licence."""
+    return list(_FILES) if source.file is None else [source.file, "README.md"]
 
 
 def _hub() -> ModuleType:

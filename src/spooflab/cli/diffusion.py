@@ -2,9 +2,12 @@
 
 import json as json_module
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from spooflab.generators.diffusion import ModelSource
 
 
 def diffusion(
@@ -19,13 +22,16 @@ def diffusion(
 
     Args:
         action: `fetch` downloads from the hub, then shows; `show` says what is on this machine.
-        model: hub:owner/name@commit (40 hexadecimal digits), or a folder in the format of diffusers.
+        model: hub:owner/name@commit (40 hexadecimal digits), or a folder in the format of diffusers; either may go on
+            with /one.safetensors, the file of an IP-Adapter.
         variant: infix of the weight files to take, such as fp16.
         json: print the facts as JSON.
     """
     from spooflab.generators.diffusion import fetch, locate, parse_source, read_model_folder
 
     source = parse_source(model, variant=variant)
+    if source.file is not None:
+        return _adapter(source, download=action == "fetch", json=json)
     folder = read_model_folder(fetch(source) if action == "fetch" else locate(source), variant=variant)
     facts = {
         "source": str(source),
@@ -52,5 +58,25 @@ def diffusion(
         for part in folder.parts
         if part.weights
     ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _adapter(source: "ModelSource", *, download: bool, json: bool) -> int:
+    from spooflab.generators.diffusion import fetch, locate_file, read_adapter
+
+    if download:
+        fetch(source)
+    adapter = read_adapter(locate_file(source))
+    facts = {
+        "source": str(source),
+        "file": str(adapter.path),
+        "class": f"IP-Adapter {adapter.kind}",
+        "sha256": adapter.digest,
+        "parameters": adapter.parameters,
+        "identity_width": adapter.width,
+        "lora": adapter.has_lora,
+    }
+    lines = [json_module.dumps(facts)] if json else [f"{name}: {value}" for name, value in facts.items()]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
@@ -20,12 +22,7 @@ def save_pipeline(folder: Path) -> Path:
     torch.manual_seed(0)
     unet = _unet(UNet2DConditionModel)
     vae = _vae(AutoencoderKL)
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=4, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
-            bos_token_id=0, eos_token_id=1, max_position_embeddings=8,
-        )
-    )  # fmt: skip
+    text = CLIPTextModel(CLIPTextConfig(**_TEXT))
     words = folder.parent / "words"
     words.mkdir(parents=True, exist_ok=True)
     (words / "vocab.json").write_text(json.dumps({"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2, "b</w>": 3}))
@@ -46,10 +43,7 @@ def save_xl_pipeline(folder: Path, words: Path) -> Path:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
     torch.manual_seed(1)
-    text = CLIPTextConfig(
-        vocab_size=4, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, projection_dim=8,
-        bos_token_id=0, eos_token_id=1, max_position_embeddings=8,
-    )  # fmt: skip
+    text = CLIPTextConfig(**_TEXT, projection_dim=8)
     tokenizer = CLIPTokenizer(str(words / "vocab.json"), str(words / "merges.txt"), model_max_length=8)
     StableDiffusionXLPipeline(
         vae=_vae(AutoencoderKL),
@@ -60,16 +54,20 @@ def save_xl_pipeline(folder: Path, words: Path) -> Path:
     return folder
 
 
+_TEXT: dict[str, Any] = {
+    "vocab_size": 4, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "bos_token_id": 0, "eos_token_id": 1, "max_position_embeddings": 8,
+}  # fmt: skip
 _XL = {
     "addition_embed_type": "text_time", "addition_time_embed_dim": 4, "projection_class_embeddings_input_dim": 32,
 }  # fmt: skip
 
 
-def _vae(kind: Any) -> Any:
-    """An eighth of the size, as ControlNets want it."""
-    down, up = ("DownEncoderBlock2D",) * 4, ("UpDecoderBlock2D",) * 4
+def _vae(kind: Any, blocks: int = 4) -> Any:
+    """An eighth of the size, as most ControlNets want it; a quarter with 3 blocks."""
+    down, up = ("DownEncoderBlock2D",) * blocks, ("UpDecoderBlock2D",) * blocks
     return kind(
-        down_block_types=down, up_block_types=up, block_out_channels=(4,) * 4, norm_num_groups=4, sample_size=32
+        down_block_types=down, up_block_types=up, block_out_channels=(4,) * blocks, norm_num_groups=4, sample_size=32
     )
 
 
@@ -90,10 +88,69 @@ def save_controlnet(folder: Path, pipeline: Path, seed: int) -> Path:
     torch.manual_seed(seed)
     unet = UNet2DConditionModel.from_pretrained(pipeline / "unet", local_files_only=True, use_safetensors=True)
     net = ControlNetModel.from_unet(unet, conditioning_channels=3)
+    _enliven(net)
+    net.save_pretrained(folder)
+    return folder
+
+
+def _enliven(net: Any) -> None:
     for module in (*net.controlnet_down_blocks, net.controlnet_mid_block):
         torch.nn.init.normal_(module.weight, std=0.3)
     torch.nn.init.normal_(net.controlnet_cond_embedding.conv_out.weight, std=0.3)
-    net.save_pretrained(folder)
+
+
+def save_adapter(
+    path: Path, pipeline: Path, kind: str, *, width: int = 16, seed: int = 0, biases: bool = True, lora: bool = False
+) -> Path:
+    """Save an IP-Adapter for a miniature's UNet, `plain` or `FaceID`, in the layout in which they are published."""
+    from diffusers import UNet2DConditionModel
+    from safetensors.torch import save_file
+
+    unet: Any = UNet2DConditionModel.from_pretrained(pipeline / "unet", local_files_only=True, use_safetensors=True)
+    text = unet.config.cross_attention_dim
+    shapes: dict[str, tuple[int, ...]] = {"image_proj.norm.weight": (text,), "image_proj.norm.bias": (text,)}
+    layers = {"proj": (4 * text, width)} if kind == "plain" else {
+        "proj.0": (2 * width, width), "proj.2": (4 * text, 2 * width)
+    }  # fmt: skip
+    for name, shape in layers.items():
+        shapes |= {f"image_proj.{name}.weight": shape, f"image_proj.{name}.bias": shape[:1]}
+    for number, name in enumerate(unet.attn_processors):
+        attention = unet.get_submodule(name.removesuffix(".processor"))
+        if "attn2" in name:
+            shapes |= {f"ip_adapter.{number}.to_{k}_ip.weight": tuple(attention.to_k.weight.shape) for k in "kv"}
+        if lora:
+            for part in ("q", "k", "v", "out"):
+                linear = attention.to_out[0] if part == "out" else getattr(attention, f"to_{part}")
+                shapes |= {
+                    f"ip_adapter.{number}.to_{part}_lora.down.weight": (2, linear.in_features),
+                    f"ip_adapter.{number}.to_{part}_lora.up.weight": (linear.out_features, 2),
+                }
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {key: torch.randn(shape, generator=generator) * 0.5 for key, shape in shapes.items()}
+    save_file(tensors if biases else {k: v * (not k.endswith("bias")) for k, v in tensors.items()}, path)
+    return path
+
+
+def save_inpainting_pipeline(folder: Path, words: Path) -> Path:
+    """Save an inpainting model (9 channels) with a VAE of factor 4, a ControlNet and an adapter of its own."""
+    from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+    from diffusers import StableDiffusionControlNetInpaintPipeline as Pipeline
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    torch.manual_seed(2)
+    unet = _unet(UNet2DConditionModel, in_channels=9)
+    net = ControlNetModel(
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), block_out_channels=(4, 8), layers_per_block=1,
+        norm_num_groups=4, cross_attention_dim=8, attention_head_dim=2, conditioning_embedding_out_channels=(4, 8, 8),
+    )  # fmt: skip
+    _enliven(net)
+    Pipeline(
+        vae=_vae(AutoencoderKL, blocks=3), unet=unet, controlnet=net, scheduler=DDIMScheduler(clip_sample=False),
+        text_encoder=CLIPTextModel(CLIPTextConfig(**_TEXT)), safety_checker=None, feature_extractor=None,
+        tokenizer=CLIPTokenizer(str(words / "vocab.json"), str(words / "merges.txt"), model_max_length=8),
+        requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+    save_adapter(folder / "ip_adapter.safetensors", folder, "FaceID")
     return folder
 
 
@@ -111,3 +168,62 @@ def saved_xl(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def controlnet() -> Callable[..., Path]:
     return save_controlnet
+
+
+@pytest.fixture(scope="session")
+def saved_inpainting(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_inpainting_pipeline(tmp_path_factory.mktemp("models") / "tiny_inpainting", saved.parent / "words")
+
+
+@pytest.fixture(scope="session")
+def net(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_controlnet(tmp_path_factory.mktemp("nets") / "net", saved, seed=0)
+
+
+@pytest.fixture(scope="session")
+def net_xl(saved_xl: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_controlnet(tmp_path_factory.mktemp("nets") / "net_xl", saved_xl, seed=4)
+
+
+@pytest.fixture(scope="session")
+def adapter() -> Callable[..., Path]:
+    return save_adapter
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Two pictures to be painted within a square."""
+
+    images: Tensor
+    masks: Tensor
+    condition: Tensor
+
+    def paint(self, inpainter: Any, **changes: Any) -> Tensor:
+        from spooflab.generators.diffusion import Sampling
+
+        given: dict[str, Any] = {
+            "prompts": ["a", "b"], "seeds": [5, 6], "sampling": Sampling(steps=2, guidance=2.0)
+        }  # fmt: skip
+        made: Tensor = inpainter.paint(self.images, self.masks, [self.condition], **{**given, **changes})
+        return made
+
+    def plain(self, pipeline: Any, row: int, **changes: Any) -> Tensor:
+        """What diffusers' pipeline makes of one of them when it is called as its documentation says."""
+        pipeline.set_progress_bar_config(disable=True)
+        image, mask, condition = (t[row : row + 1] for t in (self.images, self.masks, self.condition))
+        given: dict[str, Any] = {
+            "prompt": ["a", "b"][row], "num_inference_steps": 2, "guidance_scale": 2.0,
+            "controlnet_conditioning_scale": 1.0, "strength": 1.0, "height": 32, "width": 32,
+            "generator": [torch.Generator().manual_seed(5 + row)], "output_type": "pt",
+        }  # fmt: skip
+        made = pipeline(image=image, mask_image=mask, control_image=condition, **{**given, **changes}).images
+        painted: Tensor = image + mask * (made.clamp(0, 1) - image)
+        return painted[0]
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Pictures:
+    images, condition = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(3)).unbind(0)
+    masks = torch.zeros(2, 1, 32, 32)
+    masks[:, :, 8:24, 8:24] = 1
+    return Pictures(images, masks, condition)

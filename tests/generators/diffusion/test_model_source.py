@@ -1,5 +1,8 @@
 """Models are named by folder or by commit, found on this machine, and fetched through the hub's client alone."""
 
+import hashlib
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ from huggingface_hub import errors
 
 from spooflab.cli.main import run
 from spooflab.errors import ConfigError, DataError
-from spooflab.generators.diffusion import check_memory, fetch, locate, parse_source
+from spooflab.generators.diffusion import check_memory, fetch, locate, locate_file, parse_source
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ON_HUB = f"hub:owner/tiny-model@{COMMIT}"
@@ -44,6 +47,12 @@ def test_names() -> None:
     assert str(source) == ON_HUB
     assert source.fetch_command == f"spooflab diffusion fetch {ON_HUB} --variant fp16"
     assert parse_source("models/tiny").revision is None
+    one = parse_source(f"{ON_HUB}/models/ip-adapter_sd15.safetensors")
+    assert (one.where, one.revision, one.file) == ("owner/tiny-model", COMMIT, "models/ip-adapter_sd15.safetensors")
+    near = parse_source("models/faces.safetensors")
+    assert (near.where, near.file) == ("models", "faces.safetensors")
+    for source in (one, near):
+        assert parse_source(str(source)) == source
 
 
 @pytest.mark.parametrize(
@@ -56,6 +65,10 @@ def test_names() -> None:
         (f"hub:owner/tiny@{COMMIT[:12]}", "names no commit"),
         (f"hub:../tiny@{COMMIT}", "model source"),
         (f"hub:owner/tiny/more@{COMMIT}", "model source"),
+        (f"{ON_HUB}/", "model source"),
+        (f"{ON_HUB}/weights.bin", "model source"),
+        (f"{ON_HUB}/../weights.safetensors", "model source"),
+        (f"{ON_HUB}//weights.safetensors", "model source"),
     ],
 )
 def test_bad_names(text: str, message: str) -> None:
@@ -107,6 +120,34 @@ def test_a_folder_is_not_fetched(saved: Path, tmp_path: Path) -> None:
         fetch(parse_source(str(saved)))
     with pytest.raises(DataError, match="not a folder"):
         locate(parse_source(str(tmp_path / "none")))
+
+
+def test_one_file_of_a_folder_or_of_the_hub(
+    adapter: Callable[..., Path], saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "models").mkdir()
+    with pytest.raises(DataError, match=r"holds 0 files \*\.safetensors in its top folder\n"):
+        locate_file(parse_source(str(tmp_path)))
+    path = adapter(tmp_path / "models" / "faces.safetensors", saved, "FaceID")
+    assert locate_file(parse_source(str(path))) == locate_file(parse_source(str(tmp_path / "models"))) == path
+    with pytest.raises(DataError, match=r"in all: models/faces\.safetensors"):
+        locate_file(parse_source(str(tmp_path)))
+    with pytest.raises(DataError, match="no such file"):
+        locate_file(parse_source(str(path.with_name("others.safetensors"))))
+    hub = Hub(tmp_path, here=True)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    source = parse_source(f"{ON_HUB}/models/faces.safetensors")
+    assert locate_file(source) == path
+    assert hub.asked[0]["allow_patterns"] == ["models/faces.safetensors", "README.md"]
+    assert run(["diffusion", "fetch", str(source), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["class"], facts["sha256"], facts["identity_width"]) == (
+        "IP-Adapter FaceID", hashlib.sha256(path.read_bytes()).hexdigest(), 16
+    )  # fmt: skip
+    path.unlink()
+    with pytest.raises(DataError, match=f"next: spooflab diffusion fetch {ON_HUB}/models/faces.safetensors"):
+        locate_file(source)
 
 
 def test_weights_that_do_not_fit_are_refused_before_they_are_loaded() -> None:
