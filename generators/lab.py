@@ -14,9 +14,10 @@ from spooflab.augment.ablate import DEVICE_EFFECTS, ablated
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.attack import Attack, Rendered
 from spooflab.generators.catalogue import build_attack, effects_of
-from spooflab.generators.config import FacesConfig, FolderFacesConfig, GenerationConfig, ProceduralFacesConfig
+from spooflab.generators.config import GenerationConfig
 from spooflab.generators.face import Face, FaceRef, FaceSource
 from spooflab.generators.face_check import landmark_error
+from spooflab.generators.faces.configured import configured_faces
 from spooflab.generators.faces.folder import FolderFaces
 from spooflab.generators.faces.hf import HFFaces
 from spooflab.generators.faces.procedural import ProceduralFaces
@@ -69,7 +70,7 @@ class Lab:
         self.config = config
         self.sources: dict[str, FaceSource] = {}
         for entry in config.faces:
-            source = _open_source(entry, config)
+            source = configured_faces(entry, size=config.face_px, seed=config.seed)
             if source.name in self.sources:
                 raise ConfigError(f"faces: two sources are named {source.name!r}", wanted="one entry for each source")
             self.sources[source.name] = source
@@ -252,16 +253,6 @@ def _rebuild(entry: dict[str, Any]) -> Face:
 
 
 _SOURCES: dict[str, Any] = {"procedural": ProceduralFaces, "folder": FolderFaces, "hf": HFFaces}
-
-
-def _open_source(entry: FacesConfig, config: GenerationConfig) -> FaceSource:
-    if isinstance(entry, ProceduralFacesConfig):
-        return ProceduralFaces(
-            n_subjects=entry.subjects, sessions=entry.sessions, size=config.face_px, seed=config.seed
-        )
-    options = entry.model_dump(exclude={"kind", "share"})
-    kind = FolderFaces if isinstance(entry, FolderFacesConfig) else HFFaces
-    return kind(**options, size=config.face_px)
 
 
 def _check_effects(ablate: tuple[str, ...], species: tuple[str, ...]) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from spooflab.errors import ConfigError, DataError
 from spooflab.generators.diffusion.identity import check_faces
-from spooflab.generators.diffusion.inpaint import Precision
 from spooflab.generators.diffusion.model_source import ModelSource
+from spooflab.generators.diffusion.pipeline import Precision
 from spooflab.generators.diffusion.transformers_model import TransformersModel, codes, load_transformers
 from spooflab.generators.face_net.frame import Frame, crop, frame_of
 from spooflab.generators.face_net.network import SHARE

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spooflab.errors import ConfigError, DataError
-from spooflab.generators.diffusion.inpaint import Precision
 from spooflab.generators.diffusion.label_palette import palette_of
 from spooflab.generators.diffusion.model_source import ModelSource
+from spooflab.generators.diffusion.pipeline import Precision
 from spooflab.generators.diffusion.transformers_model import TransformersModel, check_pictures, load_transformers
 
 Gives = Literal["inverse_depth", "depth"]

@@ -9,7 +9,6 @@ import torch
 from spooflab.errors import ConfigError, DataError
 from spooflab.generators.diffusion.model_folder import ModelFolder, read_model_folder
 from spooflab.generators.diffusion.model_source import ModelSource, locate
-from spooflab.generators.diffusion.remembered_embedding import RememberedEmbedding
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Scheduler = Literal["ddim", "dpm++", "euler", "lcm"]
@@ -99,6 +98,9 @@ def assemble(folders: PipelineFolders, dtype: torch.dtype, scheduler: Scheduler)
     pipeline.set_progress_bar_config(disable=True)
     for part in (pipeline.unet, *nets_of(pipeline)):
         part.to(memory_format=torch.channels_last)
+    # Not before it is needed: it brings torch's compiler with it, which takes seconds to import.
+    from spooflab.generators.diffusion.remembered_embedding import RememberedEmbedding
+
     for net in nets_of(pipeline):
         net.controlnet_cond_embedding = RememberedEmbedding(net.controlnet_cond_embedding)
     return pipeline

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spooflab.errors import ConfigError, DataError
-from spooflab.generators.diffusion.inpaint import Precision
 from spooflab.generators.diffusion.memory import check_memory
 from spooflab.generators.diffusion.model_folder import ModelFolder, read_model_folder
 from spooflab.generators.diffusion.model_source import ModelSource, locate
+from spooflab.generators.diffusion.pipeline import Precision
 
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 _ELSEWHERE = ("quantization_config", "transformers_weights")

@@ -33,6 +33,13 @@ def occluded(face: Face, donor: Face, at: Tensor, rows: slice, columns: slice) -
     return _grown(covered)
 
 
+def before_face(face: Face) -> Tensor:
+    """Return (1, 1, H, W) in [0, 1]: hair or glasses before one face; 0 for one without a parsing."""
+    if face.parsing is None:
+        return torch.zeros_like(face.radiance[:, :1])
+    return _grown(_is(face.parsing, _BEFORE))
+
+
 def without_glasses(over: Tensor, donor: Face, at: Tensor) -> Tensor:
     """Return the warped donor (1, C, h, w) with parsed frames filled from beside them, smoothly.
 

@@ -1,0 +1,39 @@
+"""A CLIP tokenizer with a small vocabulary: whole words that captions use, and letters for all others."""
+
+import json
+import string
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_START, _END = "<|startoftext|>", "<|endoftext|>"
+_SUFFIX = "</w>"
+_MOST = 5000
+LENGTH = 24
+"""Tokens of a prompt, start and end among them."""
+
+
+def word_tokenizer(words: Sequence[str], folder: Path) -> Any:
+    """Return a `CLIPTokenizer` that makes one token of each of `words`, and pieces or letters of other words.
+
+    Args:
+        words: lower-case ASCII.
+        folder: where the two files that define it are written.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import CLIPTokenizer
+
+    signs = string.ascii_lowercase + string.digits + string.punctuation
+    encoder = Tokenizer(models.BPE(end_of_word_suffix=_SUFFIX))
+    encoder.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.BpeTrainer(
+        vocab_size=_MOST, initial_alphabet=list(signs), end_of_word_suffix=_SUFFIX, show_progress=False
+    )
+    encoder.train_from_iterator(sorted(words), trainer)
+    learnt = json.loads(encoder.to_str())["model"]
+    names = list(dict.fromkeys([*signs, *(s + _SUFFIX for s in signs), *learnt["vocab"], _START, _END]))
+    folder.mkdir(parents=True, exist_ok=True)
+    merges = [" ".join(pair) for pair in learnt["merges"]]
+    (folder / "vocab.json").write_text(json.dumps({name: k for k, name in enumerate(names)}), encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
+    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=LENGTH)
