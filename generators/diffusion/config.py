@@ -40,10 +40,13 @@ class DiffusionConfig(Config):
             model's folder.
         identity: what makes an identity of the source's face: `clip:SOURCE` or `onnx:FILE`; None for the encoder inside
             the model's folder.
+        depth, segmentation: sources of transformers models that read these conditions off the picture; None for the
+            face's own geometry, as its source has it. The relief of a worn mask always is the rendered one's.
+        depth_gives: what the depth model gives; None for what it says of itself.
         identity_subfolder: where a CLIP lies within its source, such as `models/image_encoder`.
         embedder: what an ONNX face embedder takes.
         size: side of the painted crop in pixels.
-        steps, guidance, identity_scale: of the sampling; few steps for few-step models.
+        steps, guidance, identity_scale: of the sampling.
         strength: share of the noise that a painted region starts from; below 1 it keeps some of what it hides.
         refine_strength: the same for `swap_refine`.
         scheduler: `dpm++`, `ddim`, `euler`, or `lcm` for models distilled for it.
@@ -58,6 +61,9 @@ class DiffusionConfig(Config):
     controlnets: tuple[ControlConfig, ...] = ()
     adapter: str | None = None
     identity: str | None = None
+    depth: str | None = None
+    depth_gives: Literal["inverse_depth", "depth"] | None = None
+    segmentation: str | None = None
     identity_subfolder: str = ""
     embedder: EmbedderSettings = EmbedderSettings()
     size: int = Field(default=96, ge=32, le=2048, multiple_of=8)

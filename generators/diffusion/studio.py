@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ from spooflab.generators.diffusion.marked_normals import marked_normals
 from spooflab.generators.diffusion.memory import check_memory
 from spooflab.generators.diffusion.model_folder import read_model_folder
 from spooflab.generators.diffusion.model_source import ModelSource, locate, locate_file, parse_source
+from spooflab.generators.diffusion.photo_conditions import DepthEstimator, Segmenter
+from spooflab.generators.diffusion.pipeline import diffusers_library
 from spooflab.generators.diffusion.sampling import Sampling
 from spooflab.generators.face import Face
 
@@ -108,7 +111,13 @@ class Studio:
                 f"identity {self.identity.model} makes {self.identity.width} numbers",
                 wanted=f"the {self.inpainter.identity_width} that the adapter takes",
             )
-        self.models = (*self.inpainter.models, self.identity.model)
+        self._depth = _depth(config) if "depth" in self.conditions else None
+        self._segmenter = _segmenter(config) if "segmentation" in self.conditions else None
+        # A record names the package's own model, not where this machine has it.
+        here = str(EMBEDDED_FOLDER)
+        readers = [reader.model for reader in (self._depth, self._segmenter) if reader is not None]
+        names = (*self.inpainter.models, self.identity.model, *readers)
+        self.models = tuple(name.replace(here, EMBEDDED) for name in names)
 
     @property
     def sampling(self) -> Sampling:
@@ -130,7 +139,16 @@ class Studio:
             crops: with the geometry that is to be held.
             worn: whether a mask is worn, whose relief is to be held as well.
         """
-        return [torch.cat([_map(kind, c, worn) for c in crops]) for kind in self.conditions]
+        return [torch.cat([self._map(kind, c, worn) for c in crops]) for kind in self.conditions]
+
+    def _map(self, kind: Condition, c: Crop, worn: bool) -> Tensor:
+        if kind == "marked_normals":
+            return marked_normals(c.face.landmarks, (c.size, c.size), c.face.normals if worn else None)
+        if kind == "depth" and self._depth is not None and not worn:
+            return self._depth.map(c.picture)
+        if kind == "segmentation" and self._segmenter is not None and not worn:
+            return self._segmenter.map(c.picture)
+        return condition(kind, c.face)
 
     def paint(
         self,
@@ -154,18 +172,14 @@ class Studio:
         )
 
 
-def _map(kind: Condition, c: Crop, worn: bool) -> Tensor:
-    if kind == "marked_normals":
-        return marked_normals(c.face.landmarks, (c.size, c.size), c.face.normals if worn else None)
-    return condition(kind, c.face)
-
-
 def check_models(config: DiffusionConfig) -> None:
     """Check that all models are here, whole, and fit into memory, before anything long starts; none is loaded.
 
     Raises:
         ConfigError, DataError: as `Studio`; where one lies on the hub, with the command that gets it.
     """
+    if find_spec("diffusers") is None:
+        diffusers_library()  # which says what to install
     wanted = 0
     for source in (
         model_source(config),
@@ -227,3 +241,16 @@ def _identity(config: DiffusionConfig, model: ModelSource) -> IdentityEncoder:
     raise ConfigError(
         f"identity {config.identity!r}", wanted="clip:SOURCE or onnx:FILE, or nothing for the model's own"
     )
+
+
+def _depth(config: DiffusionConfig) -> DepthEstimator | None:
+    if config.depth is None:
+        return None
+    source = parse_source(config.depth)
+    return DepthEstimator.load(source, gives=config.depth_gives, device=config.device, dtype=config.dtype)
+
+
+def _segmenter(config: DiffusionConfig) -> Segmenter | None:
+    if config.segmentation is None:
+        return None
+    return Segmenter.load(parse_source(config.segmentation), device=config.device, dtype=config.dtype)

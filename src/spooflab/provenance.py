@@ -39,7 +39,7 @@ GENERATOR = f"spooflab {spooflab.__version__}"
 """Name and version of the program that made a picture, as the `generator` column holds it."""
 
 _PIXEL_FOLDERS = ("augment", "generators", "configs")
-_PIXEL_SUFFIXES = (".py", ".yaml", ".safetensors")
+_PIXEL_SUFFIXES = (".py", ".yaml", ".json", ".safetensors")
 _LIBRARIES = ("torch", "numpy", "pillow", "pyarrow", "kornia")
 
 

@@ -1,12 +1,17 @@
 """Training of the denoiser: UNet, ControlNet, text encoder and identity projection together, on latents."""
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spooflab.atomic import replace, write_aside
 from spooflab.errors import ConfigError
 from spooflab.generators.diffusion.identity_net import IdentityNet
 from spooflab.generators.diffusion.pipeline import diffusers_library
@@ -25,7 +30,10 @@ _SHOWN, _STEPS, _GUIDANCE = 10, 10, 2.0
 
 
 class DenoiserStage(Stage):
-    """The error of the predicted noise or velocity, weighted by min-SNR (Hang et al. 2023) and by the region.
+    """The squared error of the predicted velocity or noise, weighted by the region; noise by min-SNR as well.
+
+    Velocity's own weighting of the clean picture, 1 + SNR, lets noisy times count, which few steps hang on (Salimans &
+    Ho 2022, section 4); that of noise, SNR, is capped (Hang et al. 2023).
 
     Pictures and masked pictures are encoded once, before the first step.
 
@@ -34,6 +42,8 @@ class DenoiserStage(Stage):
         identity: the encoder whose embeddings the projection learns; stays.
         examples: what is learnt.
         how: which parts learn.
+        cache: file that keeps the latents from one start to the next; None for none.
+        about: what the latents follow from; a cache of others is replaced.
 
     Raises:
         ConfigError: nothing learns.
@@ -41,12 +51,21 @@ class DenoiserStage(Stage):
 
     name = "denoiser"
 
-    def __init__(self, parts: Parts, identity: IdentityNet, examples: Examples, how: How) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        identity: IdentityNet,
+        examples: Examples,
+        how: How,
+        *,
+        cache: Path | None = None,
+        about: str = "",
+    ) -> None:
         super().__init__()
         self.unet, self.controlnet, self.text_encoder = parts.unet, parts.controlnet, parts.text_encoder
         self._parts, self._examples = parts, examples
         self._choose(how)
-        self._latents, self._masked = encode(parts.vae, examples)
+        self._latents, self._masked = kept_latents(parts.vae, examples, cache, about)
         self._identities = embed(identity, examples)
         self._words, self._tokens = tokens_of(parts.tokenizer, examples)
         self._silent = tokens_of_words(parts.tokenizer, [""])
@@ -55,8 +74,10 @@ class DenoiserStage(Stage):
         self._scheduler, self._kind = noise, noise.config.prediction_type
         if self._kind not in ("epsilon", "v_prediction"):
             raise ConfigError(f"prediction type {self._kind}", wanted="epsilon or v_prediction")
-        ratio = noise.alphas_cumprod / (1 - noise.alphas_cumprod)
-        self._weight = ratio.clamp(max=_GAMMA) / (ratio + 1 if self._kind == "v_prediction" else ratio)
+        self._weight = torch.ones_like(noise.alphas_cumprod)
+        if self._kind == "epsilon":
+            ratio = noise.alphas_cumprod / (1 - noise.alphas_cumprod)
+            self._weight = ratio.clamp(max=_GAMMA) / ratio
 
     def draw(self, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return latents, noise, times and conditions of some examples."""
@@ -169,6 +190,26 @@ class DenoiserStage(Stage):
             parameter.requires_grad_(how.adapter)
         if not any(p.requires_grad for p in self.parameters()):
             raise ConfigError("every part is frozen", wanted="one that learns")
+
+
+def kept_latents(vae: Any, examples: Examples, cache: Path | None, about: str) -> tuple[Tensor, Tensor]:
+    """Return `encode`'s latents from `cache` if it holds those of `about`; else make them, and keep them there."""
+    if cache is None:
+        return encode(vae, examples)
+    key = hashlib.sha256(about.encode()).hexdigest()
+    try:
+        with safe_open(cache, framework="pt") as file:
+            if (file.metadata() or {}).get("key") == key:
+                return file.get_tensor("whole"), file.get_tensor("masked")
+    except (OSError, SafetensorError):
+        pass  # none yet, or one that was cut off: it is made again
+    whole, masked = encode(vae, examples)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    aside = cache.with_suffix(".part")
+    aside.unlink(missing_ok=True)
+    write_aside(aside, save({"whole": whole, "masked": masked}, {"key": key}))
+    replace(aside, cache)
+    return whole, masked
 
 
 def encode(vae: Any, examples: Examples) -> tuple[Tensor, Tensor]:

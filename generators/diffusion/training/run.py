@@ -60,9 +60,10 @@ def train(config: DiffusionTrainConfig, out: Path, *, workers: int = 1, half: bo
     if config.identity.steps:
         fit(IdentityStage(identity, examples), config.identity, out / "identity", **common, about=key)
     if config.denoiser.steps:
-        stage = DenoiserStage(parts, identity, examples, config.parts)
         # Its latents and identities follow from what was trained before.
         key = _settings(config, without=("material", "denoiser", "precision"))
+        cache = out / "denoiser" / "latents.safetensors"
+        stage = DenoiserStage(parts, identity, examples, config.parts, cache=cache, about=key)
         fit(stage, config.denoiser, out / "denoiser", **common, about=key)
     export(parts, identity, out / "model", half=half)
     if config.material.steps:
