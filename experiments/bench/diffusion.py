@@ -1,18 +1,24 @@
-"""Face swaps by diffusion per second: ours in batches against diffusers' own pipeline, one picture at a time."""
+"""Pictures painted by diffusion per second: ours in batches against diffusers' pipeline, one picture at a time."""
 
 import time
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from spooflab.experiments.bench.diffusion_shapes import SD15, Shape, save_shape
 from spooflab.experiments.bench.timing import paired
 from spooflab.generators.attacks.digital.swap_diffusion import MARGIN, PROMPT
 from spooflab.generators.diffusion.config import DiffusionConfig
 from spooflab.generators.diffusion.embedded import ADAPTER, EMBEDDED_FOLDER
 from spooflab.generators.diffusion.face_frame import face_frame
+from spooflab.generators.diffusion.inpaint import Inpainter
+from spooflab.generators.diffusion.model_source import ModelSource
 from spooflab.generators.diffusion.pipeline import diffusers_library
+from spooflab.generators.diffusion.sampling import Sampling
 from spooflab.generators.diffusion.studio import Crop, Studio, crop_face, encoded, open_studio
 from spooflab.generators.faces.procedural import ProceduralFaces
 
@@ -61,7 +67,78 @@ def diffusion_cases(threads: int) -> list[dict[str, Any]]:
                 clock=clock,
             )
         )
+    if torch.cuda.is_available():
+        rows.append(shape_case(SD15, torch.device("cuda"), size=512))
     return rows
+
+
+def shape_case(shape: Shape, device: torch.device, *, size: int, batch: int = 8) -> dict[str, Any]:
+    """Paint with a model of a shape, random weights: ours in bfloat16, compiled, 8 steps of DPM++, a batch at once.
+
+    The peer is diffusers' pipeline in float16 on the same folder, one picture after the other, 20 steps of DDIM, both
+    under guidance.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    with TemporaryDirectory() as temporary:
+        folder = save_shape(shape, Path(temporary) / "model", torch.float16)
+        control = ModelSource(str(folder / "control"))
+        ours = Inpainter.load(
+            ModelSource(str(folder)),
+            [control],
+            device=device,
+            dtype="bfloat16",
+            scheduler="dpm++",
+            compile=device.type == "cuda",
+            batch_size=batch,
+        )
+        library = diffusers_library()
+        half = torch.float16 if device.type == "cuda" else torch.float32
+        plain = library.StableDiffusionControlNetInpaintPipeline.from_pretrained(
+            folder,
+            controlnet=library.ControlNetModel.from_pretrained(folder / "control", dtype=half),
+            dtype=half,
+            local_files_only=True,
+        ).to(device)
+        plain.set_progress_bar_config(disable=True)
+        images, masks = torch.rand(batch, 3, size, size), torch.zeros(batch, 1, size, size)
+        masks[..., size // 4 : -size // 4, size // 4 : -size // 4] = 1
+        conditions, guidance = torch.rand(batch, 3, size, size), 2.0
+
+        def painted() -> object:
+            return ours.paint(
+                images,
+                masks,
+                [conditions],
+                prompts=["a"] * batch,
+                seeds=list(range(batch)),
+                sampling=Sampling(steps=8, guidance=guidance),
+            )
+
+        def one() -> object:
+            with torch.inference_mode():
+                return plain(
+                    prompt="a",
+                    image=images[:1],
+                    mask_image=masks[:1],
+                    control_image=conditions[:1],
+                    num_inference_steps=PEER_STEPS,
+                    guidance_scale=guidance,
+                    generator=torch.Generator().manual_seed(0),
+                    height=size,
+                    width=size,
+                    output_type="pt",
+                )
+
+        row: dict[str, Any] = paired(
+            f"SD 1.5-shaped inpainting with a ControlNet on {name}, {size} px, 8 steps, batch {batch}",
+            painted,
+            items=batch,
+            peer_name=f"diffusers, one at a time, DDIM {PEER_STEPS} steps",
+            peer=one,
+            peer_items=1,
+            rounds=3,
+        )
+    return row
 
 
 def _crops(studio: Studio) -> tuple[list[Crop], Tensor]:
@@ -84,7 +161,7 @@ def _plain(
 ) -> Callable[[], object]:
     library = diffusers_library()
     kind = library.StableDiffusionControlNetInpaintPipeline
-    pipeline = kind.from_pretrained(EMBEDDED_FOLDER, torch_dtype=torch.float32, local_files_only=True)
+    pipeline = kind.from_pretrained(EMBEDDED_FOLDER, dtype=torch.float32, local_files_only=True)
     pipeline.load_ip_adapter(
         str(EMBEDDED_FOLDER), subfolder="", weight_name=ADAPTER, image_encoder_folder=None, local_files_only=True
     )

@@ -172,23 +172,27 @@ class Studio:
         )
 
 
-def check_models(config: DiffusionConfig) -> None:
+def check_models(config: DiffusionConfig) -> dict[str, str]:
     """Check that all models are here, whole, and fit into memory, before anything long starts; none is loaded.
+
+    Returns:
+        The licence that each model's card names, empty where it names none: for records.
 
     Raises:
         ConfigError, DataError: as `Studio`; where one lies on the hub, with the command that gets it.
     """
     if find_spec("diffusers") is None:
         diffusers_library()  # which says what to install
-    wanted = 0
-    for source in (
-        model_source(config),
-        *(parse_source(net.source, variant=net.variant) for net in config.controlnets),
-    ):
-        wanted += read_model_folder(locate(source), variant=source.variant).bytes_as(config.dtype)
+    wanted, licences = 0, dict[str, str]()
+    nets = [parse_source(net.source, variant=net.variant) for net in config.controlnets]
+    for name, source in ((config.model, model_source(config)), *((str(net), net) for net in nets)):
+        folder = read_model_folder(locate(source), variant=source.variant)
+        wanted += folder.bytes_as(config.dtype)
+        licences[name] = folder.licence
     locate_file(_adapter(config, model_source(config)))
     if not config.offload:
         check_memory(wanted, torch.device(config.device), what=config.model)
+    return licences
 
 
 @lru_cache(maxsize=2)

@@ -45,7 +45,7 @@ def test_plain_diffusers_loads_and_paints_with_it() -> None:
     from diffusers import StableDiffusionControlNetInpaintPipeline
 
     pipeline = StableDiffusionControlNetInpaintPipeline.from_pretrained(
-        EMBEDDED_FOLDER, local_files_only=True, torch_dtype=torch.float32
+        EMBEDDED_FOLDER, local_files_only=True, dtype=torch.float32
     )
     pipeline.load_ip_adapter(
         str(EMBEDDED_FOLDER), subfolder="", weight_name=ADAPTER, image_encoder_folder=None, local_files_only=True
