@@ -1,0 +1,201 @@
+"""A Stable Diffusion (1.5-, 2- or XL-shaped) with its ControlNets, checked and loaded into diffusers' own pipeline."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spooflab.errors import ConfigError, DataError
+from spooflab.generators.diffusion.inpaint import Precision, Scheduler
+from spooflab.generators.diffusion.memory import check_memory
+from spooflab.generators.diffusion.model_folder import ModelFolder, read_model_folder
+from spooflab.generators.diffusion.model_source import ModelSource, locate
+
+_SCHEDULERS: dict[Scheduler, str] = {
+    "ddim": "DDIMScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "lcm": "LCMScheduler",
+}
+_LATENTS = 4
+"""Channels of a latent picture."""
+_INPAINTING = 2 * _LATENTS + 1
+"""Channels into an inpainting UNet: latents, mask, latents of the masked picture (Rombach et al. 2022)."""
+_LEFT_OUT = ("safety_checker", "image_encoder", "controlnet")
+"""Parts of a folder that are not loaded with it; its ControlNet is loaded like one that lies elsewhere."""
+_SIDES = 8
+"""What diffusers wants the sides of a picture to be multiples of when it inpaints, whatever the autoencoder."""
+
+
+def diffusers_library() -> Any:
+    """Return the module `diffusers`, imported when it is needed: it is no requirement of the rest.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import diffusers
+    except ImportError as error:
+        raise ConfigError("diffusion models need diffusers", next_step="pip install 'spooflab[diffusion]'") from error
+    return diffusers
+
+
+@dataclass(frozen=True)
+class LoadedPipeline:
+    """What `load_pipeline` loaded.
+
+    Attributes:
+        pipeline: of diffusers: `...Inpaint...` if the UNet is one for inpainting, else `...Img2Img...`.
+        models: what was loaded, with digests: for records.
+        inpainting: whether the UNet sees a mask and the masked picture beside the latents.
+        condition_channels: of the picture that each ControlNet is shown; empty without ControlNets.
+    """
+
+    pipeline: Any
+    models: tuple[str, ...]
+    inpainting: bool
+    condition_channels: tuple[int, ...]
+
+    @property
+    def cell(self) -> int:
+        """Side of the square of pixels that one latent stands for."""
+        return int(self.pipeline.vae_scale_factor)
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of a picture must be multiples of, in pixels; both numbers are powers of 2."""
+        return max(self.cell, _SIDES) if self.inpainting else self.cell
+
+
+def load_pipeline(
+    model: ModelSource,
+    controlnets: Sequence[ModelSource] = (),
+    *,
+    device: torch.device | str = "cpu",
+    dtype: Precision = "float32",
+    scheduler: Scheduler | None = None,
+    offload: bool = False,
+    check: Callable[[ModelFolder], None] | None = None,
+) -> LoadedPipeline:
+    """Load a model and its ControlNets from this machine: safetensors alone, no code of theirs, nothing fetched.
+
+    Args:
+        model: a pipeline; its own task does not matter, its parts do.
+        controlnets: in place of the one in the model's folder, if it has one.
+        device: where to compute.
+        dtype: of weights and activations.
+        scheduler: None for the folder's own.
+        offload: keep on an accelerator only the part that works (slower, least memory).
+        check: raises ConfigError for a model that the caller has no use for.
+
+    Raises:
+        DataError: a model is missing or damaged; where it lies on the hub, the command that gets it.
+        ConfigError: a pipeline of another kind, parts that do not fit together, or more weights than the memory holds.
+    """
+    # All is checked before the first weight is read.
+    base = read_model_folder(locate(model), variant=model.variant)
+    nets = [read_model_folder(locate(net), variant=net.variant) for net in controlnets]
+    sources = [model, *controlnets]
+    models = tuple(f"{source} sha256:{folder.digest}" for source, folder in zip(sources, [base, *nets], strict=True))
+    places = [(net.path, source.variant) for net, source in zip(nets, controlnets, strict=True)]
+    places = places or [(base.path / part.name, model.variant) for part in base.parts if part.name == "controlnet"]
+    nets = nets or [read_model_folder(path, variant=variant) for path, variant in places]
+    family, inpainting = _kind(base)
+    channels = tuple(_condition_channels(net, base) for net in nets)
+    if check is not None:
+        check(base)
+    device = torch.device(device)
+    if not offload:
+        check_memory(_bytes(base, nets, dtype), device, what=str(model))
+    name = f"{family}{'ControlNet' if nets else ''}{'Inpaint' if inpainting else 'Img2Img'}Pipeline"
+    pipeline = _assemble(name, base.path, model.variant, places, getattr(torch, dtype))
+    if scheduler is not None:
+        kind = getattr(diffusers_library(), _SCHEDULERS[scheduler])
+        pipeline.scheduler = kind.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.unet.to(memory_format=torch.channels_last)
+    if offload and device.type != "cpu":
+        pipeline.enable_model_cpu_offload(device=device)
+    else:
+        pipeline.to(device)
+    return LoadedPipeline(pipeline, models, inpainting, channels)
+
+
+def _kind(base: ModelFolder) -> tuple[str, bool]:
+    """Return how the names of its pipelines start, and whether its UNet is one for inpainting."""
+    wanted = "a Stable Diffusion 1.5, 2 or XL, in the format of diffusers"
+    families = [f for f in ("StableDiffusionXL", "StableDiffusion") if base.class_name.startswith(f)]
+    if not families or base.class_name.startswith("StableDiffusion3"):
+        raise ConfigError(f"{base.path} is a {base.class_name}", wanted=wanted)
+    missing = {"vae", "unet", "scheduler"} - {part.name for part in base.parts}
+    if missing:
+        raise DataError(f"{base.path} has no {', '.join(sorted(missing))}", wanted=wanted)
+    into = read_config(base.path / "unet").get("in_channels", _LATENTS)
+    latents = read_config(base.path / "vae").get("latent_channels", _LATENTS)
+    if into not in (_LATENTS, _INPAINTING) or latents != _LATENTS:
+        raise ConfigError(
+            f"{base.path}: a UNet of {into} input channels with an autoencoder of {latents}",
+            wanted=f"{_LATENTS} latent channels, and {_LATENTS} or (for inpainting) {_INPAINTING} into the UNet",
+        )
+    return families[0], into == _INPAINTING
+
+
+def _condition_channels(net: ModelFolder, base: ModelFolder) -> int:
+    """Return the channels of the picture that a ControlNet is shown, after a look whether it fits the model."""
+    if net.class_name != "ControlNetModel":
+        raise ConfigError(f"{net.path} is a {net.class_name}", wanted="a ControlNetModel")
+    config, unet, vae = read_config(net.path), read_config(base.path / "unet"), read_config(base.path / "vae")
+    shrinks = 2 ** (len(config.get("conditioning_embedding_out_channels") or (16, 32, 96, 256)) - 1)
+    cell = 2 ** (len(vae.get("block_out_channels", (64,))) - 1)
+    words = (config.get("cross_attention_dim", 1280), unet.get("cross_attention_dim", 1280))
+    into = config.get("in_channels", _LATENTS)
+    # A ControlNet made from an inpainting UNet has 9 channels; diffusers shows it the latents alone.
+    for right, seen, wanted in (
+        (into == _LATENTS, f"takes {into} channels of latents", f"{_LATENTS}, also beside an inpainting UNet"),
+        (shrinks == cell, f"shrinks its picture by {shrinks}", f"{cell}, as the model's autoencoder does"),
+        (words[0] == words[1], f"reads words of {words[0]} numbers", f"{words[1]}, as the model's UNet does"),
+    ):
+        if not right:
+            raise ConfigError(f"ControlNet {net.path} {seen}", wanted=wanted)
+    return int(config.get("conditioning_channels", 3))
+
+
+def _bytes(base: ModelFolder, nets: Sequence[ModelFolder], dtype: Precision) -> int:
+    left_out = sum(part.parameters for part in base.parts if part.name in _LEFT_OUT)
+    used = sum(folder.parameters for folder in (base, *nets)) - left_out
+    return used * (4 if dtype == "float32" else 2)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the configuration of one model, as it lies in its folder.
+
+    Raises:
+        DataError: there is none, or it is no JSON object.
+    """
+    file = folder / "config.json"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read: {error}", wanted="JSON as diffusers writes it") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{file} holds a {type(found).__name__}", wanted="a JSON object")
+    return found
+
+
+def _assemble(
+    name: str, base: Path, variant: str | None, nets: Sequence[tuple[Path, str | None]], dtype: torch.dtype
+) -> Any:
+    common = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
+    given: dict[str, Any] = {"image_encoder": None}
+    # Records and metadata say that a picture is synthetic, so no mark is drawn into it.
+    given |= {"add_watermarker": False} if "XL" in name else {"safety_checker": None, "requires_safety_checker": False}
+    with torch.inference_mode(False):
+        loaded = [
+            diffusers_library().ControlNetModel.from_pretrained(path, variant=infix, **common) for path, infix in nets
+        ]
+        if loaded:
+            given["controlnet"] = loaded if len(loaded) > 1 else loaded[0]
+        return getattr(diffusers_library(), name).from_pretrained(base, variant=variant, **given, **common)
