@@ -233,12 +233,12 @@ def _assemble(
     # Records and metadata say that a picture is synthetic, so no mark is drawn into it.
     given |= {"add_watermarker": False} if "XL" in name else {"safety_checker": None, "requires_safety_checker": False}
     with torch.inference_mode(False):
-        loaded = [
-            diffusers_library().ControlNetModel.from_pretrained(path, variant=infix, **common) for path, infix in nets
-        ]
+        library = diffusers_library()
+        loaded = [library.ControlNetModel.from_pretrained(path, variant=infix, **common) for path, infix in nets]
         if loaded:
-            given["controlnet"] = loaded if len(loaded) > 1 else loaded[0]
-        return getattr(diffusers_library(), name).from_pretrained(base, variant=variant, **given, **common)
+            # No list: beside a model that has a ControlNet of its own, only a model may take its place.
+            given["controlnet"] = library.MultiControlNetModel(loaded) if len(loaded) > 1 else loaded[0]
+        return getattr(library, name).from_pretrained(base, variant=variant, **given, **common)
 
 
 def _place(pipeline: Any, device: torch.device, *, offload: bool, compile: bool) -> None:

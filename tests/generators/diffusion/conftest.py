@@ -1,14 +1,19 @@
 """Miniature models in the real format: random weights, built from configurations and saved to disk."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from spooflab.generators.diffusion.config import DiffusionConfig
+    from spooflab.generators.face import Face
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
@@ -194,6 +199,25 @@ def save_zero_snr_pipeline(folder: Path, words: Path) -> Path:
     return folder
 
 
+def save_whole_model(folder: Path, words: Path) -> Path:
+    """Save an inpainting model that knows the words of captions and brings all that a studio wants."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from spooflab.generators.diffusion.identity_net import IDENTITY_FOLDER, IdentityNet, save_identity
+    from spooflab.generators.diffusion.training.captions import vocabulary
+    from spooflab.generators.diffusion.training.words import LENGTH, word_tokenizer
+
+    save_inpainting_pipeline(folder, words)
+    shutil.rmtree(folder / "tokenizer")
+    tokenizer = word_tokenizer(vocabulary(), folder.parent / "many_words")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    shape = {"vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
+    CLIPTextModel(CLIPTextConfig(**{**_TEXT, **ids, **shape})).save_pretrained(folder / "text_encoder")
+    save_identity(IdentityNet(16), folder / IDENTITY_FOLDER)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the miniature was saved; nobody may change it."""
@@ -218,6 +242,30 @@ def saved_inpainting(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="session")
 def saved_zero_snr(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_zero_snr_pipeline(tmp_path_factory.mktemp("models") / "tiny_zero_snr", saved.parent / "words")
+
+
+@pytest.fixture(scope="session")
+def whole(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_whole_model(tmp_path_factory.mktemp("models") / "tiny_whole", saved.parent / "words")
+
+
+@pytest.fixture(scope="session")
+def quick(whole: Path) -> "DiffusionConfig":
+    """Few steps of the whole miniature."""
+    from spooflab.generators.diffusion.config import DiffusionConfig
+
+    return DiffusionConfig(model=str(whole), size=48, steps=2, refine_strength=0.5)
+
+
+@pytest.fixture(scope="session")
+def people() -> tuple["Face", "Face"]:
+    """Two batches of two small rendered people."""
+    from spooflab.generators.face import Face
+    from spooflab.generators.faces.procedural import ProceduralFaces
+
+    source = ProceduralFaces(n_subjects=4, sessions=1, size=128, seed=5)
+    loaded = [source.load(ref) for ref in source.refs()]
+    return Face.stack(loaded[:2]), Face.stack(loaded[2:])
 
 
 @pytest.fixture(scope="session")
