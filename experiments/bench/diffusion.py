@@ -13,11 +13,11 @@ from spooflab.experiments.bench.diffusion_shapes import SD15, Shape, save_shape
 from spooflab.experiments.bench.timing import paired
 from spooflab.generators.attacks.digital.swap_diffusion import MARGIN, PROMPT
 from spooflab.generators.diffusion.config import DiffusionConfig
+from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.embedded import ADAPTER, EMBEDDED_FOLDER
 from spooflab.generators.diffusion.face_frame import face_frame
 from spooflab.generators.diffusion.inpaint import Inpainter
 from spooflab.generators.diffusion.model_source import ModelSource
-from spooflab.generators.diffusion.pipeline import diffusers_library
 from spooflab.generators.diffusion.sampling import Sampling
 from spooflab.generators.diffusion.studio import Crop, Studio, crop_face, encoded, open_studio
 from spooflab.generators.faces.procedural import ProceduralFaces

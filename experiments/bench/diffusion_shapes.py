@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from spooflab.generators.diffusion.pipeline import diffusers_library
+from spooflab.generators.diffusion.diffusers_library import diffusers_library
 
 
 @dataclass(frozen=True)

@@ -1,46 +1,33 @@
 """Parts of pictures painted anew by Stable Diffusion (1.5- or XL-shaped) under ControlNets, as diffusers does it."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from spooflab.errors import ConfigError, DataError
-from spooflab.generators.diffusion.attached_adapter import attach, image_embeds, set_scale
-from spooflab.generators.diffusion.ip_adapter import IdentityAdapter, check_fits, read_adapter
-from spooflab.generators.diffusion.memory import check_memory
-from spooflab.generators.diffusion.model_source import ModelSource, locate_file
+from spooflab.errors import ConfigError
+from spooflab.generators.diffusion.model_folder import ModelFolder
+from spooflab.generators.diffusion.model_source import ModelSource
 from spooflab.generators.diffusion.paint_job import PaintJob
-from spooflab.generators.diffusion.pipeline import Precision, Scheduler, assemble, nets_of, read_folders
+from spooflab.generators.diffusion.pictures import control_weights, lay_over
+from spooflab.generators.diffusion.pipeline import LoadedPipeline, Precision, Scheduler, load_pipeline
 from spooflab.generators.diffusion.prompt_embeddings import PromptEmbeddings
 from spooflab.generators.diffusion.sampling import Sampling
-
-_LEAST_MULTIPLE = 8
-"""What the pipelines want of a picture's sides, however little their VAE shrinks it."""
 
 
 class Inpainter:
     """One loaded pipeline; one thread at a time.
 
-    Attributes:
-        models: what was loaded, with digests: for records.
-        batch_size: pictures that are painted at once.
+    Args:
+        loaded: an inpainting pipeline with a ControlNet.
+        batch_size: pictures that are painted at once, 1 or more: it bounds the memory.
     """
 
-    def __init__(
-        self,
-        pipeline: Any,
-        models: tuple[str, ...],
-        *,
-        device: torch.device,
-        adapter: IdentityAdapter | None = None,
-        batch_size: int = 8,
-    ) -> None:
-        self._pipeline, self._adapter, self._device = pipeline, adapter, device
-        self._nets = nets_of(pipeline)
-        self._prompts = PromptEmbeddings(pipeline, device)
-        self.models, self.batch_size = models, batch_size
+    def __init__(self, loaded: LoadedPipeline, *, batch_size: int = 8) -> None:
+        self.loaded, self.batch_size = loaded, batch_size
+        self._pipeline = loaded.pipeline
+        self._prompts = PromptEmbeddings(loaded.pipeline, loaded.device)
 
     @classmethod
     def load(
@@ -80,38 +67,42 @@ class Inpainter:
                 f"batch_size {batch_size}, compile {compile}, offload {offload}",
                 wanted="a batch of 1 or more, and compiled parts that stay where they are",
             )
-        # All is checked before the first weight is read.
-        folders = read_folders(model, controlnets)
-        adapter = None if identity is None else read_adapter(locate_file(identity))
-        if adapter is not None:
-            check_fits(adapter, folders.base.path / "unet")
-        device = torch.device(device)
-        if not offload:
-            count = folders.parameters + (adapter.parameters if adapter else 0)
-            check_memory(count * getattr(torch, dtype).itemsize, device, what=str(model))
-        pipeline = assemble(folders, getattr(torch, dtype), scheduler)
-        models = folders.records
-        if adapter is not None:
-            attach(pipeline, adapter)
-            models = (*models, f"{identity} sha256:{adapter.digest}")
-        if offload and device.type != "cpu":
-            pipeline.enable_model_cpu_offload(device=device)
-        else:
-            pipeline.to(device)
-        if compile:
-            for part in (pipeline.unet, *nets_of(pipeline)):
-                part.compile()
-        return cls(pipeline, models, device=device, adapter=adapter, batch_size=batch_size)
+
+        def check(base: ModelFolder) -> None:
+            if not controlnets and not any(part.name == "controlnet" for part in base.parts):
+                raise ConfigError(
+                    "no ControlNet: nothing would hold pose and shape",
+                    wanted="one or more, or a model that has its own",
+                )
+
+        loaded = load_pipeline(
+            model,
+            controlnets,
+            identity=identity,
+            device=device,
+            dtype=dtype,
+            scheduler=scheduler,
+            inpaint=True,
+            offload=offload,
+            compile=compile,
+            check=check,
+        )
+        return cls(loaded, batch_size=batch_size)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """What was loaded, with digests: for records."""
+        return self.loaded.models
 
     @property
     def multiple(self) -> int:
         """What the sides of a picture must be multiples of, in pixels."""
-        return max(int(self._pipeline.vae_scale_factor), _LEAST_MULTIPLE)
+        return self.loaded.multiple
 
     @property
     def identity_width(self) -> int | None:
         """Numbers in an identity's embedding; None without an adapter."""
-        return None if self._adapter is None else self._adapter.width
+        return self.loaded.identity_width
 
     def paint(
         self,
@@ -148,47 +139,33 @@ class Inpainter:
         """
         how = sampling or Sampling()
         job = PaintJob(images, masks, conditions, prompts, negative_prompts, seeds, identities)
-        job.check(controlnets=len(self._nets), multiple=self.multiple, identity_width=self.identity_width)
-        if isinstance(how.control, tuple) and len(how.control) != len(self._nets):
-            raise DataError(f"weights {how.control}", wanted=f"{len(self._nets)}, one for each ControlNet")
+        job.check(channels=self.loaded.condition_channels, multiple=self.multiple, identity_width=self.identity_width)
+        weights = control_weights(how.control, len(self.loaded.condition_channels))
         with torch.inference_mode():
-            made = torch.cat([self._paint(part, how) for part in job.split(self.batch_size)])
-        if not bool(made.isfinite().all()):
-            raise DataError("the model painted values that are no numbers", next_step="use bfloat16 or float32")
-        return torch.where(masks > 0, images + masks * (made - images), images).clamp(0, 1)
+            made = torch.cat([self._paint(part, how, weights) for part in job.split(self.batch_size)])
+        return lay_over(images, masks, made)
 
-    def _paint(self, job: PaintJob, how: Sampling) -> Tensor:
+    def _paint(self, job: PaintJob, how: Sampling, weights: list[float]) -> Tensor:
         """Return what the pipeline makes of a few pictures, masked and not, float32 on the CPU."""
-        weights = how.control if isinstance(how.control, tuple) else (how.control,) * len(self._nets)
-        control, conditions = [float(weight) for weight in weights], list(job.conditions)
-        many = len(self._nets) > 1
+        many, guided = len(weights) > 1, how.guidance > 1
+        embeds = self.loaded.told(job.identities, len(job.images), scale=how.identity_scale, guided=guided)
         try:
             made = self._pipeline(
                 image=job.images,
                 mask_image=(job.masks > 0).float(),
-                control_image=conditions if many else conditions[0],
+                control_image=list(job.conditions) if many else job.conditions[0],
                 num_inference_steps=how.steps,
                 guidance_scale=how.guidance,
                 strength=how.strength,
-                controlnet_conditioning_scale=control if many else control[0],
+                controlnet_conditioning_scale=weights if many else weights[0],
                 generator=[torch.Generator().manual_seed(seed) for seed in job.seeds],
                 height=job.images.shape[-2],
                 width=job.images.shape[-1],
                 output_type="pt",
-                **self._prompts(job.prompts, job.negative_prompts, guided=how.guidance > 1),
-                **self._identity(job, how),
+                ip_adapter_image_embeds=embeds,
+                **self._prompts(job.prompts, job.negative_prompts, guided=guided),
             ).images
         finally:
-            for net in self._nets:
-                net.controlnet_cond_embedding.forget()
-        painted: Tensor = made.float().cpu().clamp(0, 1)
+            self.loaded.forget()
+        painted: Tensor = made.float().cpu()
         return painted
-
-    def _identity(self, job: PaintJob, how: Sampling) -> dict[str, list[Tensor]]:
-        """Return the pipeline's argument for identities, nobody's where none are given; nothing without an adapter."""
-        if self._adapter is None:
-            return {}
-        set_scale(self._pipeline, self._adapter, how.identity_scale)
-        rows = torch.zeros(len(job.images), self._adapter.width) if job.identities is None else job.identities
-        rows = rows.to(self._device, self._pipeline.unet.dtype)
-        return {"ip_adapter_image_embeds": image_embeds(rows, guided=how.guidance > 1)}

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from spooflab.errors import ConfigError, DataError
-from spooflab.generators.diffusion.pipeline import diffusers_library
+from spooflab.generators.diffusion.diffusers_library import diffusers_library
 
 _PROJECTION, _ATTENTION = "image_proj.", "ip_adapter."
 _PLAIN_TOKENS = 4

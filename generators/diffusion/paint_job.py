@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from spooflab.errors import DataError
+from spooflab.generators.diffusion.pictures import check_identities, check_lists, check_pictures
 
 
 @dataclass(frozen=True)
@@ -31,41 +30,18 @@ class PaintJob:
     seeds: Sequence[int]
     identities: Tensor | None
 
-    def check(self, *, controlnets: int, multiple: int, identity_width: int | None) -> None:
-        """Raise `DataError` where shapes, ranges or numbers do not fit together.
+    def check(self, *, channels: Sequence[int], multiple: int, identity_width: int | None) -> None:
+        """Raise `DataError` unless everything has the shapes, types and ranges that the class's docstring names.
 
         Args:
-            controlnets: how many there are.
+            channels: of the picture that each ControlNet is shown.
             multiple: what the sides of a picture must be multiples of, in pixels.
             identity_width: D; None where no adapter takes identities.
         """
-        if self.images.ndim != 4 or self.images.shape[1] != 3 or len(self.images) < 1:
-            raise DataError(f"pictures {tuple(self.images.shape)}", wanted="(B, 3, H, W)")
-        count, _, height, width = self.images.shape
-        if height % multiple or width % multiple:
-            raise DataError(f"pictures of {height} x {width}", wanted=f"sides that are multiples of {multiple}")
-        if len(self.conditions) != controlnets:
-            raise DataError(f"{len(self.conditions)} conditions", wanted=f"{controlnets}, one for each ControlNet")
-        named = [("pictures", self.images, 3), ("masks", self.masks, 1)]
-        for name, value, channels in [*named, *((f"condition {i}", c, 3) for i, c in enumerate(self.conditions))]:
-            _check_tensor(name, value, (count, channels, height, width))
-            if not bool(((value >= 0) & (value <= 1)).all()):
-                raise DataError(f"{name} from {float(value.min())} to {float(value.max())}", wanted="within [0, 1]")
-        for name, words in (
-            ("prompts", self.prompts), ("negative prompts", self.negative_prompts), ("seeds", self.seeds)
-        ):  # fmt: skip
-            if words is not None and (isinstance(words, str) or len(words) != count):
-                raise DataError(f"{name} {words!r}", wanted=f"a list of {count}, one for each picture")
-        self._check_identities(count, identity_width)
-
-    def _check_identities(self, count: int, width: int | None) -> None:
-        if self.identities is None:
-            return
-        if width is None:
-            raise DataError("identities, and no adapter that takes them", wanted="Inpainter.load(..., identity=...)")
-        _check_tensor("identities", self.identities, (count, width))
-        if not bool(self.identities.isfinite().all()):
-            raise DataError("identities that are no numbers", wanted="finite embeddings")
+        check_pictures(self.images, self.masks, self.conditions, multiple=multiple, channels=channels)
+        lists = {"prompts": self.prompts, "negative prompts": self.negative_prompts, "seeds": self.seeds}
+        check_lists(len(self.images), lists)
+        check_identities(len(self.images), self.identities, identity_width)
 
     def split(self, rows: int) -> Iterator["PaintJob"]:
         """Yield the job in parts of `rows` pictures; the last may have fewer."""
@@ -80,10 +56,3 @@ class PaintJob:
                 self.seeds[part],
                 None if self.identities is None else self.identities[part],
             )
-
-
-def _check_tensor(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
-    if value.shape != shape or value.dtype != torch.float32 or value.device.type != "cpu":
-        raise DataError(
-            f"{name} {tuple(value.shape)} {value.dtype} on {value.device}", wanted=f"{shape} float32 on the CPU"
-        )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 
 import torch
@@ -13,6 +13,8 @@ from spooflab.errors import ConfigError
 from spooflab.generators.attacks.digital.swap_colour import from_lab, to_lab, transfer
 from spooflab.generators.diffusion.conditions import condition
 from spooflab.generators.diffusion.config import EMBEDDED, Condition, DiffusionConfig
+from spooflab.generators.diffusion.ddim import even_steps
+from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.embedded import ADAPTER, EMBEDDED_FOLDER
 from spooflab.generators.diffusion.face_frame import Frame, crop, on_crop, paste
 from spooflab.generators.diffusion.identity import IdentityEncoder
@@ -20,14 +22,18 @@ from spooflab.generators.diffusion.identity_clip import ClipIdentity
 from spooflab.generators.diffusion.identity_net import IDENTITY_FOLDER, NetIdentity
 from spooflab.generators.diffusion.identity_onnx import OnnxIdentity
 from spooflab.generators.diffusion.inpaint import Inpainter
+from spooflab.generators.diffusion.invert import Inverter
 from spooflab.generators.diffusion.marked_normals import marked_normals
 from spooflab.generators.diffusion.memory import check_memory
 from spooflab.generators.diffusion.model_folder import read_model_folder
 from spooflab.generators.diffusion.model_source import ModelSource, locate, locate_file, parse_source
 from spooflab.generators.diffusion.photo_conditions import DepthEstimator, Segmenter
-from spooflab.generators.diffusion.pipeline import diffusers_library
+from spooflab.generators.diffusion.refine import Refiner
 from spooflab.generators.diffusion.sampling import Sampling
 from spooflab.generators.face import Face
+
+_FEWEST_INVERTED = 20
+"""Steps of an inversion, at least: a method of first order, whose error falls as their number rises."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def _classes(parsing: Tensor, frame: Frame, size: int) -> Tensor:
 
 
 class Studio:
-    """The configured models, loaded.
+    """The configured models, loaded once: what paints, refines and edits shares their weights.
 
     Args:
         config: see `DiffusionConfig`.
@@ -118,6 +124,20 @@ class Studio:
         readers = [reader.model for reader in (self._depth, self._segmenter) if reader is not None]
         names = (*self.inpainter.models, self.identity.model, *readers)
         self.models = tuple(name.replace(here, EMBEDDED) for name in names)
+
+    @cached_property
+    def refiner(self) -> Refiner:
+        """What synthesises pasted parts anew."""
+        return Refiner(self.inpainter.loaded)
+
+    @cached_property
+    def inverter(self) -> Inverter:
+        """What edits by inversion.
+
+        Raises:
+            ConfigError: the model follows no ODE that could be inverted.
+        """
+        return Inverter(self.inpainter.loaded)
 
     @property
     def sampling(self) -> Sampling:
@@ -171,6 +191,60 @@ class Studio:
             sampling=self.sampling,
         )
 
+    def refine(
+        self,
+        crops: Sequence[Crop],
+        regions: Tensor,
+        *,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        identities: Tensor,
+    ) -> Tensor:
+        """Return (B, 3, size, size) sRGB in [0, 1]: the crops with their regions (B, 1, size, size) resynthesised."""
+        how = self.sampling
+        return self.refiner.refine(
+            torch.cat([c.picture for c in crops]),
+            regions,
+            prompts=prompts,
+            seeds=seeds,
+            strength=self.config.refine_strength,
+            steps=how.steps,
+            guidance=how.guidance,
+            conditions=self.condition_maps(crops, worn=False),
+            control=how.control,
+            identities=identities,
+            identity_scale=how.identity_scale,
+        )
+
+    def edit(
+        self,
+        crops: Sequence[Crop],
+        regions: Tensor,
+        *,
+        source_prompts: Sequence[str],
+        target_prompts: Sequence[str],
+        identities: Tensor,
+        share: float,
+    ) -> Tensor:
+        """Return (B, 3, size, size) sRGB in [0, 1]: the crops inverted to `share` of the noise, and back as prompted.
+
+        The configured steps are raised to 20, and to a number that makes even strides.
+        """
+        how = self.sampling
+        return self.inverter.edit(
+            torch.cat([c.picture for c in crops]),
+            source_prompts=source_prompts,
+            target_prompts=target_prompts,
+            masks=regions,
+            conditions=self.condition_maps(crops, worn=False),
+            control=how.control,
+            steps=even_steps(self.inpainter.loaded.schedule, max(how.steps, _FEWEST_INVERTED)),
+            guidance=how.guidance,
+            share=share,
+            identities=identities,
+            identity_scale=how.identity_scale,
+        )
+
 
 def check_models(config: DiffusionConfig) -> dict[str, str]:
     """Check that all models are here, whole, and fit into memory, before anything long starts; none is loaded.
@@ -218,7 +292,8 @@ def lay_back(face: Face, painted: Tensor, c: Crop, mask: Tensor, *, colour: floa
     if colour > 0:
         lab = transfer(to_lab(over), to_lab(face.radiance), weight, torch.tensor([colour]))
         over = from_lab(lab)
-    return torch.where(weight > 0, torch.lerp(face.radiance, over, weight), face.radiance)
+    # Decoded black, and colours that were shifted, may lie below 0, which no light does.
+    return torch.where(weight > 0, torch.lerp(face.radiance, over, weight).clamp(min=0), face.radiance)
 
 
 def model_source(config: DiffusionConfig) -> ModelSource:

@@ -172,6 +172,14 @@ _ROWS = (
         "face inpainted by diffusion with another's identity",
         "claimed",
     ),
+    _digital(
+        "swap_refine",
+        "swap",
+        "impersonation",
+        ("generation", "face_swap"),
+        "blended face swap re-synthesised by diffusion",
+        "claimed",
+    ),
     Species(
         "mask_controlnet",
         "mask",
@@ -193,6 +201,13 @@ _ROWS = (
     ),
     _digital(
         "attribute_edit", "attribute_edit", "concealment", ("editing", "attribute"), "age, hair, skin or glasses edited"
+    ),
+    _digital(
+        "attribute_diffusion",
+        "attribute_edit",
+        "concealment",
+        ("generation", "attribute"),
+        "age, beard, glasses or expression edited by diffusion",
     ),
     _digital(
         "adversarial_pixel",

@@ -26,9 +26,9 @@ SENSOR = 256
 
 
 def test_the_library_covers_the_taxonomy() -> None:
-    """Diffusion's two species need a generative model; everything else is made here."""
+    """Diffusion's four species need a generative model; everything else is made here."""
     missing = set(SPECIES) - set(known_attacks()) - {"bonafide"}
-    assert missing == {"swap_diffusion", "mask_controlnet"}
+    assert missing == {"swap_diffusion", "swap_refine", "mask_controlnet", "attribute_diffusion"}
     assert len([name for name in known_attacks() if "+" not in name and not name.startswith("baseline")]) >= 30
 
 

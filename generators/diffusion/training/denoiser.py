@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from spooflab.atomic import replace, write_aside
 from spooflab.errors import ConfigError
+from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.identity_net import IdentityNet
-from spooflab.generators.diffusion.pipeline import diffusers_library
 from spooflab.generators.diffusion.training.config import Parts as How
 from spooflab.generators.diffusion.training.examples import FACE, Examples
 from spooflab.generators.diffusion.training.loop import Stage

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save
 
 from spooflab.atomic import replace, write_aside
+from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.embedded import ADAPTER
 from spooflab.generators.diffusion.identity_net import IDENTITY_FOLDER, IdentityNet, save_identity
-from spooflab.generators.diffusion.pipeline import diffusers_library
 from spooflab.generators.diffusion.training.parts import Parts, adapter_weights
 
 

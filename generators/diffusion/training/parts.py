@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from spooflab.errors import ConfigError
+from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.embedded import ADAPTER
 from spooflab.generators.diffusion.model_folder import read_model_folder
 from spooflab.generators.diffusion.model_source import locate, parse_source
-from spooflab.generators.diffusion.pipeline import diffusers_library
 from spooflab.generators.diffusion.training.captions import vocabulary
 from spooflab.generators.diffusion.training.config import DiffusionTrainConfig, Shape
 from spooflab.generators.diffusion.training.words import LENGTH, word_tokenizer

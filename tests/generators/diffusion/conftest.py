@@ -1,14 +1,19 @@
 """Miniature models in the real format: random weights, built from configurations and saved to disk."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from spooflab.generators.diffusion.config import DiffusionConfig
+    from spooflab.generators.face import Face
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
@@ -154,6 +159,65 @@ def save_inpainting_pipeline(folder: Path, words: Path) -> Path:
     return folder
 
 
+def save_zero_snr_pipeline(folder: Path, words: Path) -> Path:
+    """Save a small inpainting model: 9 channels into the UNet, quarter-size latents, v, no signal at the last level.
+
+    Its ControlNet, whose condition has 4 channels, is a part of the folder.
+    """
+    from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+    from diffusers import StableDiffusionControlNetInpaintPipeline as Pipeline
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    torch.manual_seed(2)
+    text = CLIPTextConfig(
+        vocab_size=4, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
+        bos_token_id=0, eos_token_id=1, max_position_embeddings=8,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(4,) * 3, norm_num_groups=4, sample_size=32,
+    )  # fmt: skip
+    # A last layer near 0 makes what the UNet says change slowly, as that of a trained one does.
+    unet = _unet(UNet2DConditionModel, in_channels=9)
+    unet.conv_out.weight.data *= 0.3
+    net = ControlNetModel(
+        in_channels=4, conditioning_channels=4, conditioning_embedding_out_channels=(4, 4, 4),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), block_out_channels=(4, 8), layers_per_block=1,
+        norm_num_groups=4, cross_attention_dim=8, attention_head_dim=2,
+    )  # fmt: skip
+    for module in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
+        torch.nn.init.normal_(module.weight, std=0.3)
+    scheduler = DDIMScheduler(
+        prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False,
+        steps_offset=1, beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012,
+    )  # fmt: skip
+    tokenizer = CLIPTokenizer(str(words / "vocab.json"), str(words / "merges.txt"), model_max_length=8)
+    Pipeline(
+        vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, controlnet=net, scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def save_whole_model(folder: Path, words: Path) -> Path:
+    """Save an inpainting model that knows the words of captions and brings all that a studio wants."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from spooflab.generators.diffusion.identity_net import IDENTITY_FOLDER, IdentityNet, save_identity
+    from spooflab.generators.diffusion.training.captions import vocabulary
+    from spooflab.generators.diffusion.training.words import LENGTH, word_tokenizer
+
+    save_inpainting_pipeline(folder, words)
+    shutil.rmtree(folder / "tokenizer")
+    tokenizer = word_tokenizer(vocabulary(), folder.parent / "many_words")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    shape = {"vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
+    CLIPTextModel(CLIPTextConfig(**{**_TEXT, **ids, **shape})).save_pretrained(folder / "text_encoder")
+    save_identity(IdentityNet(16), folder / IDENTITY_FOLDER)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the miniature was saved; nobody may change it."""
@@ -173,6 +237,35 @@ def controlnet() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def saved_inpainting(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_inpainting_pipeline(tmp_path_factory.mktemp("models") / "tiny_inpainting", saved.parent / "words")
+
+
+@pytest.fixture(scope="session")
+def saved_zero_snr(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_zero_snr_pipeline(tmp_path_factory.mktemp("models") / "tiny_zero_snr", saved.parent / "words")
+
+
+@pytest.fixture(scope="session")
+def whole(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_whole_model(tmp_path_factory.mktemp("models") / "tiny_whole", saved.parent / "words")
+
+
+@pytest.fixture(scope="session")
+def quick(whole: Path) -> "DiffusionConfig":
+    """Few steps of the whole miniature."""
+    from spooflab.generators.diffusion.config import DiffusionConfig
+
+    return DiffusionConfig(model=str(whole), size=48, steps=2, refine_strength=0.5)
+
+
+@pytest.fixture(scope="session")
+def people() -> tuple["Face", "Face"]:
+    """Two batches of two small rendered people."""
+    from spooflab.generators.face import Face
+    from spooflab.generators.faces.procedural import ProceduralFaces
+
+    source = ProceduralFaces(n_subjects=4, sessions=1, size=128, seed=5)
+    loaded = [source.load(ref) for ref in source.refs()]
+    return Face.stack(loaded[:2]), Face.stack(loaded[2:])
 
 
 @pytest.fixture(scope="session")

@@ -160,11 +160,11 @@ def test_layouts_and_attention(saved: Path, net: Path, adapter: Callable[..., Pa
 def test_nets_that_do_not_fit_the_model_are_told(
     saved: Path, saved_xl: Path, saved_inpainting: Path, net: Path, net_xl: Path
 ) -> None:
-    with pytest.raises(DataError, match=r"width of text 16\nwanted: 8"):
+    with pytest.raises(DataError, match=r"words of 16 numbers\nwanted: 8"):
         _load(saved, [net_xl])
-    with pytest.raises(DataError, match=r"pixels to a latent 8\nwanted: 4"):
+    with pytest.raises(DataError, match=r"its picture by 8\nwanted: 4"):
         _load(saved_inpainting, [net])
-    with pytest.raises(DataError, match=r"pixels to a latent 4\nwanted: 8"):
+    with pytest.raises(DataError, match=r"its picture by 4\nwanted: 8"):
         _load(saved, [saved_inpainting / "controlnet"])
     other = _load(saved_inpainting, [saved_inpainting / "controlnet"])
     assert len(other.models) == 2
