@@ -15,10 +15,13 @@ from spooflab.generators.attacks.chain import Chain
 from spooflab.generators.attacks.cutouts.mask_paper import MaskPaper
 from spooflab.generators.attacks.cutouts.print_cut import PrintCut
 from spooflab.generators.attacks.cutouts.region_upper_body import RegionUpperBody
+from spooflab.generators.attacks.digital.attribute_diffusion import AttributeDiffusion
 from spooflab.generators.attacks.digital.attribute_edit import AttributeEdit
 from spooflab.generators.attacks.digital.morph import Morph
 from spooflab.generators.attacks.digital.reenact import Reenact
 from spooflab.generators.attacks.digital.swap_blend import SwapBlend
+from spooflab.generators.attacks.digital.swap_diffusion import SwapDiffusion
+from spooflab.generators.attacks.digital.swap_refine import SwapRefine
 from spooflab.generators.attacks.disguises.tattoo import Tattoo
 from spooflab.generators.attacks.disguises.wig import Wig
 from spooflab.generators.attacks.live import Live
@@ -26,6 +29,7 @@ from spooflab.generators.attacks.makeups.makeup_cosmetic import MakeupCosmetic
 from spooflab.generators.attacks.makeups.makeup_impersonation import MakeupImpersonation
 from spooflab.generators.attacks.makeups.makeup_obfuscation import MakeupObfuscation
 from spooflab.generators.attacks.masks.mannequin import Mannequin
+from spooflab.generators.attacks.masks.mask_controlnet import MaskControlNet
 from spooflab.generators.attacks.masks.mask_half import MaskHalf
 from spooflab.generators.attacks.masks.mask_rigid import MaskRigid
 from spooflab.generators.attacks.masks.mask_silicone import MaskSilicone
@@ -43,6 +47,7 @@ from spooflab.generators.attacks.replays.replay_phone import ReplayPhone
 from spooflab.generators.attacks.replays.replay_tablet import ReplayTablet
 from spooflab.generators.attacks.replays.replay_tv import ReplayTV
 from spooflab.generators.bonafide import Bonafide
+from spooflab.generators.diffusion.config import DiffusionConfig
 
 
 class InstrumentAttack(Attack, Protocol):
@@ -77,6 +82,15 @@ class DigitalAttack(Manipulation, Protocol):
     EFFECTS: ClassVar[tuple[str, ...]]
 
     def __init__(self, *, ablate: Sequence[str] = ()) -> None: ...
+
+
+class PaintedAttack(Manipulation, Protocol):
+    """A change of the picture by a diffusion model."""
+
+    EFFECTS: ClassVar[tuple[str, ...]]
+    diffusion: DiffusionConfig
+
+    def __init__(self, *, diffusion: DiffusionConfig | None = None, ablate: Sequence[str] = ()) -> None: ...
 
 
 SHOWN: dict[str, type[InstrumentAttack]] = {
@@ -129,11 +143,25 @@ DIGITAL: dict[str, type[DigitalAttack]] = {
 }
 """Changes of the picture, injected past the camera."""
 
+PAINTED: dict[str, type[PaintedAttack]] = {
+    "swap_diffusion": SwapDiffusion,
+    "swap_refine": SwapRefine,
+    "attribute_diffusion": AttributeDiffusion,
+    "mask_controlnet": MaskControlNet,
+}
+"""Faces and masks that a diffusion model paints; they need the `diffusion` extra."""
+
 CHAINS = ("swap_blend+replay_phone", "replay_phone+print_a4", "print_photo+replay_monitor")
 """Chains that `spooflab list attacks` names; any other of known steps can be built as well."""
 
 
-def build_attack(species: str, *, instruments: Sequence[str] = (), ablate: Sequence[str] = ()) -> Attack:
+def build_attack(
+    species: str,
+    *,
+    instruments: Sequence[str] = (),
+    ablate: Sequence[str] = (),
+    diffusion: DiffusionConfig | None = None,
+) -> Attack:
     """Return the attack that makes `species`.
 
     Args:
@@ -141,6 +169,7 @@ def build_attack(species: str, *, instruments: Sequence[str] = (), ablate: Seque
             step that is not the last is photographed, and the last step is what reaches the detector.
         instruments: ids that may be used; ids of other banks are ignored, an empty sequence allows all.
         ablate: physical effects to switch off, in every step that has them; see `effects_of`.
+        diffusion: models of `PAINTED` steps; None for the one that comes with the package.
 
     Raises:
         ConfigError: nothing makes that species, none of a bank's instruments is allowed, an effect that no step has,
@@ -154,10 +183,10 @@ def build_attack(species: str, *, instruments: Sequence[str] = (), ablate: Seque
             f"attack {species}: it has no effect {', '.join(strange)} to switch off",
             wanted=f"some of {', '.join(effects_of(species)) or '(none)'}",
         )
-    attack = _last(steps[-1], instruments, ablate)
+    attack = _last(steps[-1], instruments, ablate, diffusion)
     for step in reversed(steps[:-1]):
         try:
-            attack = Chain(_link(step, instruments, ablate), attack)
+            attack = Chain(_link(step, instruments, ablate, diffusion), attack)
         except ValueError as error:
             raise ConfigError(f"attack {species}: {error}", wanted="a chain with one donor at most") from error
     return attack
@@ -179,38 +208,47 @@ def known_attacks() -> tuple[str, ...]:
     """Return every species that `build_attack` makes by itself, in the taxonomy's order, then the named chains."""
     from spooflab.taxonomy import SPECIES
 
-    made = (*SHOWN, *WORN, *DIGITAL, *BASELINES)
+    made = (*SHOWN, *WORN, *DIGITAL, *PAINTED, *BASELINES)
     return (*(name for name in SPECIES if name in made), *CHAINS)
 
 
 def instruments() -> dict[str, tuple[str, ...]]:
     """Return the instrument ids of each species that has a bank."""
-    shown = {species: kind.bank_ids() for species, kind in SHOWN.items()}
-    return shown | {species: kind.bank_ids() for species, kind in (WORN | BASELINES).items()}
+    banks = SHOWN | WORN | BASELINES | {"mask_controlnet": MaskControlNet}
+    return {species: kind.bank_ids() for species, kind in banks.items()}
 
 
-def _kind(step: str, species: str) -> type[InstrumentAttack] | type[WornAttack] | type[DigitalAttack]:
-    kind = SHOWN.get(step) or WORN.get(step) or DIGITAL.get(step) or BASELINES.get(step)
+def paints(species: str) -> bool:
+    """Return whether a species, or a step of a chain, needs a diffusion model."""
+    return any(step in PAINTED for step in species.split("+"))
+
+
+def _kind(
+    step: str, species: str
+) -> type[InstrumentAttack] | type[WornAttack] | type[DigitalAttack] | type[PaintedAttack]:
+    kind = SHOWN.get(step) or WORN.get(step) or DIGITAL.get(step) or PAINTED.get(step) or BASELINES.get(step)
     if kind is not None:
         return kind
     where = "" if step == species else f" (a step of {species!r})"
     raise ConfigError(
         f"attack {step!r}{where} is not known",
-        wanted=f"one of {', '.join((*SHOWN, *WORN, *DIGITAL, *BASELINES))}, or a chain of them joined by +",
+        wanted=f"one of {', '.join((*SHOWN, *WORN, *DIGITAL, *PAINTED, *BASELINES))}, or a chain of them joined by +",
         next_step="spooflab list attacks",
     )
 
 
-def _last(step: str, instruments: Sequence[str], ablate: Sequence[str]) -> Attack:
+def _last(step: str, instruments: Sequence[str], ablate: Sequence[str], diffusion: DiffusionConfig | None) -> Attack:
     if step in SHOWN:
         return _shown(step, instruments, ablate)
-    return Live(_manipulation(step, instruments, ablate))
+    return Live(_manipulation(step, instruments, ablate, diffusion))
 
 
-def _link(step: str, instruments: Sequence[str], ablate: Sequence[str]) -> Manipulation:
+def _link(
+    step: str, instruments: Sequence[str], ablate: Sequence[str], diffusion: DiffusionConfig | None
+) -> Manipulation:
     if step in SHOWN:
         return Recapture(_shown(step, instruments, ablate))
-    return _manipulation(step, instruments, ablate)
+    return _manipulation(step, instruments, ablate, diffusion)
 
 
 def _shown(step: str, instruments: Sequence[str], ablate: Sequence[str]) -> Attack:
@@ -218,10 +256,18 @@ def _shown(step: str, instruments: Sequence[str], ablate: Sequence[str]) -> Atta
     return kind(instruments=_allowed(step, kind.bank_ids(), instruments), ablate=_own(kind.EFFECTS, ablate))
 
 
-def _manipulation(step: str, instruments: Sequence[str], ablate: Sequence[str]) -> Manipulation:
+def _manipulation(
+    step: str, instruments: Sequence[str], ablate: Sequence[str], diffusion: DiffusionConfig | None
+) -> Manipulation:
     worn = WORN.get(step) or BASELINES.get(step)
     if worn is not None:
         return worn(instruments=_allowed(step, worn.bank_ids(), instruments), ablate=_own(worn.EFFECTS, ablate))
+    if step == "mask_controlnet":
+        allowed = _allowed(step, MaskControlNet.bank_ids(), instruments)
+        return MaskControlNet(instruments=allowed, diffusion=diffusion, ablate=_own(MaskControlNet.EFFECTS, ablate))
+    if step in PAINTED:
+        painted = PAINTED[step]
+        return painted(diffusion=diffusion, ablate=_own(painted.EFFECTS, ablate))
     digital = DIGITAL[step]
     return digital(ablate=_own(digital.EFFECTS, ablate))
 

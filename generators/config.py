@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from spooflab.config import Config
+from spooflab.generators.diffusion.config import DiffusionConfig
 from spooflab.generators.faces.detect.onnx import OnnxSettings
 from spooflab.generators.faces.detect.reader import Dense, DetectorName, Geometry
 from spooflab.generators.qc import QCLimits
@@ -101,6 +102,7 @@ class GenerationConfig(Config):
             each one's) and in cameras (`cfa`, `noise`, `jpeg` ...; bona fide samples lose those too).
         qc: limits that a finished sample must hold.
         instruments: ids that may be used, over all banks; empty for every instrument.
+        diffusion: models and sampling of the attacks that a diffusion model paints.
         devices: device profiles (names or YAML paths).
         units_per_device: physical units drawn of each profile.
         sensor_px: side of the sensor window in which optics, noise and JPEG happen.
@@ -126,6 +128,7 @@ class GenerationConfig(Config):
     ablate: tuple[str, ...] = ()
     qc: QCLimits = QCLimits()
     instruments: tuple[str, ...] = ()
+    diffusion: DiffusionConfig = DiffusionConfig()
     devices: tuple[str, ...] = ("front_phone", "webcam_720p", "kiosk", "dslr", "old_phone")
     units_per_device: int = Field(default=3, ge=1, le=10_000)
     sensor_px: int = Field(default=512, ge=128, le=4096)

@@ -13,8 +13,10 @@ from spooflab.augment import CaptureDevice, DeviceParams, develop, load_profile
 from spooflab.augment.ablate import DEVICE_EFFECTS, ablated
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.attack import Attack, Rendered
-from spooflab.generators.catalogue import build_attack, effects_of
+from spooflab.generators.catalogue import build_attack, effects_of, paints
 from spooflab.generators.config import GenerationConfig
+from spooflab.generators.diffusion.config import DiffusionConfig
+from spooflab.generators.diffusion.studio import check_models
 from spooflab.generators.face import Face, FaceRef, FaceSource
 from spooflab.generators.face_check import landmark_error
 from spooflab.generators.faces.configured import configured_faces
@@ -77,7 +79,11 @@ class Lab:
         species = ("bonafide", *config.attacks)
         _check_effects(config.ablate, species)
         self._off = {s: tuple(e for e in effects_of(s) if e in config.ablate) for s in species}
-        self.attacks = {s: build_attack(s, instruments=config.instruments, ablate=self._off[s]) for s in species}
+        self._licences = check_models(config.diffusion) if any(paints(s) for s in species) else {}
+        self.attacks = {
+            s: build_attack(s, instruments=config.instruments, ablate=self._off[s], diffusion=config.diffusion)
+            for s in species
+        }
         self._faces = LoadedFaces()
         self._devices: dict[str, CaptureDevice] = {}
         self.device_ids = tuple(
@@ -146,6 +152,11 @@ class Lab:
                 "resize": "bilinear_antialias",
             },
         }
+        if paints(spec.species):
+            params["diffusion"] = {
+                "settings": self.config.diffusion.model_dump(mode="json"),
+                "licences": self._licences,
+            }
         synthetic_pixels = face.synthetic and (donor is None or donor.synthetic)
         return Sample.create(
             key=spec.key,
@@ -169,7 +180,7 @@ class Lab:
             regions=encode_mask(regions),
             qc=figures,
             model_ids=picture.models,
-            digital_source_type=source_type(rendered=synthetic_pixels),
+            digital_source_type=source_type(rendered=synthetic_pixels, learned=paints(spec.species)),
             licence=_licence(spec.face, used),
             code_version=code_version(),
         )
@@ -210,8 +221,9 @@ def replay(sample: Sample) -> Picture:
         DataError: the record names a species or face that this version cannot rebuild.
     """
     record: dict[str, Any] = json.loads(sample.params)
-    attack = build_attack(sample.species)
     try:
+        painted = DiffusionConfig.model_validate(record["diffusion"]["settings"]) if paints(sample.species) else None
+        attack = build_attack(sample.species, diffusion=painted)
         attack_params = attack.parse(record["attack"])
         device_params = DeviceParams.from_json(record["device"])
         faces = {role: _rebuild(entry) for role, entry in record["faces"].items() if entry is not None}
@@ -220,7 +232,7 @@ def replay(sample: Sample) -> Picture:
             f"sample {sample.key}: its record does not fit this version: {error}",
             wanted=f"a record written by code version {code_version()}, seen {sample.code_version}",
         ) from error
-    return photograph(
+    picture = photograph(
         attack,
         faces["target"],
         faces.get("donor"),
@@ -228,6 +240,12 @@ def replay(sample: Sample) -> Picture:
         device_params,
         int(record["output"]["output_px"]),
     )
+    if painted is not None and set(picture.models) != set(sample.model_ids):
+        raise DataError(
+            f"sample {sample.key}: painted by {', '.join(picture.models)}",
+            wanted=f"the models of its record, {', '.join(sample.model_ids)}",
+        )
+    return picture
 
 
 def _face_record(source: FaceSource, planned: PlannedFace) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 EXTRAS = {
     "data": ("datasets", "skimage"),
-    "diffusion": ("diffusers", "transformers", "accelerate"),
+    "diffusion": ("diffusers", "transformers", "accelerate", "peft"),
     "adapt": ("transformers", "accelerate", "pytorch_adapt", "torchvision", "setuptools", "tensorboard"),
     "study": ("scipy", "sklearn", "matplotlib", "jinja2"),
     "interop": ("albumentations", "torchvision", "datasets"),
