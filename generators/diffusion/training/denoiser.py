@@ -55,6 +55,8 @@ class DenoiserStage(Stage):
         self._scheduler, self._kind = noise, noise.config.prediction_type
         if self._kind not in ("epsilon", "v_prediction"):
             raise ConfigError(f"prediction type {self._kind}", wanted="epsilon or v_prediction")
+        if self._kind == "epsilon" and float(noise.alphas_cumprod[-1]) == 0:
+            raise ConfigError("noise is predicted where nothing else is left", wanted="v_prediction with zero SNR")
         ratio = noise.alphas_cumprod / (1 - noise.alphas_cumprod)
         self._weight = ratio.clamp(max=_GAMMA) / (ratio + 1 if self._kind == "v_prediction" else ratio)
 
@@ -188,9 +190,10 @@ def encode(vae: Any, examples: Examples) -> tuple[Tensor, Tensor]:
 def embed(identity: IdentityNet, examples: Examples) -> Tensor:
     """Return the identity embeddings of all likenesses."""
     identity.eval()
+    device = next(identity.parameters()).device
     with torch.inference_mode():
         rows = [
-            identity(torch.from_numpy(examples.likeness[k : k + 256]).float() / 255)
+            identity((torch.from_numpy(examples.likeness[k : k + 256]).float() / 255).to(device)).cpu()
             for k in range(0, len(examples), 256)
         ]
     return torch.cat(rows).clone()
