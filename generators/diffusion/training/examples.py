@@ -156,7 +156,8 @@ def _masked(
     normals = None if face.normals is None else crop(face.normals, frame, size)
     condition = marked_normals(on_crop(face.landmarks, frame, size), (size, size), normals)
     picture = crop(_encoded(face), frame, size)
-    return _example(picture, region, condition, likeness, face.subject_id[0], material, prompt_of(material))
+    # A paper mask's face goes by the name of whom it shows; the likeness is its wearer's.
+    return _example(picture, region, condition, likeness, wearer.subject_id[0], material, prompt_of(material))
 
 
 def _moved(frame: Frame, gen: torch.Generator) -> Frame:
@@ -267,7 +268,8 @@ def read_shard(path: Path) -> Examples:
         DataError: it is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        # Opened here: numpy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             return Examples(**{f.name: data[f.name] for f in fields(Examples)})
     except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise DataError(f"{path}: no readable examples: {error}", next_step="remove it: it is made again") from error
