@@ -194,7 +194,7 @@ def test_a_damaged_shard_is_told(examples: Examples, tmp_path: Path, keep: int) 
     np.savez(path, **vars(examples))
     read_shard(path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DataError, match="00000.npz: no readable examples"):
+    with pytest.raises(DataError, match=r"00000\.npz: no readable examples"):
         read_shard(path)
 
 
