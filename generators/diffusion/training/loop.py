@@ -87,7 +87,7 @@ def fit(stage: Stage, plan: Plan, work: Path, *, root: int, about: str, precisio
         losses = wrapped(**{name: value.to(accelerator.device) for name, value in own.items()})
         total = torch.stack(list(losses.values())).sum()
         if not bool(total.isfinite()):
-            raise DataError(f"{stage.name}: loss {float(total)} at step {step}", next_step="lower the rate")
+            raise DataError(f"{stage.name}: loss {float(total.detach())} at step {step}", next_step="lower the rate")
         accelerator.backward(total)
         accelerator.clip_grad_norm_(parameters, _CLIP)
         prepared.step()

@@ -1,6 +1,7 @@
 """Miniature models in the real format: random weights, built from configurations and saved to disk."""
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,7 +268,9 @@ def trained(training: Any, examples: Any, tmp_path_factory: pytest.TempPathFacto
     from spooflab.generators.diffusion.training.run import train
 
     out = tmp_path_factory.mktemp("trained")
-    train(training, out)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation doesn.t accept a copy")  # within diffusers
+        train(training, out)
     return out
 
 
