@@ -46,8 +46,9 @@ def export(parts: Parts, identity: IdentityNet | None, folder: Path, *, half: bo
         adapter = {name: value.half() for name, value in adapter.items()}
         lora = {name: value.half() for name, value in lora.items()}
     pipeline.save_pretrained(folder, safe_serialization=True)
-    for name, part in _models(pipeline):
-        part.to(before[name])
+    if half:
+        for name, part in _models(pipeline):
+            part.to(before[name])
     if lora:
         pipeline.save_lora_weights(folder, unet_lora_layers=lora, safe_serialization=True)
     aside = folder / f"{ADAPTER}.part"

@@ -52,6 +52,7 @@ def diffusion(
 def _train(config: str, out: Path | None, workers: int, half: bool) -> int:
     from spooflab.config import load_config
     from spooflab.generators.diffusion.training.config import DiffusionTrainConfig
+    from spooflab.generators.diffusion.training.processes import processes
     from spooflab.generators.diffusion.training.run import train
 
     if out is None:
@@ -59,7 +60,8 @@ def _train(config: str, out: Path | None, workers: int, half: bool) -> int:
     if workers < 1:
         raise ConfigError(f"--workers {workers}", wanted="1 or more")
     folder = train(load_config(Path(config), DiffusionTrainConfig), out, workers=workers, half=half)
-    sys.stdout.write(f"{folder}\n")
+    if processes().is_main_process:
+        sys.stdout.write(f"{folder}\n")
     return 0
 
 
