@@ -162,3 +162,21 @@ def test_photographs_to_a_model_that_plain_diffusers_loads(tmp_path: Path) -> No
         height=32, width=32,
     ).images  # fmt: skip
     assert bool(made.isfinite().all())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
+def test_a_model_is_measured(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Shares are shares, nothing beside the masks changes, and the same model measures the same."""
+    words = ["diffusion", "evaluate", str(trained / "model"), "--people", "2", "--json"]
+    assert run(words) == 0
+    first = capsys.readouterr().out
+    facts = json.loads(first)
+    assert (facts["swaps"], facts["masks"]) == (2, 2)
+    assert set(facts["named_of"]) == {"silicone", "latex"}
+    for name in ("found", "nearer_to_source", "nearer_without_identity", "nearer_untouched", "named"):
+        assert 0 <= facts[name] <= 1
+    assert facts["changed_outside"] == 0
+    assert 0 < facts["landmark_error_untouched"] < 0.2
+    assert run(words) == 0
+    assert capsys.readouterr().out == first
