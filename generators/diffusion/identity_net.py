@@ -81,18 +81,7 @@ class NetIdentity:
         Raises:
             DataError: one is missing or damaged, or the weights are another network's.
         """
-        path = folder / WEIGHTS
-        try:
-            width = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["width"]
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            with safe_open(path, framework="pt") as file:
-                if (file.metadata() or {}).get("format") != FORMAT:
-                    raise DataError(f"{path}: not of format {FORMAT}", wanted="what diffusion training writes")
-                held = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-            net = IdentityNet(width)
-            net.load_state_dict(held)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
-            raise DataError(f"{folder}: no identity encoder: {error}", wanted=f"{CONFIG} and {WEIGHTS}") from error
+        net, digest = load_identity(folder)
         return cls(net, f"{name} sha256:{digest}")
 
     def embed(self, pictures: Tensor, landmarks: Tensor) -> Tensor:
@@ -105,6 +94,27 @@ class NetIdentity:
         crops = [identity_crop(pictures[k : k + 1], landmarks[k : k + 1]) for k in range(len(pictures))]
         with torch.inference_mode():
             return self._net(torch.cat(crops))  # type: ignore[no-any-return]
+
+
+def load_identity(folder: Path) -> tuple[IdentityNet, str]:
+    """Return the encoder of a folder that `save_identity` wrote, and the SHA-256 of its weights' file.
+
+    Raises:
+        DataError: a file is missing or damaged, or the weights are another network's.
+    """
+    path = folder / WEIGHTS
+    try:
+        width = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["width"]
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with safe_open(path, framework="pt") as file:
+            if (file.metadata() or {}).get("format") != FORMAT:
+                raise DataError(f"{path}: not of format {FORMAT}", wanted="what diffusion training writes")
+            held = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        net = IdentityNet(width)
+        net.load_state_dict(held)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
+        raise DataError(f"{folder}: no identity encoder: {error}", wanted=f"{CONFIG} and {WEIGHTS}") from error
+    return net, digest
 
 
 def save_identity(net: IdentityNet, folder: Path) -> None:

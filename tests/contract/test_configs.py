@@ -11,6 +11,7 @@ from spooflab.augment import load_profile
 from spooflab.config import load_config, load_yaml
 from spooflab.experiments.study_config import StudyConfig
 from spooflab.generators.config import GenerationConfig
+from spooflab.generators.diffusion.training.config import DiffusionTrainConfig
 from spooflab.generators.instruments.makeup_bank import load_makeups
 from spooflab.generators.instruments.mask_material import load_masks
 from spooflab.generators.instruments.panel import load_panels
@@ -41,9 +42,17 @@ def test_studies(path: Path) -> None:
     assert load_config(path, StudyConfig).algorithms
 
 
-@pytest.mark.parametrize("path", named("training"), ids=lambda p: p.stem)
+DIFFUSION = sorted((ROOT / "training").glob("diffusion_*.yaml"))
+
+
+@pytest.mark.parametrize("path", [p for p in named("training") if p not in DIFFUSION], ids=lambda p: p.stem)
 def test_training(path: Path) -> None:
     assert load_config(path, TrainJob).training.algorithm == path.stem
+
+
+@pytest.mark.parametrize("path", DIFFUSION, ids=lambda p: p.stem)
+def test_training_of_diffusion_models(path: Path) -> None:
+    assert load_config(path, DiffusionTrainConfig).denoiser.steps > 0
 
 
 def test_instruments() -> None:

@@ -112,6 +112,8 @@ class DiffusionTrainConfig(Config):
     def _check(self) -> "DiffusionTrainConfig":
         if self.base is None and (self.parts.unet != "full" or self.parts.text_encoder != "full"):
             raise ValueError("parts from scratch are trained in full: name a base, or leave `parts` out")
+        if self.material.steps and not self.masks:
+            raise ValueError("material.steps without masks: set material.steps to 0, or masks above 0")
         if self.size % 2 ** (len(self.shape.vae) + len(self.shape.unet) - 2):
             raise ValueError(f"size {self.size} cannot be halved once for each further level of vae and unet")
         return self

@@ -76,6 +76,8 @@ class DenoiserStage(Stage):
             raise ConfigError(f"prediction type {self._kind}", wanted="epsilon or v_prediction")
         self._weight = torch.ones_like(noise.alphas_cumprod)
         if self._kind == "epsilon":
+            if float(noise.alphas_cumprod[-1]) == 0:
+                raise ConfigError("noise is predicted where nothing else is left", wanted="v_prediction with zero SNR")
             ratio = noise.alphas_cumprod / (1 - noise.alphas_cumprod)
             self._weight = ratio.clamp(max=_GAMMA) / ratio
 
@@ -229,9 +231,10 @@ def encode(vae: Any, examples: Examples) -> tuple[Tensor, Tensor]:
 def embed(identity: IdentityNet, examples: Examples) -> Tensor:
     """Return the identity embeddings of all likenesses."""
     identity.eval()
+    device = next(identity.parameters()).device
     with torch.inference_mode():
         rows = [
-            identity(torch.from_numpy(examples.likeness[k : k + 256]).float() / 255)
+            identity((torch.from_numpy(examples.likeness[k : k + 256]).float() / 255).to(device)).cpu()
             for k in range(0, len(examples), 256)
         ]
     return torch.cat(rows).clone()

@@ -1,5 +1,6 @@
 """How good a model is at what its attacks want of it, measured on rendered people that it never saw."""
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spooflab.errors import SkipSample
+from spooflab.errors import DataError, SkipSample
 from spooflab.generators.attacks.digital.swap_diffusion import SwapDiffusion
 from spooflab.generators.attacks.masks.mask_controlnet import MARGIN, MaskControlNet
 from spooflab.generators.diffusion.config import DiffusionConfig
@@ -66,6 +67,21 @@ class Figures:
             key: {k: round(v, 4) for k, v in value.items()} if isinstance(value, dict) else round(value, 4)
             for key, value in asdict(self).items()
         }
+
+
+def own_settings(model: str) -> DiffusionConfig:
+    """Return the settings of a model that training wrote, or of `embedded`: painted at the size that it learned.
+
+    Raises:
+        DataError: the folder is none of a model.
+    """
+    config = DiffusionConfig(model=model)
+    path = locate(model_source(config)) / "vae" / "config.json"
+    try:
+        size = json.loads(path.read_text(encoding="utf-8"))["sample_size"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: no size: {error}", wanted="a folder that diffusion training wrote") from error
+    return config.model_copy(update={"size": size})
 
 
 def evaluate(config: DiffusionConfig, *, people: int, size: int = 256, seed: int = HELD_OUT) -> Figures:

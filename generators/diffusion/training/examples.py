@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from io import BytesIO
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spooflab.atomic import replace, write_aside
+from spooflab.atomic import write_once
 from spooflab.augment.tone import srgb_encode
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.attacks.digital.swap_mask import face_width, hull, soft_mask
@@ -155,7 +156,8 @@ def _masked(
     normals = None if face.normals is None else crop(face.normals, frame, size)
     condition = marked_normals(on_crop(face.landmarks, frame, size), (size, size), normals)
     picture = crop(_encoded(face), frame, size)
-    return _example(picture, region, condition, likeness, face.subject_id[0], material, prompt_of(material))
+    # A paper mask's face goes by the name of whom it shows; the likeness is its wearer's.
+    return _example(picture, region, condition, likeness, wearer.subject_id[0], material, prompt_of(material))
 
 
 def _moved(frame: Frame, gen: torch.Generator) -> Frame:
@@ -224,9 +226,8 @@ class ExampleFolder:
         folder.mkdir(parents=True, exist_ok=True)
         about = folder / "examples.json"
         if not about.exists():
-            write_aside(about.with_suffix(".part"), facts.encode())
-            replace(about.with_suffix(".part"), about)
-        elif about.read_text(encoding="utf-8") != facts:
+            write_once(folder, about, facts.encode())
+        if about.read_text(encoding="utf-8") != facts:
             raise ConfigError(
                 f"{folder} holds examples of other faces or sizes", wanted=facts, next_step="name another folder"
             )
@@ -245,19 +246,19 @@ class ExampleFolder:
         made, skipped = make_group(self._source, self._groups[group], self._how, group)
         held = BytesIO()
         np.savez(held, **vars(made))
-        aside = self.path(group).with_suffix(".part")
-        aside.unlink(missing_ok=True)
-        write_aside(aside, held.getvalue())
-        replace(aside, self.path(group))
+        write_once(self.folder, self.path(group), held.getvalue())
         return skipped
 
     def read(self) -> Examples:
         """Return all examples.
 
         Raises:
-            DataError: a shard is missing or damaged.
+            DataError: a shard is missing or damaged, or all of them are empty.
         """
-        return Examples.cat([read_shard(self.path(group)) for group in range(len(self))])
+        found = Examples.cat([read_shard(self.path(group)) for group in range(len(self))])
+        if not len(found):
+            raise DataError(f"{self.folder}: no face could be made an example of", next_step="see what was left out")
+        return found
 
 
 def read_shard(path: Path) -> Examples:
@@ -267,7 +268,8 @@ def read_shard(path: Path) -> Examples:
         DataError: it is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        # Opened here: numpy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             return Examples(**{f.name: data[f.name] for f in fields(Examples)})
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise DataError(f"{path}: no readable examples: {error}", next_step="remove it: it is made again") from error

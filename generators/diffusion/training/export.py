@@ -10,23 +10,24 @@ from spooflab.atomic import replace, write_aside
 from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.embedded import ADAPTER
 from spooflab.generators.diffusion.identity_net import IDENTITY_FOLDER, IdentityNet, save_identity
-from spooflab.generators.diffusion.training.parts import Parts, adapter_weights
+from spooflab.generators.diffusion.training.parts import Parts, adapter_weights, lora_weights, plain_weights
 
 
 def export(parts: Parts, identity: IdentityNet | None, folder: Path, *, half: bool) -> None:
-    """Write pipeline, identity projection and identity encoder.
+    """Write pipeline, identity projection and identity encoder; low-rank updates in a file beside them.
 
     Args:
         parts: trained.
         identity: the encoder; None where embeddings come from elsewhere.
         folder: made if missing; files in it are replaced.
-        half: weights in float16.
+        half: weights in float16, which rounds those of `parts` as well.
     """
     library = diffusers_library()
+    lora = {name: value.detach().contiguous() for name, value in lora_weights(parts.unet).items()}
     adapter = {name: value.detach().float().contiguous() for name, value in adapter_weights(parts.unet).items()}
-    # The pipeline's own UNet has no identity layers: whoever wants them loads the adapter.
+    # The pipeline's own UNet has neither identity layers nor low-rank updates: whoever wants them loads their files.
     plain = library.UNet2DConditionModel.from_config({**parts.unet.config, "encoder_hid_dim_type": None})
-    held = parts.unet.state_dict()
+    held = plain_weights(parts.unet)
     plain.load_state_dict({name: held[name] for name in plain.state_dict()})
     pipeline = library.StableDiffusionControlNetInpaintPipeline(
         vae=parts.vae,
@@ -43,9 +44,13 @@ def export(parts: Parts, identity: IdentityNet | None, folder: Path, *, half: bo
     if half:
         pipeline.to(torch.float16)
         adapter = {name: value.half() for name, value in adapter.items()}
+        lora = {name: value.half() for name, value in lora.items()}
     pipeline.save_pretrained(folder, safe_serialization=True)
-    for name, part in _models(pipeline):
-        part.to(before[name])
+    if half:
+        for name, part in _models(pipeline):
+            part.to(before[name])
+    if lora:
+        pipeline.save_lora_weights(folder, unet_lora_layers=lora, safe_serialization=True)
     aside = folder / f"{ADAPTER}.part"
     aside.unlink(missing_ok=True)
     write_aside(aside, save(adapter))

@@ -1,5 +1,6 @@
 """Training of the identity encoder: two pictures of a person are pulled together, all others pushed away."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -7,7 +8,7 @@ from torch.nn import functional as F
 from spooflab.errors import ConfigError
 from spooflab.generators.diffusion.identity_crop import SIDE
 from spooflab.generators.diffusion.identity_net import IdentityNet
-from spooflab.generators.diffusion.training.examples import Examples
+from spooflab.generators.diffusion.training.examples import FACE, Examples
 from spooflab.generators.diffusion.training.loop import Stage
 from spooflab.params import uniform
 
@@ -63,9 +64,10 @@ class IdentityStage(Stage):
 
 
 def views(examples: Examples) -> list[list[int]]:
-    """Return the rows of each person's different likenesses, by the person's first row."""
+    """Return the rows of each person's different likenesses, by the person's first row; of bare faces alone."""
     found: dict[str, dict[bytes, int]] = {}
-    for row, subject in enumerate(examples.subject.tolist()):
+    for row in np.flatnonzero(examples.kind == FACE).tolist():
+        subject = str(examples.subject[row])
         found.setdefault(subject, {}).setdefault(examples.likeness[row].tobytes(), row)
     return [list(rows.values()) for rows in found.values()]
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from spooflab.errors import DataError
 from spooflab.generators.diffusion.training.config import Plan
-from spooflab.generators.diffusion.training.state import load_state, save_state, trained
+from spooflab.generators.diffusion.training.processes import check_batch, no_accelerator, processes, share
+from spooflab.generators.diffusion.training.state import resume_state, save_state, trained
 from spooflab.seeds import generator, seed
 
 _LOG_EVERY = 25
@@ -58,18 +59,20 @@ def fit(stage: Stage, plan: Plan, work: Path, *, root: int, about: str, precisio
         precision: of the computation; the same for all stages of a process, as accelerate wants it.
 
     Raises:
+        ConfigError: the batch cannot be dealt out to the processes evenly.
         DataError: another run's state, or a loss that is not finite.
     """
     from accelerate import Accelerator
     from diffusers.training_utils import EMAModel
 
+    check_batch(plan.batch, processes().num_processes, stage.name)
     work.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(mixed_precision=precision)
+    accelerator = Accelerator(cpu=no_accelerator(), mixed_precision=precision)
     parameters = [p for _, p in trained(stage)]
     optimiser = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=0.01)
     averages = EMAModel(parameters, decay=plan.ema, use_ema_warmup=True, power=0.75)
     key, path = hashlib.sha256(about.encode()).hexdigest(), work / "state.safetensors"
-    first = load_state(path, stage, optimiser, averages.shadow_params, key)
+    first = resume_state(path, stage, optimiser, averages.shadow_params, key)
     averages.optimization_step = first
     wrapped, prepared = accelerator.prepare(stage, optimiser)
     averages.to(accelerator.device)
@@ -80,10 +83,11 @@ def fit(stage: Stage, plan: Plan, work: Path, *, root: int, about: str, precisio
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, plan)
         batch = stage.draw(plan.batch, generator(root, stage.name, step))
-        losses = wrapped(**{name: value[rank::world].to(accelerator.device) for name, value in batch.items()})
+        own = share(batch, rank, world)
+        losses = wrapped(**{name: value.to(accelerator.device) for name, value in own.items()})
         total = torch.stack(list(losses.values())).sum()
         if not bool(total.isfinite()):
-            raise DataError(f"{stage.name}: loss {float(total)} at step {step}", next_step="lower the rate")
+            raise DataError(f"{stage.name}: loss {float(total.detach())} at step {step}", next_step="lower the rate")
         accelerator.backward(total)
         accelerator.clip_grad_norm_(parameters, _CLIP)
         prepared.step()

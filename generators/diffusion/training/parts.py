@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from spooflab.errors import ConfigError
 from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.embedded import ADAPTER
+from spooflab.generators.diffusion.ip_adapter import check_fits, read_adapter
 from spooflab.generators.diffusion.model_folder import read_model_folder
 from spooflab.generators.diffusion.model_source import locate, parse_source
 from spooflab.generators.diffusion.training.captions import vocabulary
@@ -19,6 +20,8 @@ from spooflab.generators.diffusion.training.words import LENGTH, word_tokenizer
 
 TOKENS = 4
 """Tokens that an identity becomes; what diffusers takes this form of adapter to have."""
+LORA = "pytorch_lora_weights.safetensors"
+"""File of low-rank updates of the UNet within a model's folder, by the name that diffusers looks for."""
 _INPAINT = 9
 """Latents, the mask, and the latents of the masked picture."""
 
@@ -39,7 +42,8 @@ def make_parts(config: DiffusionTrainConfig) -> Parts:
     """Return the parts of the base, or new ones; the UNet has identity layers either way.
 
     Raises:
-        ConfigError: the base is no Stable Diffusion 1.5 or 2, or paints 4 channels and thus knows no mask.
+        ConfigError: the base is no Stable Diffusion 1.5 or 2, paints 4 channels and thus knows no mask, or has low-rank
+            updates, or an adapter of another form or width than ours.
         DataError: the base is missing or damaged.
     """
     parts = _from_scratch(config) if config.base is None else _from_base(config)
@@ -110,7 +114,7 @@ def _blocks(shape: Shape) -> dict[str, Any]:
 
 def _conditioning(levels: int) -> tuple[int, ...]:
     """Return channels of the condition's embedding, which halves the sides as often as the autoencoder does."""
-    return (16, 32, 96, 256)[:levels]
+    return (16, 32, 96, 256, 256)[:levels]
 
 
 def _from_base(config: DiffusionTrainConfig) -> Parts:
@@ -122,11 +126,15 @@ def _from_base(config: DiffusionTrainConfig) -> Parts:
     folder = read_model_folder(locate(source))
     if not folder.class_name.startswith("StableDiffusion") or "XL" in folder.class_name or "3" in folder.class_name:
         raise ConfigError(f"base {source} is a {folder.class_name}", wanted="a Stable Diffusion 1.5 or 2")
-    common = {"use_safetensors": True, "local_files_only": True}
+    if (folder.path / LORA).exists():
+        raise ConfigError(f"base {source} holds {LORA}", wanted="one whose low-rank updates are merged into its UNet")
+    # Weights learn in float32, in whatever precision they were saved.
+    common = {"use_safetensors": True, "local_files_only": True, "dtype": torch.float32}
 
     def read(kind: Any, name: str) -> Any:
         return kind.from_pretrained(folder.path, subfolder=name, **common)
 
+    vae = read(library.AutoencoderKL, "vae")
     unet = read(library.UNet2DConditionModel, "unet")
     if unet.config.in_channels != _INPAINT:
         raise ConfigError(
@@ -137,7 +145,11 @@ def _from_base(config: DiffusionTrainConfig) -> Parts:
         controlnet = read(library.ControlNetModel, "controlnet")
     else:
         # A ControlNet is fed with the latents alone, and copies the rest of the UNet's encoder.
-        controlnet = library.ControlNetModel.from_unet(unet, load_weights_from_unet=False)
+        controlnet = library.ControlNetModel.from_unet(
+            unet,
+            conditioning_embedding_out_channels=_conditioning(len(vae.config.block_out_channels)),
+            load_weights_from_unet=False,
+        )
         controlnet = library.ControlNetModel.from_config({**controlnet.config, "in_channels": 4})
         copied = {k: v for k, v in unet.state_dict().items() if k in controlnet.state_dict() and k != "conv_in.weight"}
         controlnet.load_state_dict({**copied, "conv_in.weight": unet.conv_in.weight[:, :4].detach()}, strict=False)
@@ -145,12 +157,20 @@ def _from_base(config: DiffusionTrainConfig) -> Parts:
     if adapter.is_file():
         from safetensors.torch import load_file
 
+        found = read_adapter(adapter)
+        if found.kind != "FaceID" or found.has_lora or found.width != config.shape.identity:
+            raise ConfigError(
+                f"{adapter}: an adapter of kind {found.kind} for {found.width} numbers"
+                + (" with low-rank updates" if found.has_lora else ""),
+                wanted=f"FaceID for the {config.shape.identity} of shape.identity, without low-rank updates",
+            )
+        check_fits(found, folder.path / "unet")
         unet._load_ip_adapter_weights([split_adapter(load_file(adapter))], low_cpu_mem_usage=False)
     return Parts(
-        read(library.AutoencoderKL, "vae"),
+        vae,
         unet,
         read(CLIPTextModel, "text_encoder"),
-        read(CLIPTokenizer, "tokenizer"),
+        CLIPTokenizer.from_pretrained(folder.path, subfolder="tokenizer", local_files_only=True),
         controlnet,
         library.DDIMScheduler.from_pretrained(folder.path, subfolder="scheduler", local_files_only=True),
     )
@@ -200,6 +220,21 @@ def adapter_weights(unet: Any) -> dict[str, Tensor]:
             held[f"ip_adapter.{key}.to_k_ip.weight"] = processor.to_k_ip[0].weight.detach()
             held[f"ip_adapter.{key}.to_v_ip.weight"] = processor.to_v_ip[0].weight.detach()
     return held
+
+
+def plain_weights(unet: Any) -> dict[str, Tensor]:
+    """Return a UNet's weights as they are without low-rank updates, by the names that they have there."""
+    held: dict[str, Tensor] = unet.state_dict()
+    return {name.replace(".base_layer.", "."): value for name, value in held.items() if ".lora_" not in name}
+
+
+def lora_weights(unet: Any) -> dict[str, Tensor]:
+    """Return a UNet's low-rank updates by the names that diffusers saves them under; empty where it has none."""
+    if not getattr(unet, "peft_config", None):
+        return {}
+    from peft import get_peft_model_state_dict
+
+    return dict(get_peft_model_state_dict(unet))
 
 
 def split_adapter(held: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:

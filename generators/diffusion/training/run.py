@@ -10,15 +10,17 @@ from typing import Literal, TypedDict
 import torch
 
 from spooflab.allocator import keep_freed_memory
-from spooflab.generators.diffusion.identity_net import IdentityNet
+from spooflab.errors import ConfigError
+from spooflab.generators.diffusion.training.base import make_identity, make_judge
 from spooflab.generators.diffusion.training.config import DiffusionTrainConfig
 from spooflab.generators.diffusion.training.denoiser import DenoiserStage
-from spooflab.generators.diffusion.training.examples import ExampleFolder, Examples, Prepared
+from spooflab.generators.diffusion.training.examples import FACE, ExampleFolder, Examples, Prepared
 from spooflab.generators.diffusion.training.export import export
 from spooflab.generators.diffusion.training.identity import IdentityStage
 from spooflab.generators.diffusion.training.loop import fit
-from spooflab.generators.diffusion.training.material import MaterialNet, MaterialStage, save_material
+from spooflab.generators.diffusion.training.material import MaterialStage, save_material
 from spooflab.generators.diffusion.training.parts import make_parts
+from spooflab.generators.diffusion.training.processes import processes
 from spooflab.generators.diffusion.training.vae import VaeStage, scaling_factor
 from spooflab.generators.faces.configured import configured_faces
 from spooflab.seeds import seed
@@ -35,7 +37,8 @@ def train(config: DiffusionTrainConfig, out: Path, *, workers: int = 1, half: bo
     """Train a model and return the folder that diffusers loads.
 
     A run that was stopped goes on: shards of examples that are there are kept, and each stage resumes from its last
-    checkpoint, to the same weights.
+    checkpoint, to the same weights. Started by `torchrun` or `accelerate launch`, several processes share each batch;
+    the first of them renders and writes.
 
     Args:
         config: everything that decides the weights.
@@ -46,10 +49,15 @@ def train(config: DiffusionTrainConfig, out: Path, *, workers: int = 1, half: bo
     Raises:
         ConfigError, DataError: see the stages.
     """
-    examples = prepare(config, out / "examples", workers)
-    torch.manual_seed(seed(config.seed, "weights") % 2**32)
-    parts, identity = make_parts(config), IdentityNet(config.shape.identity)
-    for module in (parts.vae, parts.unet, parts.controlnet, identity):
+    together = processes()
+    with together.main_process_first():
+        examples = prepare(config, out / "examples", workers)
+    _check(config, examples)
+    _begin(config, "weights")
+    parts, identity = make_parts(config), make_identity(config)
+    _begin(config, "material")
+    judge = make_judge(config)
+    for module in (parts.vae, parts.unet, parts.controlnet, identity, *([] if judge is None else [judge])):
         module.to(memory_format=torch.channels_last)
     common: Common = {"root": config.seed, "precision": config.precision}
     key = _settings(config, without=("vae", "identity", "material", "denoiser", "precision"))
@@ -60,17 +68,33 @@ def train(config: DiffusionTrainConfig, out: Path, *, workers: int = 1, half: bo
     if config.identity.steps:
         fit(IdentityStage(identity, examples), config.identity, out / "identity", **common, about=key)
     if config.denoiser.steps:
+        _begin(config, "lora")
         # Its latents and identities follow from what was trained before.
-        key = _settings(config, without=("material", "denoiser", "precision"))
+        after = _settings(config, without=("material", "denoiser", "precision"))
         cache = out / "denoiser" / "latents.safetensors"
-        stage = DenoiserStage(parts, identity, examples, config.parts, cache=cache, about=key)
-        fit(stage, config.denoiser, out / "denoiser", **common, about=key)
-    export(parts, identity, out / "model", half=half)
-    if config.material.steps:
-        judge = MaterialNet().to(memory_format=torch.channels_last)
+        stage = DenoiserStage(parts, identity, examples, config.parts, cache=cache, about=after)
+        fit(stage, config.denoiser, out / "denoiser", **common, about=after)
+    if together.is_main_process:
+        export(parts, identity, out / "model", half=half)
+    if judge is not None and config.material.steps:
         fit(MaterialStage(judge, examples), config.material, out / "material", **common, about=key)
+    if judge is not None and together.is_main_process:
         save_material(judge, out / "model")
+    together.wait_for_everyone()
     return out / "model"
+
+
+def _begin(config: DiffusionTrainConfig, what: str) -> None:
+    """Seed what torch initialises weights with: they may not depend on which stages ran in this process before."""
+    torch.manual_seed(seed(config.seed, what) % 2**32)
+
+
+def _check(config: DiffusionTrainConfig, examples: Examples) -> None:
+    """Tell before the first stage what the last would stop at."""
+    if config.material.steps and not (examples.kind != FACE).any():
+        raise ConfigError("no example has a mask", wanted="masks above 0", next_step="or material.steps of 0")
+    if config.identity.steps and len(set(examples.subject.tolist())) < 2:
+        raise ConfigError("one person alone", wanted="two or more", next_step="or identity.steps of 0")
 
 
 def prepare(config: DiffusionTrainConfig, folder: Path, workers: int) -> Examples:

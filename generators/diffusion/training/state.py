@@ -25,7 +25,7 @@ def save_state(
     replace(aside, path)
 
 
-def load_state(
+def resume_state(
     path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, averages: list[Tensor], key: str
 ) -> int:
     """Take a state up and return its step; 0, with nothing changed, where there is none.
@@ -36,6 +36,7 @@ def load_state(
     if not path.exists():
         return 0
     wanted, moments = dict(trained(module)), dict[int, dict[str, Tensor]]()
+    means = dict(enumerate(averages))
     try:
         with safe_open(path, framework="pt") as file:
             facts = file.metadata() or {}
@@ -50,13 +51,14 @@ def load_state(
                     number, _, field = rest.partition(".")
                     moments.setdefault(int(number), {})[field] = value
                     continue
-                into = wanted.pop(rest) if kind == "weight" else averages[int(rest)]
+                into = wanted.pop(rest) if kind == "weight" else means.pop(int(rest))
                 with torch.no_grad():
                     into.copy_(value)
-    except (OSError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: no state of this run: {error}", next_step="remove it to begin anew") from error
-    if wanted:
-        raise DataError(f"{path}: it lacks {sorted(wanted)[:3]}", next_step="remove it to begin anew")
+    if wanted or means:
+        lacking = str(sorted(wanted)[:3]) if wanted else f"average {min(means)}"
+        raise DataError(f"{path}: it lacks {lacking}", next_step="remove it to begin anew")
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
     return int(facts["step"])
 

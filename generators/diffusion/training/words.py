@@ -28,8 +28,8 @@ def word_tokenizer(words: Sequence[str], folder: Path) -> Any:
     signs = string.ascii_lowercase + string.digits + string.punctuation
     encoder = Tokenizer(models.BPE(end_of_word_suffix=_SUFFIX))
     encoder.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    # Equally frequent pairs are taken in the order of their numbers, and the trainer numbers the last letters of words in
-    # the order of a hash map, another one in each process: all are numbered here, as if they were special.
+    # Equally frequent pairs are taken in the order of their numbers, and the trainer numbers the last letters of words
+    # in the order of a hash map, another one in each process: all are numbered here, as if they were special.
     letters = [*signs, *(sign + _SUFFIX for sign in signs)]
     trainer = trainers.BpeTrainer(
         vocab_size=_MOST, special_tokens=letters, end_of_word_suffix=_SUFFIX, show_progress=False

@@ -52,6 +52,7 @@ def diffusion(
 def _train(config: str, out: Path | None, workers: int, half: bool) -> int:
     from spooflab.config import load_config
     from spooflab.generators.diffusion.training.config import DiffusionTrainConfig
+    from spooflab.generators.diffusion.training.processes import processes
     from spooflab.generators.diffusion.training.run import train
 
     if out is None:
@@ -59,17 +60,17 @@ def _train(config: str, out: Path | None, workers: int, half: bool) -> int:
     if workers < 1:
         raise ConfigError(f"--workers {workers}", wanted="1 or more")
     folder = train(load_config(Path(config), DiffusionTrainConfig), out, workers=workers, half=half)
-    sys.stdout.write(f"{folder}\n")
+    if processes().is_main_process:
+        sys.stdout.write(f"{folder}\n")
     return 0
 
 
 def _evaluate(model: str, people: int, json: bool) -> int:
-    from spooflab.generators.diffusion.config import DiffusionConfig
-    from spooflab.generators.diffusion.training.evaluate import evaluate
+    from spooflab.generators.diffusion.training.evaluate import evaluate, own_settings
 
     if people < 2:
         raise ConfigError(f"--people {people}", wanted="2 or more: a swap needs two")
-    facts = evaluate(DiffusionConfig(model=model), people=people).as_json()
+    facts = evaluate(own_settings(model), people=people).as_json()
     text = json_module.dumps(facts) if json else "\n".join(f"{name}: {value}" for name, value in facts.items())
     sys.stdout.write(text + "\n")
     return 0

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -320,3 +321,56 @@ def pictures() -> Pictures:
     masks = torch.zeros(2, 1, 32, 32)
     masks[:, :, 8:24, 8:24] = 1
     return Pictures(images, masks, condition)
+
+
+@pytest.fixture(scope="session")
+def source() -> Any:
+    """Three rendered people in two sessions each."""
+    from spooflab.generators.faces.procedural import ProceduralFaces
+
+    return ProceduralFaces(n_subjects=3, sessions=2, size=96, seed=31)
+
+
+@pytest.fixture(scope="session")
+def examples(source: Any) -> Any:
+    """Their examples, 32 px."""
+    from spooflab.generators.diffusion.training.examples import Prepared, make_group
+
+    made, skipped = make_group(source, source.refs(), Prepared(32, 1.5, 1), 0)
+    assert skipped == []
+    return made
+
+
+@pytest.fixture(scope="session")
+def training() -> Any:
+    """A whole training in seconds: parts of a few thousand weights and two or three steps of each."""
+    from spooflab.generators.config import ProceduralFacesConfig
+    from spooflab.generators.diffusion.training.config import DiffusionTrainConfig, Plan, Shape
+
+    plan = Plan(steps=2, batch=2, save_every=1, sheet_every=2, ema=0.9, warm=0, rate=1e-3)
+    return DiffusionTrainConfig(
+        face_px=96, size=32, faces=ProceduralFacesConfig(subjects=3, sessions=2), masks=1.5,
+        shape=Shape(vae=(8, 8, 16), unet=(8, 16), text=16, text_layers=1, identity=8, heads=2),
+        vae=plan, identity=plan, denoiser=plan, material=plan,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def trained(training: Any, examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that training."""
+    from spooflab.generators.diffusion.training.run import train
+
+    out = tmp_path_factory.mktemp("trained")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation doesn.t accept a copy")  # within diffusers
+        train(training, out)
+    return out
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerate() -> Any:
+    """Accelerate holds one precision for all of a process; tests have several."""
+    from accelerate.state import AcceleratorState
+
+    yield
+    AcceleratorState._reset_state()
