@@ -50,6 +50,7 @@ def test_one_or_two_edits_that_go_together() -> None:
     assert len(pairs) == 23
 
 
+@pytest.mark.slow
 def test_the_region_reaches_over_the_brows(quick: DiffusionConfig, people: tuple[Face, Face]) -> None:
     attack = AttributeDiffusion(diffusion=quick)
     params = _params(attack, 2)
@@ -90,6 +91,7 @@ def test_what_the_model_is_given(
     assert (given[0]["steps"], given[0]["share"]) == (20, float(params.share[0]))
 
 
+@pytest.mark.slow
 def test_words_are_seen(quick: DiffusionConfig, people: tuple[Face, Face]) -> None:
     attack, face = AttributeDiffusion(diffusion=quick), people[0].row(0)
     record = _params(attack).to_json()

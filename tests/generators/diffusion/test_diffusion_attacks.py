@@ -19,7 +19,12 @@ from spooflab.taxonomy import SPECIES
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
 KINDS: tuple[Any, ...] = (SwapDiffusion, SwapRefine, MaskControlNet, AttributeDiffusion)
-every = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.species)
+every = pytest.mark.parametrize(
+    "kind",
+    # An inversion takes twenty steps there and twenty back.
+    [pytest.param(k, marks=pytest.mark.slow if k is AttributeDiffusion else ()) for k in KINDS],
+    ids=lambda kind: kind.species,
+)
 
 
 def _generator(seed: int = 1) -> torch.Generator:

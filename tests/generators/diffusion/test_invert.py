@@ -71,6 +71,7 @@ def _smooth(folder: Path, **how: Any) -> Inverter:
     return inverter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "masks"),
     [("saved", None), ("saved_xl", None), ("saved_zero_snr", None), ("saved_zero_snr", _masks())],
@@ -196,6 +197,7 @@ def test_what_the_unet_is_told_is_what_the_pipelines_tell_it(plain: Inverter, xl
             torch.testing.assert_close(ours[1][key], theirs[1][key], atol=0, rtol=0)
 
 
+@pytest.mark.slow
 def test_several_controlnets_each_with_its_weight(
     saved: Path, plain: Inverter, controlnet: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def _guided(row: Tensor) -> list[Tensor]:
     return [torch.stack([torch.zeros_like(row), row])[:, None]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "FaceID"])
 @pytest.mark.parametrize("shape", ["1.5", "XL"])
 def test_each_picture_is_what_diffusers_makes_of_it_alone(
@@ -95,6 +96,7 @@ def test_without_guidance_there_is_no_negative_identity(
     torch.testing.assert_close(made[1], wanted, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_lora_of_an_adapter_is_on_with_it_and_off_without(
     saved: Path, net: Path, adapter: Callable[..., Path], tmp_path: Path, pictures: Any, identities: Tensor
 ) -> None:
@@ -122,6 +124,7 @@ def test_lora_without_peft_is_refused(
         _load(saved, net, path)
 
 
+@pytest.mark.slow
 def test_half_precision(
     saved: Path, net: Path, adapter: Callable[..., Path], tmp_path: Path, pictures: Any, identities: Tensor
 ) -> None:

@@ -73,6 +73,7 @@ def test_refined_pictures_are_what_diffusers_makes_of_each(
         torch.testing.assert_close(made[row], (image + mask * (wanted - image))[0], atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_edited_pictures_are_of_whom_they_are_told(saved_inpainting: Path, identities: Tensor) -> None:
     source = parse_source(str(saved_inpainting))
     without, one = Inverter.load(source), Inverter.load(source, identity=source)

@@ -132,7 +132,7 @@ def test_a_source_never_shows_the_people_of_another(source: ProceduralFaces) -> 
     assert DiffusionTrainConfig().people_seed != HELD_OUT
     other = ProceduralFaces(n_subjects=3, sessions=2, size=96, seed=HELD_OUT)
     assert not {r.subject_id for r in source.refs()} & {r.subject_id for r in other.refs()}
-    shapes = [s.params(ref)[0].age_years for s in (people, other) for ref in s.refs()[::2]]
+    shapes = [s.params(ref)[0].age_years for s in (source, other) for ref in s.refs()[::2]]
     assert len({float(age) for age in shapes}) == 6
 
 

@@ -105,6 +105,7 @@ def test_the_unet_itself_knows_no_identities(lively: Parts, tmp_path: Path) -> N
     assert json.loads((tmp_path / "unet" / "config.json").read_text())["encoder_hid_dim_type"] is None
 
 
+@pytest.mark.slow
 def test_a_whole_training_leaves_a_whole_model(trained: Path, examples: Examples) -> None:
     folder = trained / "model"
     found = read_model_folder(folder)
@@ -190,6 +191,7 @@ def test_low_rank_updates_are_what_diffusers_loads(tuned: Path, based: Any, exam
     assert loaded.unet.peft_config["default_0"].r == 2
 
 
+@pytest.mark.slow
 def test_low_rank_updates_go_on_to_the_same_bits(
     based: DiffusionTrainConfig, tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +217,7 @@ def test_low_rank_updates_go_on_to_the_same_bits(
         assert (made / name).read_bytes() == (tuned / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_full_tuning_in_bfloat16_keeps_float32_weights(based: Any, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(trained / "examples")
     made = train(based.model_copy(update={"parts": How(controlnet="frozen")}), tmp_path, half=True)

@@ -103,6 +103,7 @@ def _same(one: nn.Module, other: nn.Module) -> bool:
     return all(a[0] == b[0] and torch.equal(a[1], b[1]) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_every_stage_goes_on_to_the_same_bits(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = _fit(make(), tmp_path / "whole")
     with monkeypatch.context() as patched:
@@ -225,6 +226,7 @@ def test_a_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
     assert _same(again, _fit(Line(), tmp_path / "never"))
 
 
+@pytest.mark.slow
 def test_bfloat16_goes_on_to_the_same_bits(
     training: Any, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

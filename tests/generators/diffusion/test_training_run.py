@@ -24,6 +24,7 @@ def _die(*_: Any) -> None:
     raise _Killed
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_each_stage_ends_the_same(
     training: DiffusionTrainConfig, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_longer_plan_goes_on_and_other_shapes_are_refused(
         train(longer.model_copy(update={"people_seed": 5}), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_lost_shard_is_made_again(training: DiffusionTrainConfig, trained: Path, tmp_path: Path) -> None:
     again = prepare(training, tmp_path, workers=1)
     shard = tmp_path / "00000.npz"

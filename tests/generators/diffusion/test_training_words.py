@@ -62,6 +62,7 @@ _MOODS = {
 }
 
 
+@pytest.mark.slow
 def test_what_is_said_is_true() -> None:
     """Words are read back and held against what was drawn, for many people and several captions of each."""
     source, heard = ProceduralFaces(n_subjects=60, sessions=2, size=64, seed=5), set[str]()
