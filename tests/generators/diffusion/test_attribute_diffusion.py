@@ -71,6 +71,7 @@ def test_the_region_reaches_over_the_brows(quick: DiffusionConfig, people: tuple
     assert float(mask[outside].max()) == 0
 
 
+@pytest.mark.slow
 def test_what_the_model_is_given(
     quick: DiffusionConfig, people: tuple[Face, Face], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_row_is_what_it_is_alone_and_from_its_record(
         assert torch.equal(_mask(alone), _mask(whole)[row : row + 1])
 
 
+@pytest.mark.slow
 @every
 def test_every_effect_can_be_switched_off_and_is_seen(
     kind: Any, quick: DiffusionConfig, people: tuple[Face, Face]

@@ -90,6 +90,7 @@ def test_the_same_words_return_the_picture(name: str, masks: Tensor | None, requ
     assert float((guided - wanted).abs().mean()) > 2 * errors[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "inpainting", "xl"])
 def test_other_words_change_the_mask_alone(name: str, request: pytest.FixtureRequest) -> None:
     inverter: Inverter = request.getfixturevalue(name)
@@ -109,6 +110,7 @@ def test_other_words_change_the_mask_alone(name: str, request: pytest.FixtureReq
     torch.testing.assert_close(alone, made[1:], atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -213,6 +215,7 @@ def test_several_controlnets_each_with_its_weight(
         _edit(both, conditions=conditions, control=[1.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["saved", "saved_zero_snr", "saved_xl"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision(name: str, dtype: Any, request: pytest.FixtureRequest) -> None:

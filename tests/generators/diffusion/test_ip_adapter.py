@@ -66,6 +66,7 @@ def test_each_picture_is_what_diffusers_makes_of_it_alone(
     assert float((made[0] - alone).abs().max()) > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "FaceID"])
 def test_nobody(
     kind: str, saved: Path, net: Path, adapter: Callable[..., Path], tmp_path: Path, pictures: Any, identities: Tensor
@@ -154,6 +155,7 @@ def test_an_inpainting_model_with_all_of_its_own(
         torch.testing.assert_close(made[row], wanted, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_records_name_the_adapter(saved: Path, net: Path, adapter: Callable[..., Path], tmp_path: Path) -> None:
     path = adapter(tmp_path / "faces.safetensors", saved, "plain")
     found = read_adapter(path)

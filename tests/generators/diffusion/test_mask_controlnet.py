@@ -48,6 +48,7 @@ def test_ids_name_materials() -> None:
             MaskControlNet(instruments=[wrong])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("material", list(MATERIALS))
 def test_each_material_is_prompted_and_named(
     material: str, quick: DiffusionConfig, people: tuple[Face, Face], monkeypatch: pytest.MonkeyPatch

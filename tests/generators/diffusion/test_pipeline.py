@@ -32,6 +32,7 @@ def _changed(folder: Path, copy: Path, part: str, **changes: Any) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_the_unet_and_the_controlnets_choose_the_pipeline(
     saved: Path, saved_xl: Path, saved_zero_snr: Path, controlnet: Callable[..., Path], tmp_path: Path
 ) -> None:

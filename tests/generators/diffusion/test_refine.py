@@ -125,6 +125,7 @@ def test_less_strength_keeps_more_of_the_latents(saved: Path) -> None:
     torch.testing.assert_close(keys[2], signal[2] * latents + noise[2] * drawn, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -177,6 +178,7 @@ def test_a_model_like_sdxl_in_bfloat16(
     assert torch.equal(_refine(one, conditions=[_condition(3)] * controls), made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["dpm++", "euler", "lcm"])
 def test_schedulers_with_an_inpainting_model_in_bfloat16(saved_zero_snr: Path, scheduler: Any) -> None:
     one = Refiner.load(parse_source(str(saved_zero_snr)), scheduler=scheduler, dtype="bfloat16")

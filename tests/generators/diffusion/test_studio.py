@@ -97,6 +97,7 @@ def test_models_are_loaded_once(quick: DiffusionConfig) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_editing_leaves_the_painter_as_it_was(quick: DiffusionConfig, people: tuple[Face, Face]) -> None:
     """They share weights, and nothing of what one sets stays for another."""
     opened, c = open_studio(quick), _crop(people)

@@ -47,6 +47,7 @@ def identities() -> Tensor:
     return torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["saved", "saved_inpainting"])
 def test_refined_pictures_are_what_diffusers_makes_of_each(
     name: str, identities: Tensor, adapter: Callable[..., Path], tmp_path: Path, request: pytest.FixtureRequest
@@ -103,6 +104,7 @@ def test_what_the_unet_is_told_of_an_identity(saved_inpainting: Path, identities
     torch.testing.assert_close(back.flatten(1), torch.cat([0 * identities, identities]), atol=0, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_shared_pipeline_paints_as_one_of_its_own(saved_inpainting: Path, identities: Tensor) -> None:
     """Whatever scheduler the painter took: the inverter has the model's own schedule."""
     source = parse_source(str(saved_inpainting))

@@ -78,6 +78,7 @@ def test_one_picture_of_a_person_is_its_own_likeness() -> None:
     assert np.array_equal(made.likeness[0], (inner[0] * 255).round().to(torch.uint8).numpy())
 
 
+@pytest.mark.slow
 def test_donors_come_from_the_same_shard(source: ProceduralFaces, monkeypatch: pytest.MonkeyPatch) -> None:
     refs = [ref for ref in source.refs() if not ref.subject_id.endswith("2")]
     inside = {ref.subject_id for ref in refs}

@@ -27,7 +27,10 @@ from spooflab.generators.diffusion.training.run import train
 from spooflab.generators.diffusion.training.state import trained as weights_of
 from spooflab.generators.diffusion.training.vae import VaeStage
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy"),  # within diffusers
+]
 PARTS = ("vae", "unet", "text_encoder", "controlnet")
 
 

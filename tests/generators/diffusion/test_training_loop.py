@@ -165,6 +165,7 @@ def test_without_an_average_the_last_weights_are_kept(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_line_is_learnt(tmp_path: Path) -> None:
     plan = PLAN.model_copy(update={"steps": 400, "rate": 0.05, "save_every": 400, "sheet_every": 400})
     stage = _fit(Line(), tmp_path, plan)
@@ -243,6 +244,7 @@ def test_bfloat16_goes_on_to_the_same_bits(
     assert {p.dtype for _, p in trained(whole)} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_gradients_of_shares_average_to_the_batch(make: Make, examples: Examples) -> None:
     """What two processes see of a batch, without starting them; people are told apart within a share alone."""
     stage = make()

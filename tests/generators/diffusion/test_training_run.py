@@ -42,6 +42,7 @@ def test_a_run_killed_before_each_stage_ends_the_same(
         assert (model.parent / name).read_bytes() == (trained / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_longer_plan_goes_on_and_other_shapes_are_refused(
     training: DiffusionTrainConfig, trained: Path, tmp_path: Path
 ) -> None:
