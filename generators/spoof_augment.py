@@ -13,6 +13,7 @@ from spooflab.augment.gentle import gentle_shots
 from spooflab.augment.photograph import from_photograph, scene_light, to_photograph
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.catalogue import build_attack, effects_of
+from spooflab.generators.diffusion.config import DiffusionConfig
 from spooflab.generators.face import Face
 from spooflab.generators.faces.landmarks import box_of, pose_mean_head
 from spooflab.generators.faces.photo import tight_points
@@ -80,6 +81,7 @@ class SpoofAugment(nn.Module):
         sensor_px: longer side of the sensor window in which the physics happens; None for twice the picture's.
         instruments: ids that may be used; empty for all.
         ablate: physical effects to switch off, in attacks and cameras.
+        diffusion: models of the species that a diffusion model paints; None for the one that comes with the package.
         at_once: rows that an accelerator computes together at most; bounds its memory.
         gentle: bona fide pictures take a mild second pass (right for photographs, which have been through a camera
             once already); False treats them as the attack's scene light, as stored data sets do.
@@ -105,6 +107,7 @@ class SpoofAugment(nn.Module):
         sensor_px: int | None = None,
         instruments: Sequence[str] = (),
         ablate: Sequence[str] = (),
+        diffusion: DiffusionConfig | None = None,
         at_once: int = 64,
         gentle: bool = True,
         find: Finder | None = None,
@@ -132,7 +135,12 @@ class SpoofAugment(nn.Module):
         self.at_once = at_once
         self.device_off = tuple(e for e in DEVICE_EFFECTS if e in ablate)
         self.attacks = {
-            name: build_attack(name, instruments=instruments, ablate=[e for e in effects_of(name) if e in ablate])
+            name: build_attack(
+                name,
+                instruments=instruments,
+                ablate=[e for e in effects_of(name) if e in ablate],
+                diffusion=diffusion,
+            )
             for name in self.species
         }
         self.cameras = DeviceShift([CaptureDevice(name, unit=u) for name in devices for u in range(units)])

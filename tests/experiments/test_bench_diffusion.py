@@ -28,6 +28,7 @@ def test_the_shape_is_that_of_stable_diffusion() -> None:
     assert round(sum(p.numel() for p in unet.parameters()) / 1e6, 1) == 859.5
 
 
+@pytest.mark.slow
 def test_a_miniature_is_timed_against_plain_diffusers() -> None:
     tiny = Shape(unet=(16, 16), layers=1, vae=(8, 8, 8, 8), text=16, text_layers=1, text_heads=2, tokens=8)
     row = shape_case(tiny, torch.device("cpu"), size=32, batch=2)

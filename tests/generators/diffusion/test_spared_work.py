@@ -35,6 +35,7 @@ def _calls(module: nn.Module) -> list[int]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["1.5", "XL"])
 def test_pixels_are_those_of_the_plain_pipeline(shape: str, pictures: Any, request: pytest.FixtureRequest) -> None:
     """Bit by bit: one picture, in the same layout of memory, through diffusers' pipeline as it was loaded."""

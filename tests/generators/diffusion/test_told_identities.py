@@ -135,6 +135,7 @@ def test_several_nets_take_the_place_of_the_folders_own(saved_inpainting: Path) 
     torch.testing.assert_close(first, _refine(Refiner.load(source)), atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_identities_that_do_not_fit_are_told(saved: Path, saved_inpainting: Path, identities: Tensor) -> None:
     bare, source = parse_source(str(saved)), parse_source(str(saved_inpainting))
     with pytest.raises(DataError, match="no adapter"):

@@ -185,6 +185,7 @@ def test_an_adapter_wants_its_encoder(saved_inpainting: Path) -> None:
     assert make_judge(_based(saved_inpainting, material=Plan(steps=1))) is not None
 
 
+@pytest.mark.slow
 def test_what_our_training_wrote_is_gone_on_from(training: DiffusionTrainConfig, trained: Path) -> None:
     base = trained / "model"
     config = _based(base, shape=training.shape)
