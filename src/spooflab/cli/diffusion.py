@@ -78,7 +78,11 @@ def _evaluate(model: str, people: int, json: bool) -> int:
 
 def _show(model: str, variant: str | None, *, download: bool, json: bool) -> int:
     from spooflab.generators.diffusion import fetch, locate, parse_source, read_model_folder
+    from spooflab.generators.diffusion.config import EMBEDDED
+    from spooflab.generators.diffusion.embedded import EMBEDDED_FOLDER
 
+    if model == EMBEDDED:
+        model = str(EMBEDDED_FOLDER)
     source = parse_source(model, variant=variant)
     if source.file is not None:
         return _adapter(source, download=download, json=json)
