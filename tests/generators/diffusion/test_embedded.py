@@ -125,8 +125,6 @@ def test_it_does_what_its_card_says(figures: Figures) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True, reason="the run goes on: too few swaps carry the identity so far"
-)
+@pytest.mark.xfail(strict=True, reason="the run goes on: too few swaps carry the identity so far")
 def test_it_carries_the_identity(figures: Figures) -> None:
     assert figures.nearer_to_source >= 0.8
