@@ -272,7 +272,9 @@ def check_models(config: DiffusionConfig) -> dict[str, str]:
 @lru_cache(maxsize=2)
 def open_studio(config: DiffusionConfig) -> Studio:
     """Return the loaded models of a configuration; the last two are kept."""
-    return Studio(config)
+    # A data set is made in inference mode, whose tensors cannot become parameters.
+    with torch.inference_mode(False):
+        return Studio(config)
 
 
 def lay_back(face: Face, painted: Tensor, c: Crop, mask: Tensor, *, colour: float) -> Tensor:

@@ -140,8 +140,8 @@ def test_every_species_takes_its_turn_through_the_lab(
         return real(lab, spec)  # type: ignore[arg-type]
 
     monkeypatch.setattr(memory.Lab, "make", make)
-    assert run(["bench", "memory", "--samples", "40", "--json"]) == 0
+    assert run(["bench", "memory", "--samples", "48", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert set(made) == {"bonafide", *memory.known_attacks()}
-    assert report["samples"] == len(made) == 40
+    assert report["samples"] == len(made) == 48
     assert report["start_mb"] <= report["last_mb"] <= report["high_mb"]

@@ -1,6 +1,7 @@
 """Training of the denoiser: UNet, ControlNet, text encoder and identity projection together, on latents."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def kept_latents(vae: Any, examples: Examples, cache: Path | None, about: str) -
         pass  # none yet, or one that was cut off: it is made again
     whole, masked = encode(vae, examples)
     cache.parent.mkdir(parents=True, exist_ok=True)
-    aside = cache.with_suffix(".part")
+    aside = cache.with_suffix(f".{os.getpid()}.part")  # several processes may keep them at once
     aside.unlink(missing_ok=True)
     write_aside(aside, save({"whole": whole, "masked": masked}, {"key": key}))
     replace(aside, cache)
