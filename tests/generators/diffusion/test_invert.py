@@ -17,7 +17,7 @@ from spooflab.generators.diffusion.ddim import denoise_latents
 from spooflab.generators.diffusion.invert import Inverter
 from spooflab.generators.diffusion.model_source import parse_source
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
+pytestmark = pytest.mark.slow  # together half a minute
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from torch import Tensor
 from spooflab.errors import ConfigError, DataError
 from spooflab.generators.diffusion import Inpainter, Sampling, parse_source, read_adapter
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
+pytestmark = pytest.mark.slow  # together half a minute
 WIDTH = 16
 OFF = Sampling(steps=2, guidance=2.0, identity_scale=0.0)
 

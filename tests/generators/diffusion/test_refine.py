@@ -13,7 +13,7 @@ from spooflab.errors import ConfigError, DataError
 from spooflab.generators.diffusion.model_source import parse_source
 from spooflab.generators.diffusion.refine import Refiner
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
+pytestmark = pytest.mark.slow  # together half a minute
 
 
 def _batch(side: int = 32) -> tuple[Tensor, Tensor]:

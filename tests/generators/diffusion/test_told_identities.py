@@ -13,7 +13,7 @@ from spooflab.errors import ConfigError, DataError
 from spooflab.generators.diffusion import Inpainter, Inverter, Refiner, parse_source
 from spooflab.generators.diffusion.pipeline import load_pipeline
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
+pytestmark = pytest.mark.slow  # together half a minute
 WIDTH = 16
 _SCALE: dict[str, Any] = {"controlnet_conditioning_scale": 1.0}
 _SIZE = {"height": 32, "width": 32}

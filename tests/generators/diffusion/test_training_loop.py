@@ -27,7 +27,7 @@ from spooflab.generators.diffusion.training.state import trained
 from spooflab.generators.diffusion.training.vae import VaeStage
 from spooflab.seeds import generator
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
+pytestmark = pytest.mark.slow  # together half a minute
 PLAN = Plan(steps=5, batch=4, rate=1e-3, warm=2, ema=0.9, save_every=2, sheet_every=5)
 Make = Callable[[], Stage]
 

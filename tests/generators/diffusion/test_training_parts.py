@@ -30,6 +30,8 @@ from spooflab.generators.diffusion.training.parts import (
     split_adapter,
 )
 
+pytestmark = pytest.mark.slow  # together half a minute
+
 NONE = Plan(steps=0)
 INPUT = {
     "sample": torch.randn(1, 9, 16, 16, generator=torch.Generator().manual_seed(1)),
