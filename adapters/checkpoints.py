@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,13 +61,6 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 def tensor_bytes(tensors: dict[str, Tensor]) -> bytes:
     """Serialise tensors as safetensors; views and shared memory become copies."""
     return safetensors.torch.save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a file aside, flush it to disk, and rename it to `path`."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    write_aside(aside, data)
-    replace(aside, path)
 
 
 def _steps(folder: Path) -> list[Path]:

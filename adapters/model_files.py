@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.backbones import build_backbone, describe_backbone, rebuild_backbone
-from spooflab.adapters.checkpoints import tensor_bytes, write_synced
+from spooflab.adapters.checkpoints import tensor_bytes
 from spooflab.adapters.train_config import TrainConfig
+from spooflab.atomic import write_over
 from spooflab.errors import DataError
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -38,8 +39,8 @@ def save_model(model: Algorithm, config: TrainConfig, out: Path, *, notes: dict[
         "sha256": hashlib.sha256(data).hexdigest(),
         **notes,
     }
-    write_synced(out / WEIGHTS, data)
-    write_synced(out / CARD, json.dumps(card, indent=1).encode())
+    write_over(out / WEIGHTS, data)
+    write_over(out / CARD, json.dumps(card, indent=1).encode())
 
 
 def load_model(folder: Path) -> Algorithm:

@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import io
 import json
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spooflab.atomic import replace, write_aside
+from spooflab.atomic import write_over
 from spooflab.errors import DataError
 
 CONTENT = ("run.json", "scores.parquet", "worst.parquet")
@@ -111,6 +110,4 @@ class RunFolder:
 def write_atomic(path: Path, data: bytes) -> None:
     """Write aside, flush to disk, rename: a reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    write_aside(aside, data)
-    replace(aside, path)
+    write_over(path, data)

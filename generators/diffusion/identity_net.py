@@ -1,45 +1,25 @@
 """The identity encoder that comes with the package: a small convolutional network on the inner face."""
 
-import hashlib
 import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spooflab.atomic import replace, write_aside
+from spooflab.atomic import write_over
 from spooflab.errors import DataError
 from spooflab.generators.diffusion.identity_crop import SIDE, identity_crop
+from spooflab.generators.diffusion.small_net import LEVELS, Trunk, read_half, save_half
 
 FORMAT = "spooflab.identity/1"
 IDENTITY_FOLDER = "identity_encoder"
 """Its folder within a model's."""
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-LEVELS = (32, 64, 128, 192)
-GROUPS = 8
 
 
-class Block(nn.Module):
-    """A pre-activated residual block that halves the sides (He et al. 2016, with group norms)."""
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.GroupNorm(GROUPS, before), nn.GroupNorm(GROUPS, after)
-        self.conv1 = nn.Conv2d(before, after, 3, stride=2, padding=1)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1)
-        self.skip = nn.Conv2d(before, after, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, after, H / 2, W / 2) of (B, before, H, W)."""
-        inner = self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))
-        out: Tensor = inner + self.skip(F.avg_pool2d(x, 2))
-        return out
-
-
-class IdentityNet(nn.Module):
+class IdentityNet(Trunk):
     """Inner faces to unit vectors, near for one person and far for two.
 
     Args:
@@ -49,18 +29,11 @@ class IdentityNet(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
-        self.stem = nn.Conv2d(3, LEVELS[0], 3, padding=1, stride=2)
-        pairs = zip((LEVELS[0], *LEVELS[:-1]), LEVELS, strict=True)
-        self.blocks = nn.ModuleList(Block(before, after) for before, after in pairs)
-        self.norm = nn.GroupNorm(GROUPS, LEVELS[-1])
         self.head = nn.Linear(LEVELS[-1] * 4, width)
 
     def forward(self, faces: Tensor) -> Tensor:
         """Return (B, width) unit vectors of crops (B, 3, `SIDE`, `SIDE`), sRGB in [0, 1]."""
-        x = self.stem(faces * 2 - 1)
-        for block in self.blocks:
-            x = block(x)
-        return F.normalize(self.head(F.silu(self.norm(x)).flatten(1)), dim=-1)
+        return F.normalize(self.head(self.maps(faces).flatten(1)), dim=-1)
 
 
 class NetIdentity:
@@ -105,11 +78,7 @@ def load_identity(folder: Path) -> tuple[IdentityNet, str]:
     path = folder / WEIGHTS
     try:
         width = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["width"]
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("format") != FORMAT:
-                raise DataError(f"{path}: not of format {FORMAT}", wanted="what diffusion training writes")
-            held = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        held, digest = read_half(path, FORMAT)
         net = IdentityNet(width)
         net.load_state_dict(held)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
@@ -120,10 +89,6 @@ def load_identity(folder: Path) -> tuple[IdentityNet, str]:
 def save_identity(net: IdentityNet, folder: Path) -> None:
     """Write the encoder's folder, weights in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.detach().half().contiguous() for key, value in net.state_dict().items()}
+    save_half(net, folder / WEIGHTS, FORMAT)
     facts = json.dumps({"format": FORMAT, "width": net.width, "side": SIDE}, indent=1)
-    for name, data in ((WEIGHTS, save(weights, {"format": FORMAT})), (CONFIG, facts.encode())):
-        aside = folder / f"{name}.part"
-        aside.unlink(missing_ok=True)
-        write_aside(aside, data)
-        replace(aside, folder / name)
+    write_over(folder / CONFIG, facts.encode())

@@ -87,12 +87,12 @@ def read_model_folder(path: Path, *, variant: str | None = None) -> ModelFolder:
     """
     index, config = path / _INDEX, path / _CONFIG
     if index.is_file():
-        entries = _json(index)
+        entries = read_json(index)
         class_name = _class_name(entries, index)
         named = {k: v for k, v in entries.items() if not k.startswith("_") and isinstance(v, list)}
         parts = [_part(path, name, entry, variant) for name, entry in named.items() if entry != [None, None]]
     elif config.is_file():
-        class_name = _class_name(_json(config), config)
+        class_name = _class_name(read_json(config), config)
         parts = [_weights("", class_name, path, variant)]
     else:
         raise DataError(f"{path} holds neither {_INDEX} nor {_CONFIG}", wanted="a folder that diffusers has saved")
@@ -150,7 +150,12 @@ def _parameters(file: Path) -> int:
         raise DataError(f"{file} is no whole safetensors file: {error}") from error
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """Return a JSON object as diffusers writes it.
+
+    Raises:
+        DataError: no such file, or something else in it.
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

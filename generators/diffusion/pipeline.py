@@ -1,6 +1,5 @@
 """A Stable Diffusion (1.5-, 2- or XL-shaped) with its ControlNets, checked and loaded into diffusers' own pipeline."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from spooflab.generators.diffusion.attached_adapter import attach, image_embeds,
 from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.ip_adapter import IdentityAdapter, check_fits, read_adapter
 from spooflab.generators.diffusion.memory import check_memory
-from spooflab.generators.diffusion.model_folder import ModelFolder, read_model_folder
+from spooflab.generators.diffusion.model_folder import ModelFolder, read_json, read_model_folder
 from spooflab.generators.diffusion.model_source import ModelSource, locate, locate_file
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -164,14 +163,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: there is none, or it is no JSON object.
     """
-    file = folder / "config.json"
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}", wanted="JSON as diffusers writes it") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{file} holds a {type(found).__name__}", wanted="a JSON object")
-    return found
+    return read_json(folder / "config.json")
 
 
 def _folder(source: ModelSource) -> ModelFolder:

@@ -34,6 +34,13 @@ def replace(source: Path, final: Path) -> None:
     fsync_folder(final.parent)
 
 
+def write_over(final: Path, data: bytes) -> None:
+    """Write `data` aside, flush it to disk, and give it the name `final`: a reader sees the old file or the new one."""
+    aside = final.with_name(f".{final.name}.{secrets.token_hex(8)}")
+    write_aside(aside, data)
+    replace(aside, final)
+
+
 def publish_once(source: Path, final: Path) -> bool:
     """Give `source` the name `final` if nothing has that name yet; say whether this call did it.
 

@@ -1,7 +1,6 @@
 """Training of the denoiser: UNet, ControlNet, text encoder and identity projection together, on latents."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spooflab.atomic import replace, write_aside
+from spooflab.atomic import write_over
 from spooflab.errors import ConfigError
 from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.identity_net import IdentityNet
@@ -208,10 +207,7 @@ def kept_latents(vae: Any, examples: Examples, cache: Path | None, about: str) -
         pass  # none yet, or one that was cut off: it is made again
     whole, masked = encode(vae, examples)
     cache.parent.mkdir(parents=True, exist_ok=True)
-    aside = cache.with_suffix(f".{os.getpid()}.part")  # several processes may keep them at once
-    aside.unlink(missing_ok=True)
-    write_aside(aside, save({"whole": whole, "masked": masked}, {"key": key}))
-    replace(aside, cache)
+    write_over(cache, save({"whole": whole, "masked": masked}, {"key": key}))
     return whole, masked
 
 

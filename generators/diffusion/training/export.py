@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from spooflab.atomic import replace, write_aside
+from spooflab.atomic import write_over
 from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.embedded import ADAPTER
 from spooflab.generators.diffusion.identity_net import IDENTITY_FOLDER, IdentityNet, save_identity
@@ -51,10 +51,7 @@ def export(parts: Parts, identity: IdentityNet | None, folder: Path, *, half: bo
             part.to(before[name])
     if lora:
         pipeline.save_lora_weights(folder, unet_lora_layers=lora, safe_serialization=True)
-    aside = folder / f"{ADAPTER}.part"
-    aside.unlink(missing_ok=True)
-    write_aside(aside, save(adapter))
-    replace(aside, folder / ADAPTER)
+    write_over(folder / ADAPTER, save(adapter))
     if identity is not None:
         save_identity(identity, folder / IDENTITY_FOLDER)
 

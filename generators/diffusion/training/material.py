@@ -1,19 +1,16 @@
 """A judge of masks: which material a picture shows, learnt from rendered ones, to measure what prompts bring about."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spooflab.atomic import replace, write_aside
 from spooflab.errors import ConfigError, DataError
-from spooflab.generators.diffusion.identity_net import GROUPS, LEVELS, Block
 from spooflab.generators.diffusion.materials import MATERIALS
+from spooflab.generators.diffusion.small_net import LEVELS, Trunk, read_half, save_half
 from spooflab.generators.diffusion.training.examples import FACE, Examples
 from spooflab.generators.diffusion.training.loop import Stage
 from spooflab.params import uniform
@@ -23,23 +20,16 @@ FILE = "material_classifier.safetensors"
 _SHOWN = 8
 
 
-class MaterialNet(nn.Module):
+class MaterialNet(Trunk):
     """Crops of masked faces to scores of `MATERIALS`, in their order."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, LEVELS[0], 3, padding=1, stride=2)
-        pairs = zip((LEVELS[0], *LEVELS[:-1]), LEVELS, strict=True)
-        self.blocks = nn.ModuleList(Block(before, after) for before, after in pairs)
-        self.norm = nn.GroupNorm(GROUPS, LEVELS[-1])
         self.head = nn.Linear(LEVELS[-1], len(MATERIALS))
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return (B, materials) scores of pictures (B, 3, S, S), sRGB in [0, 1]."""
-        x = self.stem(pictures * 2 - 1)
-        for block in self.blocks:
-            x = block(x)
-        scores: Tensor = self.head(F.silu(self.norm(x)).mean((2, 3)))
+        scores: Tensor = self.head(self.maps(pictures).mean((2, 3)))
         return scores
 
 
@@ -96,11 +86,7 @@ class MaterialStage(Stage):
 
 def save_material(net: MaterialNet, folder: Path) -> None:
     """Write the judge into a model's folder, in half precision."""
-    data = save({k: v.detach().half().contiguous() for k, v in net.state_dict().items()}, {"format": FORMAT})
-    aside = folder / f"{FILE}.part"
-    aside.unlink(missing_ok=True)
-    write_aside(aside, data)
-    replace(aside, folder / FILE)
+    save_half(net, folder / FILE, FORMAT)
 
 
 def load_material(folder: Path) -> tuple[MaterialNet, str]:
@@ -111,11 +97,7 @@ def load_material(folder: Path) -> tuple[MaterialNet, str]:
     """
     path = folder / FILE
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("format") != FORMAT:
-                raise DataError(f"{path}: not of format {FORMAT}", wanted="what diffusion training writes")
-            held = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        held, digest = read_half(path, FORMAT)
         net = MaterialNet()
         net.load_state_dict(held)
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -2,7 +2,6 @@
 
 import json as json_module
 import math
-import os
 import re
 import sys
 from pathlib import Path
@@ -44,6 +43,7 @@ def fit_device(
     Returns:
         0 when the profile was written and every file could be used, 1 when some files were left out.
     """
+    from spooflab.atomic import write_over
     from spooflab.augment.fit import fit_device as fit
     from spooflab.augment.fit import read_charts, read_photographs, to_yaml
     from spooflab.augment.fit.report import render_report
@@ -68,8 +68,8 @@ def fit_device(
         progress=lambda step: None if json else _tell(step),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    _write(out, to_yaml(found.profile).encode())
-    _write(picture, render_report(found).encode())
+    write_over(out, to_yaml(found.profile).encode())
+    write_over(picture, render_report(found).encode())
     if json:
         sys.stdout.write(json_module.dumps(_told(found, out, picture)) + "\n")
     else:
@@ -94,14 +94,6 @@ def _name(out: Path) -> str:
     """Return the file's name as a profile's: lower case, digits and underscores."""
     name = re.sub(r"[^a-z0-9]+", "_", out.stem.lower()).strip("_")
     return name or "fitted"
-
-
-def _write(path: Path, data: bytes) -> None:
-    from spooflab.atomic import replace, write_aside
-
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    write_aside(aside, data)
-    replace(aside, path)
 
 
 def _tell(step: str) -> None:
