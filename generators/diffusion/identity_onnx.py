@@ -2,9 +2,8 @@
 
 import hashlib
 import math
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from spooflab.errors import ConfigError, DataError
 from spooflab.generators.diffusion.identity import check_faces
 from spooflab.generators.face_net.frame import Frame, crop
 from spooflab.generators.faces.landmarks import Points, five_of, similarity
+from spooflab.generators.onnx_model import open_session, ports
 
 TEMPLATE = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
@@ -90,8 +90,21 @@ class OnnxIdentity:
         if sha256 is not None and digest != sha256:
             raise ConfigError(f"model {path}: SHA-256 {digest[:12]}…", wanted=f"the file {sha256[:12]}… of the record")
         self.model = f"{self.path} sha256:{digest}"
-        self._session = _open(content, self.path)
-        self._input, self._output = _ports(self._session, self.settings, self.path)
+        self._session = open_session(
+            content,
+            name=str(self.path),
+            missing="an ONNX face embedder needs the `onnxruntime` package",
+            wanted="an ONNX face embedder",
+        )
+        self._input, self._output = ports(
+            self._session,
+            side=self.settings.input_px,
+            layout=self.settings.layout,
+            output=self.settings.output,
+            name=str(self.path),
+            prefix="",
+            gives="embedding",
+        )
         self.width = len(self._run(np.zeros((3, self.settings.input_px, self.settings.input_px), np.float32)))
 
     def embed(self, pictures: Tensor, landmarks: Tensor) -> Tensor:
@@ -145,37 +158,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"model {path}: {error.strerror or error}", wanted="a face embedder (.onnx)") from error
-
-
-def _open(content: bytes, path: Path) -> Any:
-    try:
-        onnxruntime: Any = import_module("onnxruntime")
-    except ImportError as error:
-        raise ConfigError(
-            "an ONNX face embedder needs the `onnxruntime` package", next_step="pip install 'spooflab[detect]'"
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same sums in the same order everywhere
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own errors share no public base
-        raise ConfigError(f"model {path}: onnxruntime refuses it: {error}", wanted="an ONNX face embedder") from error
-
-
-def _ports(session: Any, settings: EmbedderSettings, path: Path) -> tuple[str, str]:
-    """Return the names of the input and the output, checked as far as the model tells."""
-    inputs, names = session.get_inputs(), [port.name for port in session.get_outputs()]
-    if len(inputs) != 1:
-        raise ConfigError(f"model {path}: {len(inputs)} inputs", wanted="one, the crop")
-    side = settings.input_px
-    wish: list[int] = [1, 3, side, side] if settings.layout == "nchw" else [1, side, side, 3]
-    told = list(inputs[0].shape)
-    if len(told) != 4 or any(isinstance(a, int) and a != b for a, b in zip(told, wish, strict=True)):
-        raise ConfigError(f"model {path}: input {told}", wanted=f"{wish}", next_step="set `input_px` and `layout`")
-    if inputs[0].type != "tensor(float)":
-        raise ConfigError(f"model {path}: input of {inputs[0].type}", wanted="tensor(float)")
-    if settings.output is None and len(names) != 1:
-        raise ConfigError(f"model {path}: outputs {', '.join(names)}", wanted="`output` to name the embedding")
-    if settings.output is not None and settings.output not in names:
-        raise ConfigError(f"model {path}: no output {settings.output}", wanted=f"one of {', '.join(names)}")
-    return str(inputs[0].name), settings.output or str(names[0])

@@ -1,6 +1,5 @@
 """Any landmark model in ONNX, from a file that the user has: our network finds the face, it places the points."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from spooflab.generators.face_net.frame import Frame, crop, extent
 from spooflab.generators.face_net.predict import FaceNet
 from spooflab.generators.faces.detect.model_file import read_model
 from spooflab.generators.faces.landmarks import FacePoints, quantised
+from spooflab.generators.onnx_model import open_session, ports
 
 IBUG_OF_WFLW = (
     *range(0, 33, 2), *range(33, 38), *range(42, 47), *range(51, 60),
@@ -78,8 +78,21 @@ class OnnxDetector:
         if options is None:
             raise ConfigError("detector onnx: no `onnx` options", wanted="at least `onnx: {input_px: …}`")
         self.options, self.net, self.min_eyes_px, self.path = options, net, min_eyes_px, path
-        self._session = _open(path)
-        self._input, self._output = _ports(self._session, options, path)
+        self._session = open_session(
+            str(path),
+            name=str(path),
+            missing="detector onnx: the `onnxruntime` package is missing",
+            wanted="an ONNX landmark model",
+        )
+        self._input, self._output = ports(
+            self._session,
+            side=options.input_px,
+            layout=options.layout,
+            output=options.output,
+            name=str(path),
+            prefix="onnx.",
+            gives="points",
+        )
 
     def find(self, pixels: NDArray[np.uint8]) -> FacePoints:
         """Return 68 or five points of the largest face; see `Detector.find`."""
@@ -121,40 +134,3 @@ class OnnxDetector:
                 next_step="set `onnx.unit` to what the model gives",
             )
         return points[list(IBUG_OF_WFLW)] if o.points == 98 else points
-
-
-def _open(path: Path) -> Any:
-    try:
-        onnxruntime: Any = import_module("onnxruntime")
-    except ImportError as error:
-        raise ConfigError(
-            "detector onnx: the `onnxruntime` package is missing", next_step="pip install 'spooflab[detect]'"
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same sums in the same order everywhere
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own errors share no public base
-        raise ConfigError(f"model {path}: onnxruntime refuses it: {error}", wanted="an ONNX landmark model") from error
-
-
-def _ports(session: Any, options: OnnxSettings, path: Path) -> tuple[str, str]:
-    """Return the names of the input and the output, checked as far as the model tells."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1:
-        raise ConfigError(f"model {path}: {len(inputs)} inputs", wanted="one, the crop")
-    side = options.input_px
-    wish: list[int] = [1, 3, side, side] if options.layout == "nchw" else [1, side, side, 3]
-    told = list(inputs[0].shape)
-    if len(told) != 4 or any(isinstance(a, int) and a != b for a, b in zip(told, wish, strict=True)):
-        raise ConfigError(
-            f"model {path}: input {told}", wanted=f"{wish}", next_step="set `onnx.input_px` and `onnx.layout`"
-        )
-    if inputs[0].type != "tensor(float)":
-        raise ConfigError(f"model {path}: input of {inputs[0].type}", wanted="tensor(float)")
-    names = [port.name for port in outputs]
-    if options.output is None and len(names) != 1:
-        raise ConfigError(f"model {path}: outputs {', '.join(names)}", wanted="`onnx.output` to name the points")
-    if options.output is not None and options.output not in names:
-        raise ConfigError(f"model {path}: no output {options.output}", wanted=f"one of {', '.join(names)}")
-    return str(inputs[0].name), options.output or str(names[0])

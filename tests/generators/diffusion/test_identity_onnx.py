@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spooflab.errors import ConfigError, DataError
-from spooflab.generators.diffusion import identity_onnx
+from spooflab.generators import onnx_model
 from spooflab.generators.diffusion.identity_onnx import TEMPLATE, EmbedderSettings, OnnxIdentity, template_frame
 from spooflab.generators.face_net.frame import crop
 from spooflab.generators.faces.landmarks import MEAN_HEAD, five_of
@@ -196,6 +196,6 @@ def test_the_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     def missing(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr(identity_onnx, "import_module", missing)
+    monkeypatch.setattr(onnx_model, "import_module", missing)
     with pytest.raises(ConfigError, match=r"spooflab\[detect\]"):
         OnnxIdentity(_saved(tmp_path / "m.onnx"))
