@@ -11,12 +11,13 @@ from torch import Tensor
 
 from spooflab.experiments.bench.diffusion_shapes import SD15, Shape, save_shape
 from spooflab.experiments.bench.timing import paired
-from spooflab.generators.attacks.digital.swap_diffusion import MARGIN, PROMPT
+from spooflab.generators.attacks.digital.swap_diffusion import MARGIN
 from spooflab.generators.diffusion.config import DiffusionConfig
 from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.embedded import ADAPTER, EMBEDDED_FOLDER
 from spooflab.generators.diffusion.face_frame import face_frame
 from spooflab.generators.diffusion.inpaint import Inpainter
+from spooflab.generators.diffusion.materials import FACE_PROMPT
 from spooflab.generators.diffusion.model_source import ModelSource
 from spooflab.generators.diffusion.sampling import Sampling
 from spooflab.generators.diffusion.studio import Crop, Studio, crop_face, encoded, open_studio
@@ -43,7 +44,7 @@ def diffusion_cases(threads: int) -> list[dict[str, Any]]:
         return studio.paint(
             crops,
             regions,
-            prompts=[PROMPT] * len(crops),
+            prompts=[FACE_PROMPT] * len(crops),
             seeds=list(range(len(crops))),
             identities=who,
             worn=False,
@@ -174,7 +175,7 @@ def _plain(
     def call() -> object:
         with torch.inference_mode():
             return pipeline(
-                prompt=PROMPT,
+                prompt=FACE_PROMPT,
                 image=crops[0].picture,
                 mask_image=regions[:1],
                 control_image=condition,

@@ -1,7 +1,6 @@
 """The masks that a prompt can name: each material's species, its instruments, and its words."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -45,6 +44,9 @@ MATERIALS: dict[str, Material] = {
 }
 """By the name that configurations and records give it."""
 
+FACE_PROMPT = "a photo of a face"
+"""The prompt of a face without a mask, and its caption where nothing is said of it."""
+
 
 def prompt_of(material: str) -> str:
     """Return the whole prompt of a material."""
@@ -78,10 +80,6 @@ class MaskGeometry:
     def sample(self, generator: torch.Generator) -> Params:
         """Draw one mask and how it sits."""
         return self._attack.sample(1, generator)
-
-    def parse(self, record: dict[str, Any]) -> Params:
-        """Rebuild what `sample` drew from a record's JSON."""
-        return self._attack.parse(record)
 
     def worn(self, wearer: Face, shown: Face | None, params: Params) -> Changed:
         """Return the wearer behind the mask; batches of one.

@@ -19,13 +19,13 @@ from spooflab.generators.attacks.digital.swap_mask import face_width, hull, mask
 from spooflab.generators.attacks.digital.swap_occlusion import before_face
 from spooflab.generators.diffusion.config import DiffusionConfig
 from spooflab.generators.diffusion.face_frame import crop, face_frame
+from spooflab.generators.diffusion.materials import FACE_PROMPT
 from spooflab.generators.diffusion.studio import Studio, crop_face, encoded, lay_back, open_studio
 from spooflab.generators.face import Face
 from spooflab.params import Params, uniform
 
 MARGIN = 1.3
 """Side of the painted square in spans of the face's outline."""
-PROMPT = "a photo of a face"
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _swap(studio: Studio, face: Face, donor: Face, params: SwapDiffusionParams) 
     painted = studio.paint(
         [c],
         region,
-        prompts=[PROMPT],
+        prompts=[FACE_PROMPT],
         seeds=[int(params.seed[0])],
         identities=who if identity else torch.zeros_like(who),
         worn=False,

@@ -15,9 +15,10 @@ from torch import Tensor
 from spooflab.generators.ablation import ablation, is_off
 from spooflab.generators.attack import Changed, wanted_donor
 from spooflab.generators.attacks.digital.swap_blend import SwapBlend, SwapBlendParams
-from spooflab.generators.attacks.digital.swap_diffusion import MARGIN, PROMPT
+from spooflab.generators.attacks.digital.swap_diffusion import MARGIN
 from spooflab.generators.diffusion.config import DiffusionConfig
 from spooflab.generators.diffusion.face_frame import crop, face_frame
+from spooflab.generators.diffusion.materials import FACE_PROMPT
 from spooflab.generators.diffusion.studio import crop_face, encoded, lay_back, open_studio
 from spooflab.generators.face import Face
 from spooflab.params import Params
@@ -103,6 +104,6 @@ class SwapRefine:
         region = (crop(mask, frame, c.size) > 0.01).float()
         shown = face if bool(params.blend.self_swap[0]) else donor
         who = studio.identity.embed(encoded(shown), shown.landmarks)
-        made = studio.refine([c], region, prompts=[PROMPT], seeds=[int(params.seed[0])], identities=who)
+        made = studio.refine([c], region, prompts=[FACE_PROMPT], seeds=[int(params.seed[0])], identities=who)
         radiance = lay_back(blended, made, c, (mask / _EDGE).clamp(max=1), colour=0.0)
         return Changed(blended.replace(radiance=radiance, spoof_mask=covered), models=studio.models)

@@ -2,12 +2,12 @@
 
 import torch
 
+from spooflab.generators.diffusion.materials import FACE_PROMPT, MATERIALS, prompt_of
 from spooflab.generators.face import FaceRef, FaceSource
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.faces.procedural.modes import EXPRESSIONS
 from spooflab.generators.faces.procedural.params import BEARDS, GLASSES, IdentityParams, NuisanceParams
 
-PLAIN = "a photo of a face"
 _SAID = 0.5
 """Probability that a caption says a thing: a model that was always told would need to be told always."""
 _BEARD_WORDS = {"stubble": "stubble", "moustache": "a moustache", "goatee": "a goatee", "full": "a full beard"}
@@ -18,7 +18,7 @@ def caption(source: FaceSource, ref: FaceRef, generator: torch.Generator) -> str
     """Return a caption; which of the known things it says is drawn from `generator`."""
     said = torch.rand(6, generator=generator) < _SAID
     if not isinstance(source, ProceduralFaces) or float(torch.rand(1, generator=generator)) < _SAID:
-        return PLAIN
+        return FACE_PROMPT
     identity, nuisance = source.params(ref)
     person, with_words = _person(identity, said.tolist()), _with(identity, said.tolist())
     words = f"a photo of {person}"
@@ -63,10 +63,8 @@ def _mood(nuisance: NuisanceParams) -> str:
 
 def vocabulary() -> tuple[str, ...]:
     """Return every word that captions and prompts of masks use."""
-    from spooflab.generators.diffusion.materials import MATERIALS, prompt_of
-
     sentences = [
-        PLAIN,
+        FACE_PROMPT,
         *(prompt_of(name) for name in MATERIALS),
         "an old young middle aged man woman person with and wrinkles glasses , laughing smiling surprised frowning",
         *_BEARD_WORDS.values(),

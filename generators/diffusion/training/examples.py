@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spooflab.atomic import write_once
-from spooflab.augment.tone import srgb_encode
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.attacks.digital.swap_mask import face_width, hull, soft_mask
 from spooflab.generators.diffusion.face_frame import Frame, crop, face_frame, on_crop
@@ -22,6 +21,7 @@ from spooflab.generators.diffusion.identity_crop import identity_crop
 from spooflab.generators.diffusion.marked_normals import marked_normals
 from spooflab.generators.diffusion.mask_frame import REGION, mask_frame
 from spooflab.generators.diffusion.materials import MATERIALS, MaskGeometry, prompt_of
+from spooflab.generators.diffusion.studio import encoded
 from spooflab.generators.diffusion.training.captions import caption
 from spooflab.generators.face import Face, FaceRef, FaceSource
 from spooflab.params import uniform
@@ -97,7 +97,7 @@ def make_group(source: FaceSource, refs: Sequence[FaceRef], how: Prepared, group
         gen = generator(how.seed, "example", group, k)
         same = [f for r, f in faces if r.subject_id == ref.subject_id and r.source_id != ref.source_id]
         other = same[int(torch.randint(0, len(same), (1,), generator=gen))] if same else face
-        likeness = identity_crop(_encoded(other), other.landmarks)
+        likeness = identity_crop(encoded(other), other.landmarks)
         rows.append(_face(face, likeness, caption(source, ref, gen), how.size, gen))
         strangers = [f for r, f in faces if r.subject_id != ref.subject_id]
         count = int(how.masks) + int(float(torch.rand(1, generator=gen)) < how.masks % 1)
@@ -141,7 +141,7 @@ def _face(face: Face, likeness: Tensor, words: str, size: int, gen: torch.Genera
     )
     empty = float(torch.rand(1, generator=gen)) < _EMPTY
     region = torch.ones_like(soft) if empty else (soft > 0).float()
-    picture = crop(_encoded(face), frame, size)
+    picture = crop(encoded(face), frame, size)
     return _example(picture, region, marked_normals(at, (size, size), None), likeness, face.subject_id[0], FACE, words)
 
 
@@ -155,7 +155,7 @@ def _masked(
     region = (crop(face.spoof_mask, frame, size) > REGION).float()
     normals = None if face.normals is None else crop(face.normals, frame, size)
     condition = marked_normals(on_crop(face.landmarks, frame, size), (size, size), normals)
-    picture = crop(_encoded(face), frame, size)
+    picture = crop(encoded(face), frame, size)
     # A paper mask's face goes by the name of whom it shows; the likeness is its wearer's.
     return _example(picture, region, condition, likeness, wearer.subject_id[0], material, prompt_of(material))
 
@@ -164,10 +164,6 @@ def _moved(frame: Frame, gen: torch.Generator) -> Frame:
     """Return the frame shifted and turned a little: landmarks are never exact."""
     dx, dy, turn = (torch.randn(3, generator=gen).clamp(-2, 2) * torch.tensor([0.015, 0.015, 0.03])).tolist()
     return Frame(frame.x + dx * frame.side, frame.y + dy * frame.side, frame.side, frame.angle_rad + turn)
-
-
-def _encoded(face: Face) -> Tensor:
-    return srgb_encode(face.radiance.clamp(0, 1))
 
 
 def _example(

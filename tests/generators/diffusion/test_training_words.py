@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from spooflab.generators.config import FolderFacesConfig
-from spooflab.generators.diffusion.materials import MATERIALS, prompt_of
-from spooflab.generators.diffusion.training.captions import PLAIN, caption, vocabulary
+from spooflab.generators.diffusion.materials import FACE_PROMPT, MATERIALS, prompt_of
+from spooflab.generators.diffusion.training.captions import caption, vocabulary
 from spooflab.generators.diffusion.training.words import LENGTH, word_tokenizer
 from spooflab.generators.face import FaceRef
 from spooflab.generators.faces.configured import configured_faces
@@ -100,4 +100,4 @@ def test_captions_are_a_function_of_the_generator() -> None:
 def test_of_a_photograph_nothing_is_said(tmp_path: Path) -> None:
     source = configured_faces(FolderFacesConfig(root=tmp_path), size=64, seed=1)
     ref = FaceRef("anna", "anna/1.png", "CC0", {})
-    assert {caption(source, ref, generator(1, k)) for k in range(20)} == {PLAIN}
+    assert {caption(source, ref, generator(1, k)) for k in range(20)} == {FACE_PROMPT}
