@@ -1,13 +1,17 @@
 """The contract of every learning algorithm: a loss from a batch, a bona fide likelihood from images."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
+
+Setting = Literal["generalisation", "adaptation", "test_time"]
+"""What an algorithm may see: sources alone; unlabelled images of the target as well while it trains; or these only when
+it is used. Figures of different settings are never compared without saying so."""
 
 
 class Engine(Protocol):
@@ -34,7 +38,12 @@ class Algorithm(nn.Module):
     Args:
         backbone: network from images to (B, `dim`) features.
         num_domains: number of training domains; `Batch.domain` is below it.
+
+    Attributes:
+        setting: see `Setting`.
     """
+
+    setting: ClassVar[Setting] = "generalisation"
 
     def __init__(self, backbone: Backbone, *, num_domains: int) -> None:
         super().__init__()

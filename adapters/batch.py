@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spooflab.errors import DataError
+
 BONAFIDE, ATTACK = 1, 0
 """Label values: the score is the likelihood of class 1."""
 
@@ -23,6 +25,7 @@ class Batch:
         keys: the samples' names, for error messages.
         species: PAI species of each sample, where known.
         mask: (B, 1, H, W) spoof mask, where known.
+        target: (T, 3, H, W) unlabelled images of the domain that is adapted to; for unsupervised adaptation alone.
     """
 
     images: Tensor
@@ -33,15 +36,30 @@ class Batch:
     keys: Sequence[str] = ()
     species: Sequence[str] = ()
     mask: Tensor | None = None
+    target: Tensor | None = None
 
     def __post_init__(self) -> None:
         size = self.images.shape[0]
         if self.images.ndim != 4 or self.images.shape[1] != 3 or not self.images.is_floating_point():
             raise ValueError(f"images: seen {self.images.dtype} {tuple(self.images.shape)}, wanted float (B, 3, H, W)")
+        if self.target is not None and self.target.shape[1:] != self.images.shape[1:]:
+            raise ValueError(
+                f"target: seen {tuple(self.target.shape)}, wanted (T, {', '.join(map(str, self.images.shape[1:]))})"
+            )
         for name in ("label", "domain"):
             value = getattr(self, name)
             if value.shape != (size,) or value.dtype != torch.int64:
                 raise ValueError(f"{name}: seen {value.dtype} {tuple(value.shape)}, wanted int64 ({size},)")
+
+    def unlabelled(self) -> Tensor:
+        """Return `target`.
+
+        Raises:
+            DataError: there is none.
+        """
+        if self.target is None:
+            raise DataError("no unlabelled target images in the batch", wanted="a target set: `fit(..., target=…)`")
+        return self.target
 
     def __len__(self) -> int:
         return int(self.images.shape[0])

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from conformance import LinearBackbone, batch, build, log_softmax, numeric_gradient, per_sample_loss
+from torch import nn
 
 from spooflab.adapters import DANN, ERM, OHEM, Batch, MixStyle
 from spooflab.adapters.dann import reversal_weight
@@ -14,58 +15,10 @@ from spooflab.adapters.ohem import hard_examples
 from spooflab.errors import ConfigError
 
 
-class LinearBackbone(nn.Module):
-    """Features A·x of the flattened image, smooth, so that finite differences are exact to rounding."""
-
-    def __init__(self, pixels: int = 12, dim: int = 5) -> None:
-        super().__init__()
-        self.dim = dim
-        self.weight = nn.Parameter(torch.randn(dim, pixels, generator=torch.Generator().manual_seed(1)) * 0.5)
-        self.stages: list[nn.Module] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.tanh(images.flatten(1) @ self.weight.T)
-
-
-def batch(size: int = 8, *, domains: int = 3, progress: float = 0.0) -> Batch:
-    gen = torch.Generator().manual_seed(5)
-    images = torch.rand(size, 3, 2, 2, generator=gen, dtype=torch.float64)
-    return Batch(images, torch.arange(size) % 2, torch.arange(size) % domains, seed=11, progress=progress)
-
-
-def log_softmax(x: np.ndarray) -> np.ndarray:
-    return x - x.max(1, keepdims=True) - np.log(np.exp(x - x.max(1, keepdims=True)).sum(1, keepdims=True))
-
-
-def per_sample_loss(model: nn.Module, data: Batch) -> np.ndarray:
-    features = np.tanh(data.images.flatten(1).numpy() @ model.backbone.weight.detach().numpy().T)
-    logits = features @ model.head.weight.detach().numpy().T + model.head.bias.detach().numpy()
-    return -log_softmax(logits)[np.arange(len(data)), data.label.numpy()]
-
-
-def build(kind: type, **kwargs: object) -> nn.Module:
-    torch.manual_seed(0)
-    return kind(LinearBackbone(), num_domains=3, **kwargs).double()
-
-
 @pytest.fixture(autouse=True)
 def _own_rng():
     with torch.random.fork_rng(devices=[]):
         yield
-
-
-def numeric_gradient(model: nn.Module, parameter: nn.Parameter, value, eps: float = 1e-6) -> np.ndarray:
-    flat = parameter.data.view(-1)
-    slopes = np.empty(flat.numel())
-    for i in range(flat.numel()):
-        old = flat[i].item()
-        flat[i] = old + eps
-        up = value()
-        flat[i] = old - eps
-        down = value()
-        flat[i] = old
-        slopes[i] = (up - down) / (2 * eps)
-    return slopes.reshape(parameter.shape)
 
 
 def test_erm_loss_is_the_mean_cross_entropy():
@@ -77,7 +30,7 @@ def test_erm_gradient_is_the_finite_difference():
     model, data = build(ERM), batch()
     model.update(data)["loss"].backward()
     for parameter in (model.backbone.weight, model.head.weight, model.head.bias):
-        numeric = numeric_gradient(model, parameter, lambda: per_sample_loss(model, data).mean())
+        numeric = numeric_gradient(parameter, lambda: per_sample_loss(model, data).mean())
         np.testing.assert_allclose(parameter.grad.numpy(), numeric, atol=1e-8)
 
 
@@ -140,11 +93,9 @@ def test_dann_reverses_the_domain_gradient_for_the_backbone_only(schedule: str, 
         return parts[0] - factor * parts[1]
 
     # PA's reversal holds λ as float32: seven digits of the factor.
-    np.testing.assert_allclose(weight.grad.numpy(), numeric_gradient(model, weight, adversarial), atol=1e-7)
+    np.testing.assert_allclose(weight.grad.numpy(), numeric_gradient(weight, adversarial), atol=1e-7)
     last = model.discriminator[-1].weight
-    np.testing.assert_allclose(
-        last.grad.numpy(), numeric_gradient(model, last, lambda: dann_parts(model, data)[1]), atol=1e-8
-    )
+    np.testing.assert_allclose(last.grad.numpy(), numeric_gradient(last, lambda: dann_parts(model, data)[1]), atol=1e-8)
 
 
 def test_dann_schedule():
