@@ -16,6 +16,8 @@ from spooflab.generators.diffusion.small_net import LEVELS, Trunk, read_half, sa
 FORMAT = "spooflab.identity/1"
 IDENTITY_FOLDER = "identity_encoder"
 """Its folder within a model's."""
+IDENTITY_JUDGE = "identity_judge"
+"""Folder of a second encoder, from other draws: it measures what was painted, and nothing is painted for it."""
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 

@@ -19,6 +19,7 @@ from spooflab.generators.attacks.digital.swap_mask import face_width, hull, mask
 from spooflab.generators.attacks.digital.swap_occlusion import before_face
 from spooflab.generators.diffusion.config import DiffusionConfig
 from spooflab.generators.diffusion.face_frame import crop, face_frame
+from spooflab.generators.diffusion.lent_shape import lent_shape
 from spooflab.generators.diffusion.materials import FACE_PROMPT
 from spooflab.generators.diffusion.studio import Studio, crop_face, encoded, lay_back, open_studio
 from spooflab.generators.face import Face
@@ -26,6 +27,8 @@ from spooflab.params import Params, uniform
 
 MARGIN = 1.3
 """Side of the painted square in spans of the face's outline."""
+_SHAPE = (0.4, 0.9)
+"""Two renders' landmarks lie 0.07 eye distances apart in the mean: all of it would be a visible change of the head."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class SwapDiffusionParams(Params):
         colour: (B,) strength of the colour match afterwards, 0-1.
         careful: (B,) bool: hair and glasses before the target's face stay, where a parsing tells them.
         seed: (B,) int64, names the noise and the outline's displacement.
+        shape: (B,) 0-1, share of the source's face shape that the target's landmarks take on for the ControlNet, in the
+            target's pose and expression: a swap that holds the target's shape cannot look like the source.
         ablated: (B,) int64 bits of the effects that are off.
     """
 
@@ -50,6 +55,7 @@ class SwapDiffusionParams(Params):
     colour: Tensor
     careful: Tensor
     seed: Tensor
+    shape: Tensor
     ablated: Tensor
 
 
@@ -59,7 +65,7 @@ class SwapDiffusion:
     Args:
         diffusion: models and sampling; None for the model that comes with the package.
         ablate: effects to switch off: `identity` (nobody's identity is told: a face that fits), `colour_match`,
-            `feather` (a hard edge).
+            `feather` (a hard edge), `shape` (the target's own landmarks are held).
 
     Raises:
         ConfigError: `ablate` names another effect.
@@ -67,14 +73,14 @@ class SwapDiffusion:
 
     species = "swap_diffusion"
     needs_donor = True
-    EFFECTS: ClassVar[tuple[str, ...]] = ("identity", "colour_match", "feather")
+    EFFECTS: ClassVar[tuple[str, ...]] = ("identity", "colour_match", "feather", "shape")
 
     def __init__(self, *, diffusion: DiffusionConfig | None = None, ablate: Sequence[str] = ()) -> None:
         self.diffusion, self.ablate = diffusion or DiffusionConfig(), tuple(ablate)
         ablation(self.species, self.EFFECTS, self.ablate, 1)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> SwapDiffusionParams:
-        """Draw region, seam, colour and noise."""
+        """Draw region, seam, colour, noise and shape."""
         n = batch_size
         return SwapDiffusionParams(
             rise=uniform(n, 0.12, 0.5, generator),
@@ -84,6 +90,7 @@ class SwapDiffusion:
             colour=uniform(n, 0.3, 0.9, generator),
             careful=torch.rand(n, generator=generator) < 0.8,
             seed=torch.randint(0, 2**62, (n,), generator=generator),
+            shape=uniform(n, *_SHAPE, generator),
             ablated=ablation(self.species, self.EFFECTS, self.ablate, n),
         )
 
@@ -99,7 +106,8 @@ class SwapDiffusion:
 
         Raises:
             DataError: no donor, or the face lacks what a ControlNet is shown.
-            SkipSample: `swap_outside`: the face's hull lies outside the picture.
+            SkipSample: `swap_outside`: the face's hull lies outside the picture; `head_fit_failed` or `profile_face`:
+                one of the faces has no shape that could be lent.
         """
         assert isinstance(params, SwapDiffusionParams)
         donor, studio = wanted_donor(donor, self.species), open_studio(self.diffusion)
@@ -140,10 +148,13 @@ def swap_mask(face: Face, params: SwapDiffusionParams) -> Tensor:
 
 def _swap(studio: Studio, face: Face, donor: Face, params: SwapDiffusionParams) -> tuple[Tensor, Tensor]:
     """Return radiance (1, 3, H, W) and mask (1, 1, H, W)."""
-    identity, match, _ = (not is_off(params.ablated, SwapDiffusion.EFFECTS, name) for name in SwapDiffusion.EFFECTS)
+    effects = SwapDiffusion.EFFECTS
+    identity, match, _, lent = (not is_off(params.ablated, effects, name) for name in effects)
     mask = swap_mask(face, params)
     frame = face_frame(face.landmarks[0], MARGIN)
-    c = crop_face(face, frame, studio.config.size)
+    # Pose and expression stay the target's; where nobody is told, so does the shape.
+    held = lent_shape(face, donor, float(params.shape[0]) if lent and identity else 0.0)
+    c = crop_face(face.replace(landmarks=held), frame, studio.config.size)
     region = (crop(mask, frame, c.size) > 0.01).float()
     who = studio.identity.embed(encoded(donor), donor.landmarks)
     painted = studio.paint(

@@ -1,9 +1,14 @@
-"""What a base brings beside its pipeline: the identity encoder that its adapter understands, and the judge of masks."""
+"""What a base brings beside its pipeline: the identity encoder that its adapter understands, and the judges."""
 
 from pathlib import Path
 
 from spooflab.errors import ConfigError
-from spooflab.generators.diffusion.identity_net import IDENTITY_FOLDER, IdentityNet, load_identity
+from spooflab.generators.diffusion.identity_net import (
+    IDENTITY_FOLDER,
+    IDENTITY_JUDGE,
+    IdentityNet,
+    load_identity,
+)
 from spooflab.generators.diffusion.model_source import locate, parse_source
 from spooflab.generators.diffusion.training.config import DiffusionTrainConfig
 from spooflab.generators.diffusion.training.material import FILE, MaterialNet, load_material
@@ -31,6 +36,18 @@ def make_identity(config: DiffusionTrainConfig) -> IdentityNet:
     if net.width != width:
         raise ConfigError(f"shape.identity is {width}", wanted=f"{net.width}, which {folder} makes")
     return net.requires_grad_(True)
+
+
+def make_identity_judge(config: DiffusionTrainConfig) -> IdentityNet | None:
+    """Return the base's judge of identities, or a new one; None where none is to be trained and the base has none.
+
+    Raises:
+        DataError: the base's is damaged.
+    """
+    if config.base is not None and (_folder(config.base) / IDENTITY_JUDGE).is_dir():
+        net, _ = load_identity(_folder(config.base) / IDENTITY_JUDGE)
+        return net.requires_grad_(True)
+    return IdentityNet(config.shape.identity) if config.identity.steps else None
 
 
 def make_judge(config: DiffusionTrainConfig) -> MaterialNet | None:

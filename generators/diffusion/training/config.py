@@ -35,6 +35,16 @@ class Plan(Config):
     sheet_every: int = Field(default=1000, ge=1)
 
 
+class SwapPlan(Plan):
+    """How long the denoiser is trained on, with swaps beside what it has to restore.
+
+    Attributes:
+        weight: of the resemblance to whom a swap was told to show, beside the loss of denoising.
+    """
+
+    weight: float = Field(default=0.3, ge=0)
+
+
 class Shape(Config):
     """Sizes of parts that are made from scratch.
 
@@ -89,7 +99,9 @@ class DiffusionTrainConfig(Config):
         shape: sizes of parts that are made from scratch.
         parts: what is trained of the denoiser.
         precision: `bf16` computes in bfloat16 where that is safe; weights stay float32.
-        vae, identity, denoiser: how long each is trained.
+        vae, identity, denoiser: how long each is trained; the judge of identities, which measures swaps, as long as the
+            encoder that tells them.
+        swap: how long the denoiser is trained on, with faces told to be another's.
         material: how long the judge of masks is trained, which measures what prompts bring about.
     """
 
@@ -106,6 +118,7 @@ class DiffusionTrainConfig(Config):
     vae: Plan = Plan(steps=1600, batch=16, rate=1e-3, ema=0.995)
     identity: Plan = Plan(steps=1200, batch=128, rate=1e-3, ema=0.99)
     denoiser: Plan = Plan(steps=6000, batch=16, rate=3e-4)
+    swap: SwapPlan = SwapPlan(steps=0, rate=1e-4)
     material: Plan = Plan(steps=600, batch=64, rate=1e-3, ema=0.99)
 
     @model_validator(mode="after")

@@ -26,6 +26,8 @@ _OUTSIDE = 0.1
 """Weight of an error beside the region: those pixels are thrown away."""
 _GAMMA = 5.0
 _ROWS = 32
+CONDITIONS = ("region", "masked", "condition", "tokens", "identity")
+"""What the UNet is told beside noisy latents and time, by the names of a batch."""
 _SHOWN, _STEPS, _GUIDANCE = 10, 10, 2.0
 
 
@@ -104,27 +106,43 @@ class DenoiserStage(Stage):
         """Return the loss of a batch."""
         latent, noise, time = batch["latent"], batch["noise"], batch["time"]
         noisy = self._scheduler.add_noise(latent, noise, time)
-        words = self.text_encoder(batch["tokens"])[0]
-        down, middle = self.controlnet(
-            noisy, time, encoder_hidden_states=words, controlnet_cond=batch["condition"], return_dict=False
-        )
-        made = self.unet(
-            torch.cat([noisy, batch["region"], batch["masked"]], 1),
-            time,
-            encoder_hidden_states=words,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=middle,
-            added_cond_kwargs={"image_embeds": [batch["identity"][:, None]]},
-        ).sample
+        made = self.predicted(noisy, time, **{name: batch[name] for name in CONDITIONS})
         wanted = noise if self._kind == "epsilon" else self._scheduler.get_velocity(latent, noise, time)
         weight = _OUTSIDE + (1 - _OUTSIDE) * batch["region"]
         weight = weight / weight.mean((1, 2, 3), keepdim=True)
         error = (weight * (made.float() - wanted).square()).mean((1, 2, 3))
         return {"denoising": (self._weight.to(error.device)[time] * error).mean()}
 
+    def predicted(
+        self,
+        noisy: Tensor,
+        time: Tensor,
+        *,
+        region: Tensor,
+        masked: Tensor,
+        condition: Tensor,
+        tokens: Tensor,
+        identity: Tensor,
+    ) -> Tensor:
+        """Return what the UNet predicts of noisy latents, under everything that it is told."""
+        words = self.text_encoder(tokens)[0]
+        down, middle = self.controlnet(
+            noisy, time, encoder_hidden_states=words, controlnet_cond=condition, return_dict=False
+        )
+        made: Tensor = self.unet(
+            torch.cat([noisy, region, masked], 1),
+            time,
+            encoder_hidden_states=words,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+            added_cond_kwargs={"image_embeds": [identity[:, None]]},
+        ).sample
+        return made
+
     def sheet(self) -> Tensor:
         """Return rows of pictures: given, masked, condition, painted anew; the first faces and the first masks."""
         library, parts, device = diffusers_library(), self._parts, next(self.unet.parameters()).device
+        rests = next(parts.vae.parameters()).device
         pipeline = library.StableDiffusionControlNetInpaintPipeline(
             vae=parts.vae.to(device),
             text_encoder=parts.text_encoder,
@@ -158,7 +176,7 @@ class DenoiserStage(Stage):
                 width=given.shape[-1],
                 output_type="pt",
             ).images
-        parts.vae.to("cpu")
+        parts.vae.to(rests)
         painted = torch.where(region > 0, painted.float().cpu(), given)
         blocks = [
             torch.cat([torch.cat(list(v[part]), -1) for v in (given, given * (1 - region), condition, painted)], -2)
@@ -174,9 +192,12 @@ class DenoiserStage(Stage):
         if how.unet == "lora":
             from peft import LoraConfig
 
-            self.unet.add_adapter(
-                LoraConfig(r=how.rank, lora_alpha=how.rank, target_modules=["to_q", "to_k", "to_v", "to_out.0"])
-            )
+            if getattr(self.unet, "peft_config", None) is None:  # else an earlier stage has added them
+                self.unet.add_adapter(
+                    LoraConfig(r=how.rank, lora_alpha=how.rank, target_modules=["to_q", "to_k", "to_v", "to_out.0"])
+                )
+            for name, parameter in self.unet.named_parameters():
+                parameter.requires_grad_(".lora_" in name)
         modules: list[nn.Module] = [
             module
             for module, what in (

@@ -1,6 +1,7 @@
 """How good a model is at what its attacks want of it, measured on rendered people that it never saw."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from spooflab.generators.attacks.digital.swap_diffusion import SwapDiffusion
 from spooflab.generators.attacks.masks.mask_controlnet import MARGIN, MaskControlNet
 from spooflab.generators.diffusion.config import DiffusionConfig
 from spooflab.generators.diffusion.face_frame import crop
+from spooflab.generators.diffusion.identity import IdentityEncoder
+from spooflab.generators.diffusion.identity_net import IDENTITY_JUDGE, NetIdentity
 from spooflab.generators.diffusion.mask_frame import mask_frame
 from spooflab.generators.diffusion.materials import MATERIALS, MaskGeometry
 from spooflab.generators.diffusion.model_source import locate
@@ -38,9 +41,12 @@ class Figures:
         found: share of them in which the landmark network finds a face.
         landmark_error: mean distance of the 68 points that it finds to the target's, in distances of the eyes.
         landmark_error_untouched: the same for the targets before the swap: what the network itself is off by.
-        nearer_to_source: share whose embedding is nearer to another picture of the source than to one of the target.
+        nearer_to_source: share whose embedding is nearer to another picture of the source than to one of the target, by
+            the encoder that told whom to show; faces are cut out by the landmarks that the network finds.
         nearer_without_identity: the same where nobody's identity was told.
         nearer_untouched: the same for the targets before the swap: the encoder's own errors.
+        judged_nearer: as `nearer_to_source`, by a second encoder that no painter learnt from.
+        judged_without_identity, judged_untouched: likewise.
         changed_outside: largest change of an 8-bit code where the mask is 0.
         masks: painted masks.
         named: share of them that the judge of materials names as prompted.
@@ -55,6 +61,9 @@ class Figures:
     nearer_to_source: float
     nearer_without_identity: float
     nearer_untouched: float
+    judged_nearer: float
+    judged_without_identity: float
+    judged_untouched: float
     changed_outside: int
     masks: int
     named: float
@@ -102,33 +111,41 @@ def evaluate(config: DiffusionConfig, *, people: int, size: int = 256, seed: int
 
 def _swaps(config: DiffusionConfig, given: list[Face], others: list[Face], seed: int) -> dict[str, float]:
     studio, net = open_studio(config), FaceNet.load()
-    likeness = torch.cat([studio.identity.embed(encoded(face), face.landmarks) for face in others])
-    error, untouched = list[float | None](), list[float | None]()
-    nearer, plain, before, outside = list[bool](), list[bool](), list[bool](), 0
+    judge = NetIdentity.load(locate(model_source(config)) / IDENTITY_JUDGE, name=IDENTITY_JUDGE)
+    encoders: tuple[IdentityEncoder, ...] = (studio.identity, judge)
+    likeness = [_embedded(encoders, face, _found(net, face)) for face in others]
+    error, untouched, outside = list[float](), list[float](), 0
+    nearer: dict[str, list[list[bool]]] = {"swap": [], "nobody": [], "untouched": []}
     for k, target in enumerate(given):
         j = (k + 1) % len(given)
-        made = {}
-        for off in ((), ("identity",)):
-            swap = SwapDiffusion(diffusion=config, ablate=off)
-            made[off] = swap.apply(target, given[j], swap.sample(1, generator(seed, "swap", k))).face
-        swapped, mask = made[()], made[()].spoof_mask
-        assert mask is not None
-        error.append(_landmark_error(net, swapped, target))
-        untouched.append(_landmark_error(net, target, target))
-        for face, into in ((swapped, nearer), (made[("identity",)], plain), (target, before)):
-            who = studio.identity.embed(encoded(face), target.landmarks)
-            into.append(bool((who @ likeness[j]) > (who @ likeness[k])))
+        made = {"untouched": target}
+        for name, off in (("swap", ()), ("nobody", ("identity",))):
+            attack = SwapDiffusion(diffusion=config, ablate=off)
+            made[name] = attack.apply(target, given[j], attack.sample(1, generator(seed, "swap", k))).face
+        found = {name: _found(net, face) for name, face in made.items()}
+        error += _landmark_error(found["swap"], target)
+        untouched += _landmark_error(found["untouched"], target)
+        for name, face in made.items():
+            who = _embedded(encoders, face, found[name])
+            nearer[name].append(
+                [bool((w @ s.T) > (w @ t.T)) for w, s, t in zip(who, likeness[j], likeness[k], strict=True)]
+            )
+        swapped = made["swap"]
+        assert swapped.spoof_mask is not None
         moved = np.abs(_codes(swapped).astype(int) - _codes(target).astype(int))
-        outside = max(outside, int(moved[mask[0, 0].numpy() == 0].max(initial=0)))
-    seen = [value for value in error if value is not None]
+        outside = max(outside, int(moved[swapped.spoof_mask[0, 0].numpy() == 0].max(initial=0)))
+    shares = {name: np.mean(rows, axis=0).tolist() for name, rows in nearer.items()}
     return {
         "swaps": len(given),
-        "found": len(seen) / len(given),
-        "landmark_error": float(np.mean(seen)) if seen else float("nan"),
-        "landmark_error_untouched": float(np.mean([value for value in untouched if value is not None])),
-        "nearer_to_source": float(np.mean(nearer)),
-        "nearer_without_identity": float(np.mean(plain)),
-        "nearer_untouched": float(np.mean(before)),
+        "found": len(error) / len(given),
+        "landmark_error": float(np.mean(error)) if error else float("nan"),
+        "landmark_error_untouched": float(np.mean(untouched)),
+        "nearer_to_source": shares["swap"][0],
+        "nearer_without_identity": shares["nobody"][0],
+        "nearer_untouched": shares["untouched"][0],
+        "judged_nearer": shares["swap"][1],
+        "judged_without_identity": shares["nobody"][1],
+        "judged_untouched": shares["untouched"][1],
         "changed_outside": outside,
     }
 
@@ -164,14 +181,26 @@ def _named(judge: torch.nn.Module, shown: Face, worn: Face, size: int) -> str:
         return list(MATERIALS)[int(judge(picture).argmax())]
 
 
-def _landmark_error(net: FaceNet, shown: Face, true: Face) -> float | None:
+def _found(net: FaceNet, shown: Face) -> Tensor | None:
+    """Return the landmarks (1, 68, 2) that the network finds, or None."""
     try:
-        points = find_face(net, _codes(shown)).reading.points
+        return find_face(net, _codes(shown)).reading.points[None]
     except SkipSample:
         return None
-    wanted: Tensor = true.landmarks[0]
+
+
+def _embedded(encoders: Sequence[IdentityEncoder], shown: Face, found: Tensor | None) -> list[Tensor]:
+    points = shown.landmarks if found is None else found
+    return [encoder.embed(encoded(shown), points) for encoder in encoders]
+
+
+def _landmark_error(found: Tensor | None, true: Face) -> list[float]:
+    """Return the mean distance in distances of the eyes; nothing where nothing was found."""
+    if found is None:
+        return []
+    wanted = true.landmarks[0]
     eyes = (wanted[36:42].mean(0) - wanted[42:48].mean(0)).norm()
-    return float((points - wanted).norm(dim=-1).mean() / eyes)
+    return [float((found[0] - wanted).norm(dim=-1).mean() / eyes)]
 
 
 def _codes(face: Face) -> NDArray[np.uint8]:

@@ -44,6 +44,7 @@ class Examples:
         picture: (N, 3, S, S) uint8 sRGB.
         region: (N, S, S) uint8, 255 what is to be painted, else 0.
         condition: (N, 3, S, S) uint8 map for the ControlNet.
+        points: (N, 68, 2) float32 landmarks in pixels of the picture.
         likeness: (N, 3, I, I) uint8 inner face of the same person, in another picture where there is one.
         subject: (N,) person's name.
         kind: (N,) `FACE`, or the mask's material.
@@ -53,6 +54,7 @@ class Examples:
     picture: NDArray[np.uint8]
     region: NDArray[np.uint8]
     condition: NDArray[np.uint8]
+    points: NDArray[np.float32]
     likeness: NDArray[np.uint8]
     subject: NDArray[np.str_]
     kind: NDArray[np.str_]
@@ -142,7 +144,8 @@ def _face(face: Face, likeness: Tensor, words: str, size: int, gen: torch.Genera
     empty = float(torch.rand(1, generator=gen)) < _EMPTY
     region = torch.ones_like(soft) if empty else (soft > 0).float()
     picture = crop(encoded(face), frame, size)
-    return _example(picture, region, marked_normals(at, (size, size), None), likeness, face.subject_id[0], FACE, words)
+    condition = marked_normals(at, (size, size), None)
+    return _example(picture, region, condition, at, likeness, face.subject_id[0], FACE, words)
 
 
 def _masked(
@@ -154,10 +157,11 @@ def _masked(
     assert face.spoof_mask is not None
     region = (crop(face.spoof_mask, frame, size) > REGION).float()
     normals = None if face.normals is None else crop(face.normals, frame, size)
-    condition = marked_normals(on_crop(face.landmarks, frame, size), (size, size), normals)
+    at = on_crop(face.landmarks, frame, size)
+    condition = marked_normals(at, (size, size), normals)
     picture = crop(encoded(face), frame, size)
     # A paper mask's face goes by the name of whom it shows; the likeness is its wearer's.
-    return _example(picture, region, condition, likeness, wearer.subject_id[0], material, prompt_of(material))
+    return _example(picture, region, condition, at, likeness, wearer.subject_id[0], material, prompt_of(material))
 
 
 def _moved(frame: Frame, gen: torch.Generator) -> Frame:
@@ -167,12 +171,20 @@ def _moved(frame: Frame, gen: torch.Generator) -> Frame:
 
 
 def _example(
-    picture: Tensor, region: Tensor, condition: Tensor, likeness: Tensor, subject: str, kind: str, words: str
+    picture: Tensor,
+    region: Tensor,
+    condition: Tensor,
+    points: Tensor,
+    likeness: Tensor,
+    subject: str,
+    kind: str,
+    words: str,
 ) -> Examples:
     return Examples(
         picture=_bytes(picture),
         region=_bytes(region)[:, 0],
         condition=_bytes(condition),
+        points=np.asarray(points.float().numpy()),
         likeness=_bytes(likeness),
         subject=np.array([subject], dtype=np.str_),
         kind=np.array([kind], dtype=np.str_),
@@ -187,7 +199,7 @@ def _bytes(values: Tensor) -> NDArray[np.uint8]:
 def _nothing(size: int) -> Examples:
     maps, word = np.zeros((0, 3, size, size), np.uint8), np.zeros(0, np.str_)
     likeness = np.zeros((0, 3, IDENTITY_SIDE, IDENTITY_SIDE), np.uint8)
-    return Examples(maps, maps[:, 0], maps, likeness, word, word, word)
+    return Examples(maps, maps[:, 0], maps, np.zeros((0, 68, 2), np.float32), likeness, word, word, word)
 
 
 def shards_of(refs: Sequence[FaceRef]) -> list[list[FaceRef]]:

@@ -25,16 +25,15 @@ class IdentityStage(Stage):
     Args:
         net: the encoder.
         examples: whose `likeness` is learnt.
+        name: of the stage: another one draws otherwise.
 
     Raises:
         ConfigError: fewer than two people.
     """
 
-    name = "identity"
-
-    def __init__(self, net: IdentityNet, examples: Examples) -> None:
+    def __init__(self, net: IdentityNet, examples: Examples, *, name: str = "identity") -> None:
         super().__init__()
-        self.net = net
+        self.net, self.name = net, name
         self._faces, self._views = examples.likeness, views(examples)
         if len(self._views) < 2:
             raise ConfigError(f"{len(self._views)} people to tell apart", wanted="two or more")

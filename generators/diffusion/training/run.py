@@ -1,4 +1,4 @@
-"""All of a training: examples, autoencoder, identity encoder, denoiser, export; each stage goes on where it stopped."""
+"""All of a training, from examples to the judges of what was learnt; each stage goes on where it stopped."""
 
 import json
 import multiprocessing
@@ -11,7 +11,8 @@ import torch
 
 from spooflab.allocator import keep_freed_memory
 from spooflab.errors import ConfigError
-from spooflab.generators.diffusion.training.base import make_identity, make_judge
+from spooflab.generators.diffusion.identity_net import IDENTITY_JUDGE, save_identity
+from spooflab.generators.diffusion.training.base import make_identity, make_identity_judge, make_judge
 from spooflab.generators.diffusion.training.config import DiffusionTrainConfig
 from spooflab.generators.diffusion.training.denoiser import DenoiserStage
 from spooflab.generators.diffusion.training.examples import FACE, ExampleFolder, Examples, Prepared
@@ -21,6 +22,7 @@ from spooflab.generators.diffusion.training.loop import fit
 from spooflab.generators.diffusion.training.material import MaterialStage, save_material
 from spooflab.generators.diffusion.training.parts import make_parts
 from spooflab.generators.diffusion.training.processes import processes
+from spooflab.generators.diffusion.training.swap import SwapStage
 from spooflab.generators.diffusion.training.vae import VaeStage, scaling_factor
 from spooflab.generators.faces.configured import configured_faces
 from spooflab.seeds import seed
@@ -42,7 +44,8 @@ def train(config: DiffusionTrainConfig, out: Path, *, workers: int = 1, half: bo
 
     Args:
         config: everything that decides the weights.
-        out: folder of the run: `examples`, `vae`, `identity`, `denoiser`, `material`, `model`.
+        out: folder of the run: `examples`, then a folder for each stage, in the order `vae`, `identity`, `denoiser`,
+            `swap`, `identity_judge`, `material`; and `model`.
         workers: processes that render examples.
         half: write weights as float16.
 
@@ -57,25 +60,38 @@ def train(config: DiffusionTrainConfig, out: Path, *, workers: int = 1, half: bo
     parts, identity = make_parts(config), make_identity(config)
     _begin(config, "material")
     judge = make_judge(config)
-    for module in (parts.vae, parts.unet, parts.controlnet, identity, *([] if judge is None else [judge])):
+    _begin(config, IDENTITY_JUDGE)
+    likeness = make_identity_judge(config)
+    judges = [net for net in (judge, likeness) if net is not None]
+    for module in (parts.vae, parts.unet, parts.controlnet, identity, *judges):
         module.to(memory_format=torch.channels_last)
     common: Common = {"root": config.seed, "precision": config.precision}
-    key = _settings(config, without=("vae", "identity", "material", "denoiser", "precision"))
+    key = _settings(config, without=("vae", "identity", "material", "denoiser", "swap", "precision"))
     if config.vae.steps:
         fit(VaeStage(parts.vae, examples), config.vae, out / "vae", **common, about=key)
         if config.base is None:
             parts.vae.register_to_config(scaling_factor=round(scaling_factor(parts.vae, examples), 5))
     if config.identity.steps:
         fit(IdentityStage(identity, examples), config.identity, out / "identity", **common, about=key)
+    # Latents and identities follow from what was trained before.
+    after = _settings(config, without=("material", "denoiser", "swap", "precision"))
+    cache = out / "denoiser" / "latents.safetensors"
+    _begin(config, "lora")
     if config.denoiser.steps:
-        _begin(config, "lora")
-        # Its latents and identities follow from what was trained before.
-        after = _settings(config, without=("material", "denoiser", "precision"))
-        cache = out / "denoiser" / "latents.safetensors"
         stage = DenoiserStage(parts, identity, examples, config.parts, cache=cache, about=after)
         fit(stage, config.denoiser, out / "denoiser", **common, about=after)
+    if config.swap.steps:
+        weight = config.swap.weight
+        swap = SwapStage(parts, identity, examples, config.parts, weight=weight, cache=cache, about=after)
+        both = _settings(config, without=("material", "swap", "precision"))
+        fit(swap, config.swap, out / swap.name, **common, about=both)
     if together.is_main_process:
         export(parts, identity, out / "model", half=half)
+    if likeness is not None and config.identity.steps:
+        second = IdentityStage(likeness, examples, name=IDENTITY_JUDGE)
+        fit(second, config.identity, out / second.name, **common, about=key)
+    if likeness is not None and together.is_main_process:
+        save_identity(likeness, out / "model" / IDENTITY_JUDGE)
     if judge is not None and config.material.steps:
         fit(MaterialStage(judge, examples), config.material, out / "material", **common, about=key)
     if judge is not None and together.is_main_process:

@@ -345,13 +345,13 @@ def examples(source: Any) -> Any:
 def training() -> Any:
     """A whole training in seconds: parts of a few thousand weights and two or three steps of each."""
     from spooflab.generators.config import ProceduralFacesConfig
-    from spooflab.generators.diffusion.training.config import DiffusionTrainConfig, Plan, Shape
+    from spooflab.generators.diffusion.training.config import DiffusionTrainConfig, Plan, Shape, SwapPlan
 
     plan = Plan(steps=2, batch=2, save_every=1, sheet_every=2, ema=0.9, warm=0, rate=1e-3)
     return DiffusionTrainConfig(
         face_px=96, size=32, faces=ProceduralFacesConfig(subjects=3, sessions=2), masks=1.5,
         shape=Shape(vae=(8, 8, 16), unet=(8, 16), text=16, text_layers=1, identity=8, heads=2),
-        vae=plan, identity=plan, denoiser=plan, material=plan,
+        vae=plan, identity=plan, denoiser=plan, material=plan, swap=SwapPlan(**plan.model_dump(), weight=0.5),
     )  # fmt: skip
 
 

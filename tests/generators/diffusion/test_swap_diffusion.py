@@ -10,6 +10,7 @@ from spooflab.errors import SkipSample
 from spooflab.generators.attacks.digital.swap_diffusion import SwapDiffusion, SwapDiffusionParams, swap_mask
 from spooflab.generators.diffusion import studio
 from spooflab.generators.diffusion.config import DiffusionConfig
+from spooflab.generators.diffusion.lent_shape import lent_shape
 from spooflab.generators.diffusion.studio import encoded, open_studio
 from spooflab.generators.face import PARSING, Face
 
@@ -49,6 +50,31 @@ def test_what_the_model_is_given(
     assert torch.equal(given[0]["identities"], opened.identity.embed(encoded(donor), donor.landmarks))
     assert given[0]["regions"].shape == (1, 1, 48, 48)
     assert set(given[0]["regions"].unique().tolist()) == {0.0, 1.0}
+
+
+def test_the_sources_shape_is_held_in_the_targets_pose(
+    quick: DiffusionConfig, people: tuple[Face, Face], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the ControlNet is shown moves as far as drawn; the face's own landmarks stay in the record."""
+    held: list[torch.Tensor] = []
+    paint = studio.Studio.paint
+
+    def watched(self: Any, crops: Any, regions: Any, **more: Any) -> Any:
+        held.append(crops[0].frame.to_picture(crops[0].face.landmarks / crops[0].size))
+        return paint(self, crops, regions, **more)
+
+    monkeypatch.setattr(studio.Studio, "paint", watched)
+    face, donor = people[0].row(0), people[1].row(0)
+    for off in ([], ["shape"], ["identity"]):
+        attack = SwapDiffusion(diffusion=quick, ablate=off)
+        params = _params(attack)
+        made = attack.apply(face, donor, params).face
+        assert torch.equal(made.landmarks, face.landmarks)
+    assert 0.4 <= float(params.shape) <= 0.9
+    torch.testing.assert_close(held[0], lent_shape(face, donor, float(params.shape)), atol=1e-3, rtol=0)
+    assert float((held[0] - face.landmarks).abs().max()) > 0.5
+    for own in held[1:]:
+        torch.testing.assert_close(own, face.landmarks, atol=1e-3, rtol=0)
 
 
 def test_hair_and_glasses_before_the_face_stay(people: tuple[Face, Face]) -> None:

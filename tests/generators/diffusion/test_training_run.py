@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from spooflab.errors import ConfigError, DataError
-from spooflab.generators.diffusion.training.config import DiffusionTrainConfig, Plan
+from spooflab.generators.diffusion.training.config import DiffusionTrainConfig, SwapPlan
 from spooflab.generators.diffusion.training.denoiser import DenoiserStage
 from spooflab.generators.diffusion.training.examples import ExampleFolder
 from spooflab.generators.diffusion.training.identity import IdentityStage
 from spooflab.generators.diffusion.training.material import MaterialStage
 from spooflab.generators.diffusion.training.run import prepare, train
+from spooflab.generators.diffusion.training.swap import SwapStage
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
 
@@ -30,7 +31,7 @@ def test_a_run_killed_before_each_stage_ends_the_same(
 ) -> None:
     """No stage begins with weights that depend on what this process did before."""
     (tmp_path / "examples").symlink_to(trained / "examples")
-    for stage in (IdentityStage, DenoiserStage, MaterialStage):
+    for stage in (IdentityStage, DenoiserStage, SwapStage, MaterialStage):
         with monkeypatch.context() as patched:
             patched.setattr(stage, "draw", _die)
             with pytest.raises(_Killed):
@@ -47,8 +48,8 @@ def test_a_longer_plan_goes_on_and_other_shapes_are_refused(
     training: DiffusionTrainConfig, trained: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "examples").symlink_to(trained / "examples")
-    none = Plan(steps=0)
-    short = training.model_copy(update={"identity": none, "denoiser": none, "material": none})
+    none = SwapPlan(steps=0)
+    short = training.model_copy(update=dict.fromkeys(("identity", "denoiser", "material", "swap"), none))
     train(short, tmp_path)
     longer = short.model_copy(update={"vae": training.vae.model_copy(update={"steps": 3})})
     train(longer, tmp_path)
