@@ -5,7 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_STAGES = {"vae": ("pixels", "edges"), "identity": ("contrast",), "denoiser": ("denoising",), "material": ("naming",)}
+_STAGES = {
+    "vae": ("pixels", "edges"),
+    "identity": ("contrast",),
+    "denoiser": ("denoising",),
+    "swap": ("denoising", "unlikeness"),
+    "identity_judge": ("contrast",),
+    "material": ("naming",),
+}
 _SMOOTH = 10
 """Entries that a drawn curve is the mean of."""
 
@@ -20,7 +27,7 @@ def main(run: Path, picture: Path, log: Path) -> None:
     logs = {stage: entries(run / stage / "log.jsonl") for stage in _STAGES}
     lines = [json.dumps({"stage": stage, **entry}) for stage, rows in logs.items() for entry in rows]
     log.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    figure, axes = plt.subplots(1, len(_STAGES), figsize=(14, 3), layout="constrained")
+    figure, axes = plt.subplots(1, len(_STAGES), figsize=(19, 3), layout="constrained")
     for axis, (stage, terms) in zip(axes, _STAGES.items(), strict=True):
         for term in terms:
             values = [row[term] for row in logs[stage]]
