@@ -139,6 +139,7 @@ def test_pixels_do_not_depend_on_memory_that_nobody_wrote(species: str, faces: t
         assert torch.equal(plain.depth_mm, poisoned.depth_mm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("species", each(ALL))
 def test_a_row_of_a_batch_equals_the_row_alone(species: str, faces: tuple[Face, Face], view: View) -> None:
     attack = build_attack(species)

@@ -59,6 +59,7 @@ def test_verify_finds_nothing(made: Path) -> None:
     assert found.rows == 16
 
 
+@pytest.mark.slow
 def test_replay_is_pixel_identical_for_every_species(made: Path) -> None:
     index = read_index(made)
     seen = set()
