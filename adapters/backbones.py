@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Networks made from a transformers configuration and trained from scratch."""
 
+_TOWERS = {"clip": "CLIPVisionModel", "siglip": "SiglipVisionModel"}
+"""Models of pictures and texts, and the class of their half that sees."""
+
 Change = Callable[[Tensor], Tensor]
 
 
@@ -63,6 +66,7 @@ class Backbone(nn.Module):
     Attributes:
         dim: length of the feature vector.
         stages: the network's stages (convolutional) or blocks (transformer), in order.
+        frozen: whether it computes as in use (no dropout, statistics at rest) and without gradients, even in training.
     """
 
     model: Any  # transformers' models are untyped here
@@ -71,7 +75,7 @@ class Backbone(nn.Module):
 
     def __init__(self, model: nn.Module, *, size: int, mean: list[float], deviation: list[float]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.frozen = model, False
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(1, 3, 1, 1), persistent=False)
         self.dim = self._measure(size)
@@ -89,13 +93,20 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to (B, dim): the model's pooled output, else its class token or spatial mean."""
         # (x − mean) / deviation in one pass over the image.
-        out = self.model(pixel_values=torch.addcmul(-self.mean / self.deviation, images, 1 / self.deviation))
+        pixels = torch.addcmul(-self.mean / self.deviation, images, 1 / self.deviation)
+        # Adversarial images want gradients through a frozen network, too.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (not self.frozen or images.requires_grad)):
+            out = self.model(pixel_values=pixels)
         pooled = getattr(out, "pooler_output", None)
         if pooled is None:
             last: Tensor = out.last_hidden_state
             pooled = last[:, 0] if last.ndim == 3 else last.mean((2, 3))
         features: Tensor = pooled.flatten(1)
         return features
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; a frozen network stays as in use."""
+        return super().train(mode and not self.frozen)
 
     @contextmanager
     def after_stages(self, changes: Mapping[int, Change]) -> Iterator[None]:
@@ -176,17 +187,19 @@ def _from_preset(config: BackboneConfig, size: int) -> Any:
 
 
 def _from_weights(config: BackboneConfig) -> Any:
-    from transformers import AutoModel
+    import transformers
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        model, report = AutoModel.from_pretrained(
+        where = {"revision": config.revision or "main", "trust_remote_code": False}
+        kind = transformers.AutoConfig.from_pretrained(config.name, **where).model_type
+        tower: Any = getattr(transformers, _TOWERS.get(kind, "AutoModel"))
+        model, report = tower.from_pretrained(
             config.name,
-            revision=config.revision or "main",
+            **where,
             use_safetensors=True,
-            trust_remote_code=False,
             dtype=torch.float32,
             output_loading_info=True,
         )

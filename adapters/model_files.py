@@ -14,6 +14,7 @@ from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.backbones import build_backbone, describe_backbone, rebuild_backbone
 from spooflab.adapters.checkpoints import tensor_bytes
 from spooflab.adapters.train_config import TrainConfig
+from spooflab.adapters.tuning import tune
 from spooflab.atomic import write_over
 from spooflab.errors import DataError
 
@@ -25,7 +26,7 @@ def build_algorithm(config: TrainConfig, *, num_domains: int) -> Algorithm:
 
     Hyper-parameters were checked by name in `TrainConfig` and are checked by value in the constructor.
     """
-    backbone = build_backbone(config.backbone, config.size)
+    backbone = tune(build_backbone(config.backbone, config.size), config.backbone)
     return ALGORITHMS[config.algorithm](backbone, num_domains=num_domains, **config.hparams)
 
 
@@ -55,7 +56,7 @@ def load_model(folder: Path) -> Algorithm:
         if hashlib.sha256(data).hexdigest() != card["sha256"]:
             raise ValueError(f"{WEIGHTS} is not the file that {CARD} describes")
         config = TrainConfig.model_validate(card["config"])
-        backbone = rebuild_backbone(card["backbone"], config.size)
+        backbone = tune(rebuild_backbone(card["backbone"], config.size), config.backbone)
         model = ALGORITHMS[config.algorithm](backbone, num_domains=card["num_domains"], **config.hparams)
         model.load_state_dict(safetensors.torch.load(data))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -19,6 +19,12 @@ class BackboneConfig(Config):
         default=None, description="commit, tag or branch of a hub id; pin a commit for a study"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="transformers config fields, presets only")
+    tuning: Literal["full", "frozen", "lora"] = Field(
+        default="full", description="what of it learns: everything, nothing (a linear probe), or low-rank updates"
+    )
+    lora_rank: PositiveInt = Field(default=8, description="rank of the updates")
+    lora_alpha: PositiveInt = Field(default=8, description="updates are scaled by alpha / rank")
+    lora_dropout: float = Field(default=0.4, ge=0, lt=1, description="of what the updates are shown")
 
 
 class AugmentConfig(Config):
