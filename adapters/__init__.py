@@ -5,10 +5,15 @@ from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.backbones import PRESETS, Backbone
 from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import ATTACK, BONAFIDE, Batch
+from spooflab.adapters.crossnorm import CrossNorm
 from spooflab.adapters.dann import DANN
+from spooflab.adapters.dsu import DSU
+from spooflab.adapters.efdmix import EFDMix
 from spooflab.adapters.erm import ERM
+from spooflab.adapters.fourier_mix import FourierMix
 from spooflab.adapters.image_set import ImageSet
 from spooflab.adapters.mixstyle import MixStyle
+from spooflab.adapters.mixup import Mixup
 from spooflab.adapters.model_files import load_model
 from spooflab.adapters.ohem import OHEM
 from spooflab.adapters.scoring import predict_scores
@@ -21,6 +26,7 @@ __all__ = [
     "ATTACK",
     "BONAFIDE",
     "DANN",
+    "DSU",
     "ERM",
     "OHEM",
     "PRESETS",
@@ -30,10 +36,14 @@ __all__ = [
     "BackboneConfig",
     "BalancedSampler",
     "Batch",
+    "CrossNorm",
+    "EFDMix",
     "Engine",
     "FitResult",
+    "FourierMix",
     "ImageSet",
     "MixStyle",
+    "Mixup",
     "TrainConfig",
     "TrainJob",
     "fit",

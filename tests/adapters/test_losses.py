@@ -10,8 +10,9 @@ from torch import nn
 
 from spooflab.adapters import DANN, ERM, OHEM, Batch, MixStyle
 from spooflab.adapters.dann import reversal_weight
-from spooflab.adapters.mixstyle import cross_domain_partners, mix_style
+from spooflab.adapters.mixstyle import mix_style
 from spooflab.adapters.ohem import hard_examples
+from spooflab.adapters.stage_change import cross_domain_partners
 from spooflab.errors import ConfigError
 
 
