@@ -11,12 +11,18 @@ from spooflab.adapters.dsu import DSU
 from spooflab.adapters.efdmix import EFDMix
 from spooflab.adapters.erm import ERM
 from spooflab.adapters.fourier_mix import FourierMix
+from spooflab.adapters.gacfas import GACFAS
 from spooflab.adapters.image_set import ImageSet
 from spooflab.adapters.mixstyle import MixStyle
 from spooflab.adapters.mixup import Mixup
+from spooflab.adapters.mldg import MLDG
 from spooflab.adapters.model_files import load_model
 from spooflab.adapters.ohem import OHEM
+from spooflab.adapters.rsc import RSC
+from spooflab.adapters.safas import SAFAS
+from spooflab.adapters.sagnet import SagNet
 from spooflab.adapters.scoring import predict_scores
+from spooflab.adapters.ssdg import SSDG
 from spooflab.adapters.train_config import AugmentConfig, BackboneConfig, TrainConfig
 from spooflab.adapters.train_job import TrainJob, train
 from spooflab.adapters.trainer import FitResult, fit
@@ -28,8 +34,13 @@ __all__ = [
     "DANN",
     "DSU",
     "ERM",
+    "GACFAS",
+    "MLDG",
     "OHEM",
     "PRESETS",
+    "RSC",
+    "SAFAS",
+    "SSDG",
     "Algorithm",
     "AugmentConfig",
     "Backbone",
@@ -44,6 +55,7 @@ __all__ = [
     "ImageSet",
     "MixStyle",
     "Mixup",
+    "SagNet",
     "TrainConfig",
     "TrainJob",
     "fit",
