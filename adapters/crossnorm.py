@@ -21,7 +21,7 @@ _SMALLEST_BOX = 0.1
 
 
 class CrossNorm(StageChange):
-    """Cross-entropy, with channel mean and deviation taken over from another image (Tang et al. 2021, equation 2).
+    """Cross-entropy, with channel mean and deviation taken over from another image (Tang et al. 2021).
 
     The 2-instance mode, without SelfNorm and without the consistency loss of the paper's last ablation. Where MixStyle
     interpolates, this swaps; and gradients flow through the statistics, as in the authors' code. They switch on one or

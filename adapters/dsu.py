@@ -14,7 +14,7 @@ from spooflab.seeds import generator
 
 
 class DSU(StageChange):
-    """Cross-entropy, with feature mean and deviation drawn from normal distributions (Li et al. 2022, equations 4-8).
+    """Cross-entropy, with feature mean and deviation drawn from normal distributions (Li et al. 2022).
 
     After each chosen stage, with probability p, the channel means of an image get Gaussian noise whose deviation is
     that of the means over the batch, and the channel deviations likewise: x ← (σ + ε_σ Σ_σ)(x − μ) / σ + μ + ε_μ Σ_μ.

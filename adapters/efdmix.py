@@ -13,7 +13,7 @@ from spooflab.errors import ConfigError
 
 
 class EFDMix(StageChange):
-    """Cross-entropy, with the feature values of early stages mixed rank by rank (Zhang et al. 2022, equation 7).
+    """Cross-entropy, with the feature values of early stages mixed rank by rank (Zhang et al. 2022).
 
     MixStyle mixes mean and deviation; this mixes all moments. In each channel the value of rank r gets λ times itself
     plus (1 − λ) times the value of rank r of another image, λ ~ Beta(α, α) per image. Gradients as in the authors'
@@ -68,7 +68,7 @@ def mix_ranks(features: Tensor, weight: Tensor, partner: Tensor) -> Tensor:
     """
     values = features.flatten(2) if features.ndim == 4 else features.transpose(1, 2)
     ordered, order = torch.sort(values, dim=2, stable=True)
-    matched = ordered[partner].gather(2, order.argsort(2))
+    matched = torch.empty_like(values).scatter(2, order, ordered[partner])
     share = (1 - weight).to(values).view(-1, 1, 1)
     mixed = values + share * (matched - values.detach())
     return mixed.view_as(features) if features.ndim == 4 else mixed.transpose(1, 2)

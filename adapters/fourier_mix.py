@@ -22,8 +22,8 @@ class FourierMix(Algorithm):
 
     Each image, with probability p, keeps its phase and its label and gets (1 − λ) times its own amplitude plus λ times
     that of an image drawn from the other domains of the micro-batch, for frequencies up to β·min(H, W) cycles. Two
-    methods meet here: Fourier domain adaptation (Yang and Soatto 2020, equation 3) swaps (`share="constant"`, α = 1);
-    amplitude mix (Xu et al. 2021, equation 4) draws λ ~ U(0, α). The latter mixes all frequencies; β < 0.5 keeps this
+    methods meet here: Fourier domain adaptation (Yang and Soatto 2020) swaps (`share="constant"`, α = 1);
+    amplitude mix (Xu et al. 2021) draws λ ~ U(0, α). The latter mixes all frequencies; β < 0.5 keeps this
     from touching the halftone and moiré that tell an attack. Left out: the target domain and entropy term of the
     former, the teacher and consistency loss of the latter. Mixed images are cut to [0, 1], as in the latter's code.
 

@@ -25,7 +25,7 @@ class MLDG(Algorithm):
     step of length α on F. Both losses are in `update`, so that one backward pass gives the whole gradient.
 
     `order="second"` differentiates through the inner step, as the paper writes it and its code does by default;
-    `"first"` takes ∇F as a constant there, as DomainBed does, for about half of the time and memory. DomainBed's inner
+    `"first"` takes ∇F as a constant there, as DomainBed does, for a third of the time. DomainBed's inner
     step is one of Adam, and is made for each meta-train domain by itself, on batches cut to equal length.
 
     Batch norms see the two groups apart, and their running statistics both, G's last; a domain group of one image

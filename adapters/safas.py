@@ -18,11 +18,11 @@ _BASE_TEMPERATURE = 0.07
 
 
 class SAFAS(Algorithm):
-    """Separability and alignment (Sun et al. 2023, algorithm 1).
+    """Separability and alignment (Sun et al. 2023).
 
-    - Separability (equation 3): supervised contrast of the normalised features, with one class for each domain and
+    - Separability: supervised contrast of the normalised features, with one class for each domain and
       label.
-    - Alignment (equations 6-8, after invariant risk minimisation by projection): each domain has a hyperplane of its
+    - Alignment (invariant risk minimisation, approached by projection): each domain has a hyperplane of its
       own, trained by cross-entropy on that domain; the mean over the domains present counts. After each optimiser step
       of the training's later part, each hyperplane's direction β_e moves to α β_e + (1 − α) β_f, renormalised, with f
       the domain whose direction differs most from it. Lengths and biases stay.

@@ -16,12 +16,12 @@ Norm = Literal["unit", "root", "none"]
 
 
 class SSDG(Algorithm):
-    """Single-side domain generalisation (Jia et al. 2020, equation 6): CE + λ₁ · triplet + λ₂ · adversary.
+    """Single-side domain generalisation (Jia et al. 2020): CE + λ₁ · triplet + λ₂ · adversary.
 
-    - Asymmetric triplet loss (equation 4): bona fides of all domains are one class, the attacks of each domain another.
+    - Asymmetric triplet loss: bona fides of all domains are one class, the attacks of each domain another.
       Hinge on d(anchor, positive) − d(anchor, negative) + margin over all triplets of the micro-batch, mean over those
       that violate it (as in the authors' code).
-    - Single-side adversary (equation 2): a discriminator tells the domains of the bona fides alone, and the features
+    - Single-side adversary: a discriminator tells the domains of the bona fides alone, and the features
       get minus its gradient, times Ganin's schedule of the training's progress (authors' code).
 
     Feature norms: `unit` divides by the length, as the paper says; `root` by √(2 · length), as the authors' code does;
