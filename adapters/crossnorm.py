@@ -24,15 +24,16 @@ class CrossNorm(StageChange):
     """Cross-entropy, with channel mean and deviation taken over from another image (Tang et al. 2021).
 
     The 2-instance mode, without SelfNorm and without the consistency loss of the paper's last ablation. Where MixStyle
-    interpolates, this swaps; and gradients flow through the statistics, as in the authors' code. They switch on one or
-    two places of the network, drawn each time; here each chosen stage is switched on by itself with probability p.
+    interpolates, this swaps; and gradients flow through the statistics, as in the authors' code. They toss one coin in
+    each update (p = 0.5) and then switch on one or two places of the network; here each chosen stage tosses its own.
 
     Args:
         backbone: network whose `stages` are hooked.
         num_domains: number of training domains.
         probability: p, chance that a stage swaps in one update.
         crop: whether the statistics come from a patch (`style`), are given to a patch alone (`content`), `both` or
-            `neither`. One patch of each kind per stage and update. Maps only: tokens of a transformer have no patches.
+            `neither` (the authors' choice inside networks; on ImageNet's images they take `both`). One patch of each
+            kind per stage and update. Maps only: tokens of a transformer have no patches.
         beta: a patch's share of the area is drawn from Beta(β, β) until it exceeds a tenth.
         mix: as in `MixStyle`; the authors permute (`random`).
         layers: positions of the stages, counted from 0.

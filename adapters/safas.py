@@ -20,12 +20,11 @@ _BASE_TEMPERATURE = 0.07
 class SAFAS(Algorithm):
     """Separability and alignment (Sun et al. 2023).
 
-    - Separability: supervised contrast of the normalised features, with one class for each domain and
-      label.
-    - Alignment (invariant risk minimisation, approached by projection): each domain has a hyperplane of its
-      own, trained by cross-entropy on that domain; the mean over the domains present counts. After each optimiser step
-      of the training's later part, each hyperplane's direction β_e moves to α β_e + (1 − α) β_f, renormalised, with f
-      the domain whose direction differs most from it. Lengths and biases stay.
+    - Separability: supervised contrast of the normalised features, with one group for each domain and label.
+    - Alignment (invariant risk minimisation, approached by projection): each domain has a hyperplane of its own,
+      trained by cross-entropy on that domain; the mean over the domains present counts. After each optimiser step of
+      the training's later part, each hyperplane's direction β_e moves to α β_e + (1 − α) β_f, renormalised, with f the
+      domain whose direction differs most from it. Lengths and biases stay.
 
     `predict` is the mean of the hyperplanes' likelihoods, and `head` holds one row for each of them: the log-odds of
     bona fide. Deviations from the authors' code: their contrast has two views of each image, so that each has a

@@ -18,10 +18,9 @@ class SagNet(Algorithm):
     """Style-agnostic network (Nam et al. 2021, algorithm 1), on the feature vector as in DomainBed.
 
     The style of a feature vector is its mean and deviation over the features, its content the normalised rest. The
-    head learns from contents whose style is mixed with another image's (weight U(0, 1)). A second, style
-    head learns from styles that carry another image's content. The backbone is kept from telling the class
-    by style: λ times the mean of −log p over both classes, p from the style head. `predict` uses backbone
-    and head as they are.
+    head learns from contents whose style is mixed with another image's (weight U(0, 1)). A second, style head learns
+    from styles that carry another image's content. The backbone is kept from telling the class by style: λ times the
+    mean of −log p over both classes, p from the style head. `predict` uses backbone and head as they are.
 
     The three losses are minimised in one step of one optimiser: the style head's loss does not reach the backbone, the
     adversarial one reaches it alone. DomainBed makes three steps, and draws the contents anew for the third; the

@@ -18,20 +18,20 @@ Norm = Literal["unit", "root", "none"]
 class SSDG(Algorithm):
     """Single-side domain generalisation (Jia et al. 2020): CE + λ₁ · triplet + λ₂ · adversary.
 
-    - Asymmetric triplet loss: bona fides of all domains are one class, the attacks of each domain another.
-      Hinge on d(anchor, positive) − d(anchor, negative) + margin over all triplets of the micro-batch, mean over those
-      that violate it (as in the authors' code).
-    - Single-side adversary: a discriminator tells the domains of the bona fides alone, and the features
-      get minus its gradient, times Ganin's schedule of the training's progress (authors' code).
+    - Asymmetric triplet loss: bona fides of all domains are one group, the attacks of each domain another. Hinge on
+      d(anchor, positive) − d(anchor, negative) + margin over all triplets of the micro-batch, mean over those that
+      violate it (as in the authors' code).
+    - Single-side adversary: a discriminator tells the domains of the bona fides alone, and the features get minus its
+      gradient, times Ganin's schedule of the training's progress (authors' code).
 
     Feature norms: `unit` divides by the length, as the paper says; `root` by √(2 · length), as the authors' code does;
     `none`. All losses and `predict` use these features. Deviations: the head's weights are not normalised (the paper
-    makes them unit vectors; the code rescales them across the classes before each pass), and the authors' extra layer
+    normalises them too; the code rescales them across the classes before each pass), and the authors' extra layer
     between backbone and head, their dropout and their initialisation are left out. The code's λ₁ and λ₂ are 1 and 0.5,
     but 2 and 0.1 where OULU is held out.
 
-    Where a part has nothing to say it is 0: the triplet without a violating triplet (one class alone in its domain is
-    an anchor without a positive), the adversary without bona fides. With one domain the adversary is 0 throughout, and
+    Where a part has nothing to say it is 0: the triplet where none violates (an image alone in its group is no
+    anchor), the adversary without bona fides. With one domain the adversary is 0 throughout, and
     what is left is cross-entropy with the triplet loss between bona fide and attack.
 
     Args:
