@@ -5,13 +5,24 @@ from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.backbones import PRESETS, Backbone
 from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import ATTACK, BONAFIDE, Batch
+from spooflab.adapters.crossnorm import CrossNorm
 from spooflab.adapters.dann import DANN
+from spooflab.adapters.dsu import DSU
+from spooflab.adapters.efdmix import EFDMix
 from spooflab.adapters.erm import ERM
+from spooflab.adapters.fourier_mix import FourierMix
+from spooflab.adapters.gacfas import GACFAS
 from spooflab.adapters.image_set import ImageSet
 from spooflab.adapters.mixstyle import MixStyle
+from spooflab.adapters.mixup import Mixup
+from spooflab.adapters.mldg import MLDG
 from spooflab.adapters.model_files import load_model
 from spooflab.adapters.ohem import OHEM
+from spooflab.adapters.rsc import RSC
+from spooflab.adapters.safas import SAFAS
+from spooflab.adapters.sagnet import SagNet
 from spooflab.adapters.scoring import predict_scores
+from spooflab.adapters.ssdg import SSDG
 from spooflab.adapters.train_config import AugmentConfig, BackboneConfig, TrainConfig
 from spooflab.adapters.train_job import TrainJob, train
 from spooflab.adapters.trainer import FitResult, fit
@@ -21,19 +32,30 @@ __all__ = [
     "ATTACK",
     "BONAFIDE",
     "DANN",
+    "DSU",
     "ERM",
+    "GACFAS",
+    "MLDG",
     "OHEM",
     "PRESETS",
+    "RSC",
+    "SAFAS",
+    "SSDG",
     "Algorithm",
     "AugmentConfig",
     "Backbone",
     "BackboneConfig",
     "BalancedSampler",
     "Batch",
+    "CrossNorm",
+    "EFDMix",
     "Engine",
     "FitResult",
+    "FourierMix",
     "ImageSet",
     "MixStyle",
+    "Mixup",
+    "SagNet",
     "TrainConfig",
     "TrainJob",
     "fit",

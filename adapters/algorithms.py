@@ -1,14 +1,36 @@
 """Every algorithm by the name that configurations use."""
 
 from spooflab.adapters.algorithm import Algorithm
+from spooflab.adapters.crossnorm import CrossNorm
 from spooflab.adapters.dann import DANN
+from spooflab.adapters.dsu import DSU
+from spooflab.adapters.efdmix import EFDMix
 from spooflab.adapters.erm import ERM
+from spooflab.adapters.fourier_mix import FourierMix
+from spooflab.adapters.gacfas import GACFAS
 from spooflab.adapters.mixstyle import MixStyle
+from spooflab.adapters.mixup import Mixup
+from spooflab.adapters.mldg import MLDG
 from spooflab.adapters.ohem import OHEM
+from spooflab.adapters.rsc import RSC
+from spooflab.adapters.safas import SAFAS
+from spooflab.adapters.sagnet import SagNet
+from spooflab.adapters.ssdg import SSDG
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "erm": ERM,
     "dann": DANN,
     "mixstyle": MixStyle,
     "ohem": OHEM,
+    "efdmix": EFDMix,
+    "dsu": DSU,
+    "crossnorm": CrossNorm,
+    "fourier_mix": FourierMix,
+    "mixup": Mixup,
+    "rsc": RSC,
+    "sagnet": SagNet,
+    "mldg": MLDG,
+    "ssdg": SSDG,
+    "safas": SAFAS,
+    "gacfas": GACFAS,
 }

@@ -1,8 +1,6 @@
 """Domain-adversarial training: features from which a discriminator cannot read the domain."""
 
-import math
-import warnings
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +9,8 @@ from torch import Tensor, nn
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
+from spooflab.adapters.gradient_reversal import Schedule, gradient_reversal, reversal_weight
 from spooflab.errors import ConfigError
-
-Schedule = Literal["constant", "ganin"]
 
 
 class DANN(Algorithm):
@@ -59,7 +56,7 @@ class DANN(Algorithm):
             raise ConfigError(f"dann: weight {weight}, gradient_penalty {gradient_penalty}", wanted="values ≥ 0")
         self.weight, self.gradient_penalty = weight, gradient_penalty
         self.schedule: Schedule = schedule
-        self.reversal = _gradient_reversal()
+        self.reversal = gradient_reversal("dann")
         self.discriminator = nn.Sequential(
             nn.Linear(backbone.dim, hidden),
             nn.ReLU(),
@@ -88,24 +85,7 @@ class DANN(Algorithm):
         }
 
 
-def reversal_weight(weight: float, schedule: Schedule, progress: float) -> float:
-    """Return λ at `progress` p in [0, 1]: `weight`, or `weight` · (2 / (1 + exp(−10 p)) − 1)."""
-    return weight if schedule == "constant" else weight * (2.0 / (1.0 + math.exp(-10.0 * progress)) - 1.0)
-
-
 def _penalty(scores: Tensor, domain: Tensor, features: Tensor) -> Tensor:
     total = F.cross_entropy(scores, domain, reduction="sum")
     (slope,) = torch.autograd.grad(total, features, create_graph=True)
     return slope.square().sum(1).mean()
-
-
-def _gradient_reversal() -> Any:
-    # Imported on use: pytorch-adapt pulls in torchmetrics, which takes a second and is part of an extra.
-    try:
-        with warnings.catch_warnings():
-            # torchmetrics 0.9.3 reads versions through setuptools' old module, and setuptools says so.
-            warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
-            from pytorch_adapt.layers import GradientReversal
-    except ImportError as error:
-        raise ConfigError(f"dann: {error}", next_step="pip install 'spooflab[adapt]'") from error
-    return GradientReversal()
