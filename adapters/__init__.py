@@ -7,7 +7,9 @@ from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import ATTACK, BONAFIDE, Batch
 from spooflab.adapters.dann import DANN
 from spooflab.adapters.erm import ERM
+from spooflab.adapters.groupdro import GroupDRO
 from spooflab.adapters.image_set import ImageSet
+from spooflab.adapters.irm import IRM
 from spooflab.adapters.mixstyle import MixStyle
 from spooflab.adapters.model_files import load_model
 from spooflab.adapters.ohem import OHEM
@@ -15,6 +17,7 @@ from spooflab.adapters.scoring import predict_scores
 from spooflab.adapters.train_config import AugmentConfig, BackboneConfig, TrainConfig
 from spooflab.adapters.train_job import TrainJob, train
 from spooflab.adapters.trainer import FitResult, fit
+from spooflab.adapters.vrex import VREx
 
 __all__ = [
     "ALGORITHMS",
@@ -22,6 +25,7 @@ __all__ = [
     "BONAFIDE",
     "DANN",
     "ERM",
+    "IRM",
     "OHEM",
     "PRESETS",
     "Algorithm",
@@ -32,10 +36,12 @@ __all__ = [
     "Batch",
     "Engine",
     "FitResult",
+    "GroupDRO",
     "ImageSet",
     "MixStyle",
     "TrainConfig",
     "TrainJob",
+    "VREx",
     "fit",
     "load_model",
     "predict_scores",

@@ -41,9 +41,11 @@ class Algorithm(nn.Module):
 
     Attributes:
         setting: see `Setting`.
+        SEARCH: hyper-parameter → (low, high, `log` or `linear`), the range that a search draws it from.
     """
 
     setting: ClassVar[Setting] = "generalisation"
+    SEARCH: ClassVar[dict[str, tuple[float, float, str]]] = {}
 
     def __init__(self, backbone: Backbone, *, num_domains: int) -> None:
         super().__init__()

@@ -3,12 +3,18 @@
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.dann import DANN
 from spooflab.adapters.erm import ERM
+from spooflab.adapters.groupdro import GroupDRO
+from spooflab.adapters.irm import IRM
 from spooflab.adapters.mixstyle import MixStyle
 from spooflab.adapters.ohem import OHEM
+from spooflab.adapters.vrex import VREx
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "erm": ERM,
     "dann": DANN,
     "mixstyle": MixStyle,
     "ohem": OHEM,
+    "irm": IRM,
+    "vrex": VREx,
+    "groupdro": GroupDRO,
 }
