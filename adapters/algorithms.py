@@ -1,12 +1,16 @@
 """Every algorithm by the name that configurations use."""
 
 from spooflab.adapters.algorithm import Algorithm
+from spooflab.adapters.coral import CORAL
 from spooflab.adapters.dann import DANN
 from spooflab.adapters.erm import ERM
 from spooflab.adapters.groupdro import GroupDRO
+from spooflab.adapters.ib_erm import IBERM
 from spooflab.adapters.irm import IRM
 from spooflab.adapters.mixstyle import MixStyle
+from spooflab.adapters.mmd import MMD
 from spooflab.adapters.ohem import OHEM
+from spooflab.adapters.sd import SD
 from spooflab.adapters.vrex import VREx
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
@@ -17,4 +21,8 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "irm": IRM,
     "vrex": VREx,
     "groupdro": GroupDRO,
+    "coral": CORAL,
+    "mmd": MMD,
+    "sd": SD,
+    "ib_erm": IBERM,
 }

@@ -18,7 +18,7 @@ Estimator = Literal["halves", "square"]
 class IRM(Algorithm):
     """Cross-entropy plus the squared slope of each domain's risk by the logits' scale (IRMv1, Arjovsky et al. 2019).
 
-    L = R + λ · mean_d ‖∂/∂w R_d(w · f)‖² at w = 1 (equation IRMv1 of section 3.1), over the domains of the batch. A
+    L = R + λ · mean_d ‖∂/∂w R_d(w · f)‖² at w = 1 (the paper's equation IRMv1), over the domains of the batch. A
     sample's slope is Σ_k (p_k − y_k) f_k, so no second differentiation is needed. R is the batch mean, which is
     the mean of the R_d where the domains have equally many samples: λ = 0 is ERM. With one training domain the
     penalty remains, and asks that the scale of the logits be optimal, which is calibration rather than invariance.
@@ -34,7 +34,7 @@ class IRM(Algorithm):
         anneal: share of the training before that, with weight min(1, λ). The default suits pretrained features: a
             network that starts from scratch has to learn some first, or λ = 100 keeps its logits small for good.
         estimator: `halves` multiplies the mean slopes of two halves of a domain's samples, an unbiased estimate (the
-            paper's appendix D, DomainBed). DomainBed takes every other row of a shuffled batch; here rows of a domain
+            paper's section 3.2, DomainBed). DomainBed takes every other row of a shuffled batch; here rows of a domain
             come with classes in turn, so that the halves would be the classes, and every other row *of each class* is
             taken. A domain with one sample has no two halves and is left out. `square` squares the mean slope of all
             samples (the authors' coloured-MNIST code): biased upwards by the slope's variance, and order-free.

@@ -19,7 +19,7 @@ from spooflab.adapters.domain_terms import (
 
 
 class VREx(Algorithm):
-    """Cross-entropy plus the variance of the domains' risks (V-REx, Krueger et al. 2021, equation 8).
+    """Cross-entropy plus the variance of the domains' risks (V-REx, Krueger et al. 2021).
 
     L = R + λ · mean_d (R_d − mean R_d)², over the domains of the batch; with one of them the variance is 0. R is the
     batch mean, which is the mean of the R_d where the domains have equally many samples (the paper has the sum: λ is

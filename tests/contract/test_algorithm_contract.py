@@ -14,7 +14,7 @@ from spooflab.adapters.train_config import hyperparameters
 SIZE = 32
 SMALL = {"embedding_size": 8, "hidden_sizes": [8, 12, 16, 24]}
 # A penalty at full weight from a tenth of the way on keeps an untrained network from learning in 40 steps.
-LEARNS_WITH: dict[str, dict[str, object]] = {"irm": {"anneal": 0.75}}
+LEARNS_WITH: dict[str, dict[str, object]] = {"irm": {"anneal": 0.75}, "ib_erm": {"anneal": 0.75}}
 every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
 
 
