@@ -8,6 +8,8 @@ from spooflab.adapters.batch import ATTACK, BONAFIDE, Batch
 from spooflab.adapters.coral import CORAL
 from spooflab.adapters.dann import DANN
 from spooflab.adapters.erm import ERM
+from spooflab.adapters.fish import Fish
+from spooflab.adapters.fishr import Fishr
 from spooflab.adapters.groupdro import GroupDRO
 from spooflab.adapters.ib_erm import IBERM
 from spooflab.adapters.image_set import ImageSet
@@ -16,6 +18,7 @@ from spooflab.adapters.mixstyle import MixStyle
 from spooflab.adapters.mmd import MMD
 from spooflab.adapters.model_files import load_model
 from spooflab.adapters.ohem import OHEM
+from spooflab.adapters.sam import SAM
 from spooflab.adapters.scoring import predict_scores
 from spooflab.adapters.sd import SD
 from spooflab.adapters.train_config import AugmentConfig, BackboneConfig, TrainConfig
@@ -35,6 +38,7 @@ __all__ = [
     "MMD",
     "OHEM",
     "PRESETS",
+    "SAM",
     "SD",
     "Algorithm",
     "AugmentConfig",
@@ -43,6 +47,8 @@ __all__ = [
     "BalancedSampler",
     "Batch",
     "Engine",
+    "Fish",
+    "Fishr",
     "FitResult",
     "GroupDRO",
     "ImageSet",

@@ -4,12 +4,15 @@ from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.coral import CORAL
 from spooflab.adapters.dann import DANN
 from spooflab.adapters.erm import ERM
+from spooflab.adapters.fish import Fish
+from spooflab.adapters.fishr import Fishr
 from spooflab.adapters.groupdro import GroupDRO
 from spooflab.adapters.ib_erm import IBERM
 from spooflab.adapters.irm import IRM
 from spooflab.adapters.mixstyle import MixStyle
 from spooflab.adapters.mmd import MMD
 from spooflab.adapters.ohem import OHEM
+from spooflab.adapters.sam import SAM
 from spooflab.adapters.sd import SD
 from spooflab.adapters.vrex import VREx
 
@@ -23,6 +26,9 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "groupdro": GroupDRO,
     "coral": CORAL,
     "mmd": MMD,
+    "fish": Fish,
+    "fishr": Fishr,
     "sd": SD,
     "ib_erm": IBERM,
+    "sam": SAM,
 }
