@@ -12,7 +12,7 @@ from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.domain_terms import check_range
 from spooflab.adapters.erm import ERM
-from spooflab.errors import ConfigError
+from spooflab.errors import ConfigError, DataError
 from spooflab.seeds import generator
 
 Order = Literal["random", "fixed"]
@@ -56,6 +56,7 @@ class Fish(ERM):
 
         Raises:
             ConfigError: several processes, of which some may lack a domain that others wait for.
+            DataError: one image of a domain, and a network that cannot be trained on one.
         """
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             processes = torch.distributed.get_world_size()
@@ -81,7 +82,16 @@ class Fish(ERM):
         parts = [part for part in (domain_part(batch, domain) for batch in batches) if len(part)]
         count, total = sum(map(len, parts)), torch.zeros(())
         for i, part in enumerate(parts):
-            loss = engine.losses(part)["loss"] * (len(part) / count)
+            try:
+                loss = engine.losses(part)["loss"] * (len(part) / count)
+            except ValueError as error:
+                if len(part) > 1:
+                    raise
+                raise DataError(
+                    f"fish: one image of domain {domain} in a micro-batch ({', '.join(part.keys)}): {error}",
+                    wanted="two, for batch norm",
+                    next_step="raise batch_size, or lower accumulate",
+                ) from error
             engine.backward(loss, last=i == len(parts) - 1)
             total = loss.detach() if i == 0 else total + loss.detach()
         engine.optimise()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from spooflab.adapters import ERM, SAM, Batch, Fish, Fishr, ImageSet, TrainConfig, fit
 from spooflab.adapters.fish import domain_part
 from spooflab.adapters.fishr import head_gradients
-from spooflab.errors import ConfigError
+from spooflab.errors import ConfigError, DataError
 
 Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -183,6 +183,22 @@ def test_sam_steps_as_a_loop_by_hand(optimiser: Optimiser, parts: int):
     assert engine.lasts == ([False] * (parts - 1) + [True]) * 6
 
 
+def test_sam_does_not_mind_a_loss_scale():
+    class Scaled(HandEngine):
+        def backward(self, loss: Tensor, *, last: bool = True) -> None:
+            (loss * 65536).backward()
+
+        def optimise(self) -> None:
+            for p in self.model.parameters():
+                p.grad /= 65536
+            super().optimise()
+
+    model, plain = build(SAM), build(SAM)
+    model.step([batch(9)], Scaled(model, sgd))
+    plain.step([batch(9)], HandEngine(plain, sgd))
+    same(model, plain, atol=1e-14)
+
+
 def test_sam_without_radius_steps_as_erm():
     model, erm, data = build(SAM, rho=0.0), build(ERM), batch(9)
     for kind in (model, erm):
@@ -307,6 +323,14 @@ def test_fish_interpolates_batch_norms_statistics():
         kind.train().step([batch(9)], HandEngine(kind, sgd))
     expected = start + 0.25 * (full.backbone[1].running_mean - start)
     torch.testing.assert_close(model.backbone[1].running_mean, expected, rtol=0, atol=1e-15)
+
+
+def test_fish_tells_of_a_lone_image_that_batch_norm_refuses():
+    model = build(Fish)
+    model.backbone = nn.Sequential(model.backbone, nn.BatchNorm1d(5).double())
+    data = dataclasses.replace(chosen(batch(9), [0, 3, 1]), keys=["a", "b", "c"])
+    with pytest.raises(DataError, match=r"one image of domain 1 in a micro-batch \(c\)[\s\S]*batch_size"):
+        model.train().step([data], HandEngine(model, sgd))
 
 
 def test_domain_part_takes_everything_that_rows_have():

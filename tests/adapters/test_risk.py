@@ -9,7 +9,7 @@ import torch
 from conformance import LinearBackbone, batch, build, numeric_gradient, per_sample_loss
 from torch import nn
 
-from spooflab.adapters import ERM, IRM, Batch, GroupDRO, VREx
+from spooflab.adapters import CORAL, ERM, IBERM, IRM, MMD, SAM, SD, Batch, Fish, Fishr, GroupDRO, VREx
 from spooflab.adapters.domain_terms import domain_risks, domain_rows, penalty_weight
 from spooflab.adapters.irm import slope_penalty
 from spooflab.errors import ConfigError
@@ -275,6 +275,14 @@ def test_irm_with_one_domain_asks_for_a_calibrated_scale():
 def test_bad_hyperparameters_are_named(kind: type, hparams: dict[str, object], match: str):
     with pytest.raises(ConfigError, match=match):
         kind(LinearBackbone(), num_domains=3, **hparams)
+
+
+@pytest.mark.parametrize("kind", [IRM, VREx, GroupDRO, CORAL, MMD, Fish, Fishr, SD, IBERM, SAM])
+def test_both_ends_of_a_search_range_are_accepted_and_hold_the_default(kind: type):
+    assert kind.SEARCH
+    for key, (low, high, _) in kind.SEARCH.items():
+        assert low <= getattr(build(kind), key) <= high
+        assert [getattr(build(kind, **{key: end}), key) for end in (low, high)] == [low, high]
 
 
 def test_domain_terms():

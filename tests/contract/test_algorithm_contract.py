@@ -124,3 +124,11 @@ def test_hyperparameters_are_keywords_with_defaults(name: str):
     assert config(name, hparams=defaults).hparams.keys() == defaults.keys()
     model = make(name)
     assert all(getattr(model, key) == value for key, value in defaults.items() if hasattr(model, key))
+
+
+@every_algorithm
+def test_search_ranges_are_of_its_hyperparameters(name: str):
+    for key, (low, high, scale) in ALGORITHMS[name].SEARCH.items():
+        assert key in hyperparameters(ALGORITHMS[name])
+        assert low < high
+        assert scale == "linear" or (scale == "log" and low > 0)
