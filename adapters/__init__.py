@@ -5,41 +5,57 @@ from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.backbones import PRESETS, Backbone
 from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import ATTACK, BONAFIDE, Batch
+from spooflab.adapters.coral import CORAL
 from spooflab.adapters.crossnorm import CrossNorm
 from spooflab.adapters.dann import DANN
 from spooflab.adapters.dsu import DSU
 from spooflab.adapters.efdmix import EFDMix
 from spooflab.adapters.erm import ERM
+from spooflab.adapters.fish import Fish
+from spooflab.adapters.fishr import Fishr
 from spooflab.adapters.fourier_mix import FourierMix
 from spooflab.adapters.gacfas import GACFAS
+from spooflab.adapters.groupdro import GroupDRO
+from spooflab.adapters.ib_erm import IBERM
 from spooflab.adapters.image_set import ImageSet
+from spooflab.adapters.irm import IRM
 from spooflab.adapters.mixstyle import MixStyle
 from spooflab.adapters.mixup import Mixup
 from spooflab.adapters.mldg import MLDG
+from spooflab.adapters.mmd import MMD
 from spooflab.adapters.model_files import load_model
 from spooflab.adapters.ohem import OHEM
 from spooflab.adapters.rsc import RSC
 from spooflab.adapters.safas import SAFAS
 from spooflab.adapters.sagnet import SagNet
+from spooflab.adapters.sam import SAM
 from spooflab.adapters.scoring import predict_scores
+from spooflab.adapters.sd import SD
 from spooflab.adapters.ssdg import SSDG
 from spooflab.adapters.train_config import AugmentConfig, BackboneConfig, TrainConfig
 from spooflab.adapters.train_job import TrainJob, train
 from spooflab.adapters.trainer import FitResult, fit
+from spooflab.adapters.vrex import VREx
 
 __all__ = [
     "ALGORITHMS",
     "ATTACK",
     "BONAFIDE",
+    "CORAL",
     "DANN",
     "DSU",
     "ERM",
     "GACFAS",
+    "IBERM",
+    "IRM",
     "MLDG",
+    "MMD",
     "OHEM",
     "PRESETS",
     "RSC",
     "SAFAS",
+    "SAM",
+    "SD",
     "SSDG",
     "Algorithm",
     "AugmentConfig",
@@ -50,14 +66,18 @@ __all__ = [
     "CrossNorm",
     "EFDMix",
     "Engine",
+    "Fish",
+    "Fishr",
     "FitResult",
     "FourierMix",
+    "GroupDRO",
     "ImageSet",
     "MixStyle",
     "Mixup",
     "SagNet",
     "TrainConfig",
     "TrainJob",
+    "VREx",
     "fit",
     "load_model",
     "predict_scores",

@@ -1,21 +1,31 @@
 """Every algorithm by the name that configurations use."""
 
 from spooflab.adapters.algorithm import Algorithm
+from spooflab.adapters.coral import CORAL
 from spooflab.adapters.crossnorm import CrossNorm
 from spooflab.adapters.dann import DANN
 from spooflab.adapters.dsu import DSU
 from spooflab.adapters.efdmix import EFDMix
 from spooflab.adapters.erm import ERM
+from spooflab.adapters.fish import Fish
+from spooflab.adapters.fishr import Fishr
 from spooflab.adapters.fourier_mix import FourierMix
 from spooflab.adapters.gacfas import GACFAS
+from spooflab.adapters.groupdro import GroupDRO
+from spooflab.adapters.ib_erm import IBERM
+from spooflab.adapters.irm import IRM
 from spooflab.adapters.mixstyle import MixStyle
 from spooflab.adapters.mixup import Mixup
 from spooflab.adapters.mldg import MLDG
+from spooflab.adapters.mmd import MMD
 from spooflab.adapters.ohem import OHEM
 from spooflab.adapters.rsc import RSC
 from spooflab.adapters.safas import SAFAS
 from spooflab.adapters.sagnet import SagNet
+from spooflab.adapters.sam import SAM
+from spooflab.adapters.sd import SD
 from spooflab.adapters.ssdg import SSDG
+from spooflab.adapters.vrex import VREx
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "erm": ERM,
@@ -33,4 +43,14 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "ssdg": SSDG,
     "safas": SAFAS,
     "gacfas": GACFAS,
+    "irm": IRM,
+    "vrex": VREx,
+    "groupdro": GroupDRO,
+    "coral": CORAL,
+    "mmd": MMD,
+    "fish": Fish,
+    "fishr": Fishr,
+    "sd": SD,
+    "ib_erm": IBERM,
+    "sam": SAM,
 }
