@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from spooflab.adapters.accumulate import accumulate
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
 
@@ -41,15 +42,22 @@ class Algorithm(nn.Module):
 
     Attributes:
         setting: see `Setting`.
+        SEARCH: hyper-parameter → (low, high, `log` or `linear`), the range that a search draws it from.
     """
 
     setting: ClassVar[Setting] = "generalisation"
+    SEARCH: ClassVar[dict[str, tuple[float, float, str]]] = {}
 
     def __init__(self, backbone: Backbone, *, num_domains: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.num_domains = num_domains
         self.head = nn.Linear(backbone.dim, 2)
+
+    @property
+    def selectable(self) -> bool:
+        """Whether the weights are what the method is after; source-dev picks among such weights only."""
+        return True
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, a scalar to be minimised, and its parts (scalars, detached or not) for the log."""
@@ -61,13 +69,7 @@ class Algorithm(nn.Module):
 
     def step(self, batches: Sequence[Batch], engine: Engine) -> dict[str, Tensor]:
         """Make one optimiser step from the micro-batches; return the mean of each loss part, detached."""
-        total: dict[str, Tensor] = {}
-        for i, batch in enumerate(batches):
-            losses = engine.losses(batch)
-            engine.backward(losses["loss"] / len(batches), last=i == len(batches) - 1)
-            for name, value in losses.items():
-                share = value.detach() / len(batches)
-                total[name] = total[name] + share if name in total else share
+        total = accumulate(batches, engine, lambda losses: losses["loss"])
         engine.optimise()
         return total
 

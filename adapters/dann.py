@@ -1,19 +1,17 @@
 """Domain-adversarial training: features from which a discriminator cannot read the domain."""
 
-import math
-import warnings
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from spooflab.adapters.adapt_layers import adapt_layers
+from spooflab.adapters.adversary import Schedule, check_adversary, discriminator, reversal_weight
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
 from spooflab.errors import ConfigError
-
-Schedule = Literal["constant", "ganin"]
 
 
 class DANN(Algorithm):
@@ -34,6 +32,10 @@ class DANN(Algorithm):
         gradient_penalty: factor of the squared norm of the domain loss's gradient by the features; 0 is off.
     """
 
+    SEARCH: ClassVar[dict[str, tuple[float, float, str]]] = {
+        "weight": (1e-2, 1e2, "log"),
+        "gradient_penalty": (1e-2, 10.0, "log"),
+    }
     reversal: Any  # pytorch-adapt is untyped
 
     def __init__(
@@ -53,20 +55,13 @@ class DANN(Algorithm):
                 wanted="at least 2: there is nothing to be invariant to",
                 next_step="choose another domain_by (device_id, instrument_id, …) or add data",
             )
-        if schedule not in get_args(Schedule):
-            raise ConfigError(f"dann: schedule {schedule!r}", wanted=f"one of {', '.join(get_args(Schedule))}")
-        if weight < 0 or gradient_penalty < 0:
-            raise ConfigError(f"dann: weight {weight}, gradient_penalty {gradient_penalty}", wanted="values ≥ 0")
+        check_adversary("dann", schedule, weight, hidden)
+        if gradient_penalty < 0:
+            raise ConfigError(f"dann: gradient_penalty {gradient_penalty}", wanted="a value ≥ 0")
         self.weight, self.gradient_penalty = weight, gradient_penalty
         self.schedule: Schedule = schedule
-        self.reversal = _gradient_reversal()
-        self.discriminator = nn.Sequential(
-            nn.Linear(backbone.dim, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, num_domains),
-        )
+        self.reversal = adapt_layers("dann").GradientReversal()
+        self.discriminator = discriminator(backbone.dim, hidden, num_domains)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, its parts `class` and `domain`, the discriminator's accuracy, and λ."""
@@ -88,24 +83,7 @@ class DANN(Algorithm):
         }
 
 
-def reversal_weight(weight: float, schedule: Schedule, progress: float) -> float:
-    """Return λ at `progress` p in [0, 1]: `weight`, or `weight` · (2 / (1 + exp(−10 p)) − 1)."""
-    return weight if schedule == "constant" else weight * (2.0 / (1.0 + math.exp(-10.0 * progress)) - 1.0)
-
-
 def _penalty(scores: Tensor, domain: Tensor, features: Tensor) -> Tensor:
     total = F.cross_entropy(scores, domain, reduction="sum")
     (slope,) = torch.autograd.grad(total, features, create_graph=True)
     return slope.square().sum(1).mean()
-
-
-def _gradient_reversal() -> Any:
-    # Imported on use: pytorch-adapt pulls in torchmetrics, which takes a second and is part of an extra.
-    try:
-        with warnings.catch_warnings():
-            # torchmetrics 0.9.3 reads versions through setuptools' old module, and setuptools says so.
-            warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
-            from pytorch_adapt.layers import GradientReversal
-    except ImportError as error:
-        raise ConfigError(f"dann: {error}", next_step="pip install 'spooflab[adapt]'") from error
-    return GradientReversal()
