@@ -1,9 +1,11 @@
 """Learning algorithms, backbones and the trainer."""
 
+from spooflab.adapters.adabn import AdaBN
 from spooflab.adapters.adda import ADDA
 from spooflab.adapters.afn import AFN
 from spooflab.adapters.algorithm import Algorithm, Engine
 from spooflab.adapters.algorithms import ALGORITHMS
+from spooflab.adapters.at_test_time import TEST_TIME, AtTestTime
 from spooflab.adapters.atdoc import ATDOC
 from spooflab.adapters.backbones import PRESETS, Backbone
 from spooflab.adapters.balanced_sampler import BalancedSampler
@@ -26,6 +28,8 @@ from spooflab.adapters.model_files import load_model
 from spooflab.adapters.ohem import OHEM
 from spooflab.adapters.scoring import predict_scores
 from spooflab.adapters.swd import SWD
+from spooflab.adapters.t3a import T3A
+from spooflab.adapters.tent import Tent
 from spooflab.adapters.train_config import AugmentConfig, BackboneConfig, TrainConfig
 from spooflab.adapters.train_job import TrainJob, train
 from spooflab.adapters.trainer import FitResult, fit
@@ -50,7 +54,11 @@ __all__ = [
     "OHEM",
     "PRESETS",
     "SWD",
+    "T3A",
+    "TEST_TIME",
+    "AdaBN",
     "Algorithm",
+    "AtTestTime",
     "AugmentConfig",
     "Backbone",
     "BackboneConfig",
@@ -62,6 +70,7 @@ __all__ = [
     "FitResult",
     "ImageSet",
     "MixStyle",
+    "Tent",
     "TrainConfig",
     "TrainJob",
     "Unlabelled",

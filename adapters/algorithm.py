@@ -79,9 +79,14 @@ class Algorithm(nn.Module):
         return logits
 
     def predict(self, images: Tensor) -> Tensor:
-        """Return the bona fide likelihood (B,) in [0, 1].
+        """Return the bona fide likelihood (B,) in [0, 1]."""
+        return bonafide_likelihood(self.logits(images))
 
-        Float64 where the device has it: a float32 sigmoid reaches 1 at a log-odds of 17, and ties hide the ranking.
-        """
-        odds = self.logits(images).diff(dim=1)[:, 0]
-        return torch.sigmoid(odds.float() if odds.device.type == "mps" else odds.double())
+
+def bonafide_likelihood(logits: Tensor) -> Tensor:
+    """Return the softmax share (B,) of the second of two class scores (B, 2).
+
+    Float64 where the device has it: a float32 sigmoid reaches 1 at a log-odds of 17, and ties hide the ranking.
+    """
+    odds = logits.diff(dim=1)[:, 0]
+    return torch.sigmoid(odds.float() if odds.device.type == "mps" else odds.double())
