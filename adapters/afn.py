@@ -12,7 +12,7 @@ from spooflab.errors import ConfigError
 
 
 class AFN(TargetPenalty):
-    """Cross-entropy plus λ · the mean of (‖f‖₀ + Δr − ‖f‖)² over each domain (Xu et al. 2019, equation 6).
+    """Cross-entropy plus λ · the mean of (‖f‖₀ + Δr − ‖f‖)² over each domain (Xu et al. 2019).
 
     ‖f‖₀ is the present norm held constant, so the term's value is always Δr² per domain and only its gradient,
     −2 Δr along f/‖f‖, speaks. The paper's dropout that keeps the L2 norm and its optional entropy term are left out.

@@ -11,7 +11,7 @@ from spooflab.adapters.target_penalty import Side, TargetPenalty
 
 
 class BNM(TargetPenalty):
-    """Cross-entropy minus λ · ‖P_t‖_* / T of the target's (T, 2) softmax predictions (Cui et al. 2020, equation 11).
+    """Cross-entropy minus λ · ‖P_t‖_* / T of the target's (T, 2) softmax predictions (Cui et al. 2020).
 
     The nuclear norm is bounded by √(T · rank): it is largest where predictions are sure and both classes are
     predicted equally often, whether or not the target's classes are.

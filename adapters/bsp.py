@@ -14,7 +14,7 @@ from spooflab.errors import ConfigError
 
 
 class BSP(DANNTarget):
-    """`DANNTarget` plus β · Σ_{i≤k} (σ²_{s,i} + σ²_{t,i}) (Chen et al. 2019, section 4).
+    """`DANNTarget` plus β · Σ_{i≤k} (σ²_{s,i} + σ²_{t,i}) (Chen et al. 2019).
 
     σ are the singular values of the batch's source and target feature matrices, largest first: adversarial training
     puts what transfers into a few directions, and without the others the classes cannot be told apart.

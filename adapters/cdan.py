@@ -16,7 +16,7 @@ from spooflab.adapters.paired_features import paired_features
 
 
 class CDAN(Algorithm):
-    """Cross-entropy plus a source-or-target classifier on features ⊗ predictions (Long et al. 2018, equations 3-8).
+    """Cross-entropy plus a source-or-target classifier on features ⊗ predictions (Long et al. 2018).
 
     The discriminator sees the outer product of the features and the softmax predictions behind a gradient reversal.
     With entropy weighting (CDAN+E) an image counts by 1 + exp(−H(p)), relative to its domain's other images.

@@ -13,7 +13,7 @@ from spooflab.errors import ConfigError
 
 
 class DAN(TargetPenalty):
-    """Cross-entropy plus λ · MMD² of the features under a family of Gaussian kernels (Long et al. 2015, equations 4-6).
+    """Cross-entropy plus λ · MMD² of the features under a family of Gaussian kernels (Long et al. 2015).
 
     The family's bandwidths are γ · 2^(−r) … γ · 2^r in steps of √2, with γ the median squared distance of the
     batch's images; r = 8 in the paper. The paper learns the kernels' weights by a quadratic program over the linear

@@ -13,7 +13,7 @@ from spooflab.errors import ConfigError
 
 
 class JAN(TargetPenalty):
-    """Cross-entropy plus λ · JMMD² of features and predictions (Long et al. 2017, equations 8-11).
+    """Cross-entropy plus λ · JMMD² of features and predictions (Long et al. 2017).
 
     The joint kernel is the product of one Gaussian kernel on the features and one on the softmax predictions, each
     with the median squared distance of the batch as its bandwidth. The paper's linear estimate is selectable; its
@@ -22,7 +22,7 @@ class JAN(TargetPenalty):
     Args:
         backbone: network from images to features.
         num_domains: unused; part of the contract.
-        weight: λ; 0.3 in the paper, approached along Ganin's schedule (constant here).
+        weight: λ, constant here; in the paper it grows from 0 to 1 along Ganin's schedule.
         estimate: `linear` in the paper; `quadratic` has a smaller variance.
     """
 
@@ -30,7 +30,7 @@ class JAN(TargetPenalty):
     least: ClassVar[int] = 2
 
     def __init__(
-        self, backbone: Backbone, *, num_domains: int = 1, weight: float = 0.3, estimate: Estimate = "quadratic"
+        self, backbone: Backbone, *, num_domains: int = 1, weight: float = 1.0, estimate: Estimate = "quadratic"
     ) -> None:
         super().__init__(backbone, num_domains=num_domains, weight=weight)
         if estimate not in get_args(Estimate):

@@ -12,7 +12,7 @@ from spooflab.errors import ConfigError
 
 
 class MCC(TargetPenalty):
-    """Cross-entropy plus λ · the target's mean class confusion (Jin et al. 2020, equations 2-6).
+    """Cross-entropy plus λ · the target's mean class confusion (Jin et al. 2020).
 
     With Y the target's softmax at temperature T, and weights W_i ∝ 1 + exp(−H(Y_i)) of mean 1 held constant, the
     confusion Yᵀ W Y is normalised by rows, and its off-diagonal mass is divided by the number of classes.

@@ -15,7 +15,7 @@ from spooflab.errors import ConfigError
 
 
 class MCD(Algorithm):
-    """Three optimiser phases per step (Saito et al. 2018, section 3.3).
+    """Three optimiser phases per step (Saito et al. 2018).
 
     A: backbone and both classifiers minimise the sum of their cross-entropies on the source. B: the classifiers
     minimise that minus their discrepancy on the target. C: the backbone minimises the discrepancy, `repeat` times.

@@ -19,7 +19,7 @@ from spooflab.errors import ConfigError
 
 @dataclass(frozen=True)
 class T3A:
-    """Online test-time templates (Iwasawa and Matsuo 2021, algorithm 1).
+    """Online test-time templates (Iwasawa and Matsuo 2021).
 
     Each class has a support set, at first its row of the classifier's weights, of length 1. For each batch in order,
     every image's feature z, of length 1, joins the set of the class that the classifier gives it; the sets keep their

@@ -166,7 +166,7 @@ def t3a_by_hand(model: Algorithm, batches: list[torch.Tensor], keep: int | None,
 
 
 @pytest.mark.parametrize(("keep", "normalise"), [(3, True), (3, False), (1, True), (None, True)])
-def test_t3a_is_algorithm_1(keep: int | None, normalise: bool, toy: Toy):
+def test_t3a_is_the_papers_loop(keep: int | None, normalise: bool, toy: Toy):
     images = toy(22)
     model = torn(make(), images)
     batches = [float_images(images)[a:b] for a, b in [(0, 8), (8, 15), (15, 22)]]

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spooflab.adapters import ALGORITHMS, Batch, ImageSet, TrainConfig, fit, load_model
+from spooflab.adapters import ALGORITHMS, Batch, ImageSet, TrainConfig, fit, load_model, predict_scores
 from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness
 from spooflab.adapters.shuffled_walk import ShuffledWalk
 from spooflab.adapters.trainer import _Run
@@ -266,3 +266,30 @@ def test_the_guard_names_target_keys(toy: Toy, tmp_path: Path):
 def test_bf16_trains_on_the_cpu(algorithm: str, toy: Toy, tmp_path: Path):
     result = fit(config(algorithm, steps=4, precision="bf16"), **sets(toy), seed=0, out=tmp_path)
     assert next(result.model.parameters()).dtype == torch.float32
+
+
+# A shift that adaptation undoes: more contrast and less light.
+
+
+def target_error(algorithm: str, seed: int, toy: Toy, out: Path) -> float:
+    """Mean of both classes' error rates on fresh target images at the threshold ½."""
+
+    def harsh(images: ImageSet) -> ImageSet:
+        return replace(images, images=(images.images * 1.3 - 20).clamp(0, 255).to(torch.uint8))
+
+    made = config(algorithm, steps=120, batch_size=16, eval_every=20, lr=3e-3, warmup_steps=5, monitor="loss")
+    target = {"target": harsh(toy(128, root=40 + seed))} if algorithm in ADAPTATION else {}
+    train, dev, test = toy(96, root=10 + seed), toy(32, root=20 + seed), harsh(toy(128, root=30 + seed))
+    model = fit(made, train=train, dev=dev, seed=seed, out=out / f"{algorithm}{seed}", **target).model
+    wrong = (predict_scores(model, test) >= 0.5) != (test.labels.numpy() == 1)
+    return float(sum(wrong[test.labels == label].mean() for label in (0, 1)) / 2)
+
+
+@pytest.mark.slow
+def test_adaptation_undoes_a_shift_over_three_seeds(toy: Toy, tmp_path: Path):
+    # Not so on this toy at the defaults: AFN and SWD, which do no better than ERM; MCD and DAN, which gain less.
+    names = ["erm", "dann_target", "adda", "coral_target", "mcc", "atdoc"]
+    errors = {name: sum(target_error(name, seed, toy, tmp_path) for seed in range(3)) / 3 for name in names}
+    erm = errors.pop("erm")
+    assert erm > 0.04
+    assert {name: value for name, value in errors.items() if value > erm / 2} == {}
