@@ -71,7 +71,7 @@ class CDANN(Algorithm):
         losses = torch.stack(
             [F.cross_entropy(net(hidden), batch.domain, reduction="none") for net in self.discriminators]
         )
-        weights = domain_weights(batch.label, batch.domain, self.num_domains).to(losses)
+        weights = domain_weights(batch.label, batch.domain, self.num_domains, losses.dtype)
         # A class that the batch lacks has weights 0: its discriminator learns nothing, and all keep a gradient.
         parts = (weights[: len(losses)] * losses).sum(1)
         conditional = parts[:2].mean()
@@ -83,20 +83,21 @@ class CDANN(Algorithm):
         return {"loss": loss, **named}
 
 
-def domain_weights(label: Tensor, domain: Tensor, num_domains: int) -> Tensor:
+def domain_weights(label: Tensor, domain: Tensor, num_domains: int, dtype: torch.dtype) -> Tensor:
     """Return image weights (3, B), each row summing to 1 or 0: for class 0, for class 1, prior-normalised.
 
     A cell (class, domain) of n images gives each 1/n, shared evenly: in the first two rows among the class's domains;
-    in the third among the batch's domains, and within a domain among the classes it has.
+    in the third among the batch's domains, and within a domain among the classes it has. With micro-batches or many
+    processes, each part of the batch is weighted by itself.
     """
-    cell = F.one_hot(2 * domain + label, 2 * num_domains).double()
+    cell = F.one_hot(2 * domain + label, 2 * num_domains).to(dtype)
     count = cell.sum(0).view(-1, 2)
-    have = (count > 0).double()
+    have = (count > 0).to(dtype)
     each = 1 / count.clamp_min(1)
     by_class = have * each / have.sum(0, keepdim=True).clamp_min(1)
     domains = (have.sum(1) > 0).sum()
     by_domain = have * each / have.sum(1, keepdim=True).clamp_min(1) / domains
-    only = torch.eye(2, dtype=torch.float64, device=label.device)
+    only = torch.eye(2, dtype=dtype, device=label.device)
     rows = torch.stack([by_class * only[0], by_class * only[1], by_domain])
     weights: Tensor = rows.flatten(1) @ cell.T
     return weights

@@ -22,7 +22,7 @@ def predict_scores(model: Algorithm, images: ImageSet, batch_size: int = 64) -> 
     model.eval()
     starts = range(0, len(images), batch_size)
     try:
-        parts = [model.predict(as_input(images.images[i : i + batch_size], device)).double().cpu() for i in starts]
+        parts = [model.predict(as_input(images.images[i : i + batch_size], device)).cpu().double() for i in starts]
     finally:
         model.train(training)
     return torch.cat(parts).numpy() if parts else np.empty(0)

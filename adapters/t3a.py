@@ -60,21 +60,21 @@ class T3A:
             raise ConfigError(f"t3a: {type(model).__name__} does not predict with one linear head", wanted="one")
         own = copy.deepcopy(model).eval()
         weights = own.head.weight
-        supports, spread = [F.normalize(weights).double().cpu()], [entropy(own.head(weights)).double().cpu()]
+        supports, spread = [F.normalize(weights).cpu().double()], [entropy(own.head(weights)).cpu().double()]
         members = [torch.arange(len(weights))]
         parts = []
         for batch in even_batches(images, self.batch_size, weights.device):
             features = own.backbone(batch)
             logits = own.head(features)
-            supports.append(F.normalize(features).double().cpu())
-            spread.append(entropy(logits).double().cpu())
+            supports.append(F.normalize(features).cpu().double())
+            spread.append(entropy(logits).cpu().double())
             members.append(logits.argmax(1).cpu())
             kept = self._kept(torch.cat(spread), torch.cat(members))
             supports, spread, members = ([torch.cat(x)[kept]] for x in (supports, spread, members))
             prototypes = torch.stack([supports[0][members[0] == k].mean(0) for k in range(len(weights))])
             if self.normalise:
                 prototypes = F.normalize(prototypes)
-            parts.append(torch.sigmoid((features.double().cpu() @ prototypes.T).diff(dim=1)[:, 0]))
+            parts.append(torch.sigmoid((features.cpu().double() @ prototypes.T).diff(dim=1)[:, 0]))
         return torch.cat(parts).numpy() if parts else np.empty(0)
 
     def _kept(self, spread: Tensor, members: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class Tent:
                 raise DataError("tent: a batch of one image, which batch norm would see alone", wanted="2 or more")
             for _ in range(self.steps):
                 logits = _move(own, optimizer, batch)
-            parts.append(bonafide_likelihood(logits).double().cpu())
+            parts.append(bonafide_likelihood(logits).cpu().double())
         return torch.cat(parts).numpy() if parts else np.empty(0)
 
 

@@ -378,7 +378,9 @@ def test_entropy_weights_lie_between_a_coin_and_certainty():
 
 def test_cdann_weights_count_cells_by_hand():
     label, domain = [0, 0, 0, 0, 1, 1, 0, 1], [0, 0, 0, 1, 0, 1, 2, 1]
-    weights = domain_weights(torch.tensor(label), torch.tensor(domain), 4)  # domain 3 is not in the batch
+    weights = domain_weights(
+        torch.tensor(label), torch.tensor(domain), 4, torch.float64
+    )  # domain 3 is not in the batch
     np.testing.assert_allclose(weights, cell_weights(label, domain), rtol=1e-14)
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-14)
     # Domain 0 has three attacks and one bona fide: in the last row both classes have half of its third.
