@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from spooflab.adapters.accumulate import accumulate
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
 
@@ -53,6 +54,11 @@ class Algorithm(nn.Module):
         self.num_domains = num_domains
         self.head = nn.Linear(backbone.dim, 2)
 
+    @property
+    def selectable(self) -> bool:
+        """Whether the weights are what the method is after; source-dev picks among such weights only."""
+        return True
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, a scalar to be minimised, and its parts (scalars, detached or not) for the log."""
         raise NotImplementedError
@@ -63,13 +69,7 @@ class Algorithm(nn.Module):
 
     def step(self, batches: Sequence[Batch], engine: Engine) -> dict[str, Tensor]:
         """Make one optimiser step from the micro-batches; return the mean of each loss part, detached."""
-        total: dict[str, Tensor] = {}
-        for i, batch in enumerate(batches):
-            losses = engine.losses(batch)
-            engine.backward(losses["loss"] / len(batches), last=i == len(batches) - 1)
-            for name, value in losses.items():
-                share = value.detach() / len(batches)
-                total[name] = total[name] + share if name in total else share
+        total = accumulate(batches, engine, lambda losses: losses["loss"])
         engine.optimise()
         return total
 
@@ -79,9 +79,14 @@ class Algorithm(nn.Module):
         return logits
 
     def predict(self, images: Tensor) -> Tensor:
-        """Return the bona fide likelihood (B,) in [0, 1].
+        """Return the bona fide likelihood (B,) in [0, 1]."""
+        return bonafide_likelihood(self.logits(images))
 
-        Float64 where the device has it: a float32 sigmoid reaches 1 at a log-odds of 17, and ties hide the ranking.
-        """
-        odds = self.logits(images).diff(dim=1)[:, 0]
-        return torch.sigmoid(odds.float() if odds.device.type == "mps" else odds.double())
+
+def bonafide_likelihood(logits: Tensor) -> Tensor:
+    """Return the softmax share (B,) of the second of two class scores (B, 2).
+
+    Float64 where the device has it: a float32 sigmoid reaches 1 at a log-odds of 17, and ties hide the ranking.
+    """
+    odds = logits.diff(dim=1)[:, 0]
+    return torch.sigmoid(odds.float() if odds.device.type == "mps" else odds.double())

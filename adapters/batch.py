@@ -26,6 +26,7 @@ class Batch:
         species: PAI species of each sample, where known.
         mask: (B, 1, H, W) spoof mask, where known.
         target: (T, 3, H, W) unlabelled images of the domain that is adapted to; for unsupervised adaptation alone.
+        target_rows: (T,) int64, each target image's row in its set, for methods that remember images.
     """
 
     images: Tensor
@@ -37,6 +38,7 @@ class Batch:
     species: Sequence[str] = ()
     mask: Tensor | None = None
     target: Tensor | None = None
+    target_rows: Tensor | None = None
 
     def __post_init__(self) -> None:
         size = self.images.shape[0]
@@ -46,10 +48,13 @@ class Batch:
             raise ValueError(
                 f"target: seen {tuple(self.target.shape)}, wanted (T, {', '.join(map(str, self.images.shape[1:]))})"
             )
-        for name in ("label", "domain"):
+        lengths = {"label": size, "domain": size}
+        if self.target_rows is not None:
+            lengths["target_rows"] = 0 if self.target is None else self.target.shape[0]
+        for name, length in lengths.items():
             value = getattr(self, name)
-            if value.shape != (size,) or value.dtype != torch.int64:
-                raise ValueError(f"{name}: seen {value.dtype} {tuple(value.shape)}, wanted int64 ({size},)")
+            if value.shape != (length,) or value.dtype != torch.int64:
+                raise ValueError(f"{name}: seen {value.dtype} {tuple(value.shape)}, wanted int64 ({length},)")
 
     def unlabelled(self) -> Tensor:
         """Return `target`.

@@ -1,15 +1,16 @@
 """Domain-adversarial training: features from which a discriminator cannot read the domain."""
 
-from typing import Any, get_args
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from spooflab.adapters.adapt_layers import adapt_layers
+from spooflab.adapters.adversary import Schedule, check_adversary, discriminator, reversal_weight
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
-from spooflab.adapters.gradient_reversal import Schedule, gradient_reversal, reversal_weight
 from spooflab.errors import ConfigError
 
 
@@ -31,6 +32,10 @@ class DANN(Algorithm):
         gradient_penalty: factor of the squared norm of the domain loss's gradient by the features; 0 is off.
     """
 
+    SEARCH: ClassVar[dict[str, tuple[float, float, str]]] = {
+        "weight": (1e-2, 1e2, "log"),
+        "gradient_penalty": (1e-2, 10.0, "log"),
+    }
     reversal: Any  # pytorch-adapt is untyped
 
     def __init__(
@@ -50,20 +55,13 @@ class DANN(Algorithm):
                 wanted="at least 2: there is nothing to be invariant to",
                 next_step="choose another domain_by (device_id, instrument_id, …) or add data",
             )
-        if schedule not in get_args(Schedule):
-            raise ConfigError(f"dann: schedule {schedule!r}", wanted=f"one of {', '.join(get_args(Schedule))}")
-        if weight < 0 or gradient_penalty < 0:
-            raise ConfigError(f"dann: weight {weight}, gradient_penalty {gradient_penalty}", wanted="values ≥ 0")
+        check_adversary("dann", schedule, weight, hidden)
+        if gradient_penalty < 0:
+            raise ConfigError(f"dann: gradient_penalty {gradient_penalty}", wanted="a value ≥ 0")
         self.weight, self.gradient_penalty = weight, gradient_penalty
         self.schedule: Schedule = schedule
-        self.reversal = gradient_reversal("dann")
-        self.discriminator = nn.Sequential(
-            nn.Linear(backbone.dim, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, num_domains),
-        )
+        self.reversal = adapt_layers("dann").GradientReversal()
+        self.discriminator = discriminator(backbone.dim, hidden, num_domains)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, its parts `class` and `domain`, the discriminator's accuracy, and λ."""

@@ -21,6 +21,22 @@ from spooflab.reader import iter_images, read_index
 
 
 @dataclass(frozen=True, eq=False)
+class Unlabelled:
+    """Images without labels, domains or species: all that adaptation may see of its target.
+
+    Attributes:
+        images: (N, 3, S, S) uint8, sRGB.
+        keys: the samples' names, unique.
+    """
+
+    images: Tensor
+    keys: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True, eq=False)
 class ImageSet:
     """N images of one size with what training and evaluation ask of them.
 
@@ -64,6 +80,10 @@ class ImageSet:
     def size(self) -> int:
         """Side of the images in pixels."""
         return int(self.images.shape[-1])
+
+    def unlabelled(self) -> Unlabelled:
+        """Return the images and their names alone."""
+        return Unlabelled(self.images, self.keys)
 
     def subset(self, rows: Sequence[int] | Tensor) -> ImageSet:
         """Return the rows with these positions, in this order."""

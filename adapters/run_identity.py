@@ -5,24 +5,33 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from spooflab.adapters.image_set import ImageSet
+from torch import Tensor
+
+from spooflab.adapters.image_set import ImageSet, Unlabelled
 from spooflab.adapters.train_config import TrainConfig
 from spooflab.errors import ConfigError
 
 
-def run_identity(config: TrainConfig, train: ImageSet, dev: ImageSet, seed: int) -> dict[str, Any]:
+def run_identity(
+    config: TrainConfig, train: ImageSet, dev: ImageSet, seed: int, target: Unlabelled | None = None
+) -> dict[str, Any]:
     """Return what a checkpoint must agree on to be resumed."""
     return {
         "config": config.model_dump(mode="json"),
         "seed": seed,
-        "train": _fingerprint(train),
-        "dev": _fingerprint(dev),
+        "train": _labelled(train),
+        "dev": _labelled(dev),
+        "target": None if target is None else _fingerprint(list(target.keys), target.images),
     }
 
 
-def _fingerprint(images: ImageSet) -> str:
-    text = json.dumps([list(images.keys), images.labels.tolist(), images.domains.tolist()]).encode()
-    return f"{len(images)}-{zlib.crc32(text):08x}-{zlib.crc32(images.images.numpy().data):08x}"
+def _labelled(images: ImageSet) -> str:
+    return _fingerprint([list(images.keys), images.labels.tolist(), images.domains.tolist()], images.images)
+
+
+def _fingerprint(names: list[Any], pixels: Tensor) -> str:
+    text = json.dumps(names).encode()
+    return f"{len(pixels)}-{zlib.crc32(text):08x}-{zlib.crc32(pixels.numpy().data):08x}"
 
 
 def check_same_run(theirs: dict[str, Any], ours: dict[str, Any], out: Path) -> None:

@@ -1,5 +1,7 @@
 """Scores of an image set: the same for every batch size."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,11 +22,22 @@ def predict_scores(model: Algorithm, images: ImageSet, batch_size: int = 64) -> 
     model.eval()
     starts = range(0, len(images), batch_size)
     try:
-        parts = [model.predict(_as_input(images.images[i : i + batch_size], device)).double().cpu() for i in starts]
+        parts = [model.predict(as_input(images.images[i : i + batch_size], device)).cpu().double() for i in starts]
     finally:
         model.train(training)
     return torch.cat(parts).numpy() if parts else np.empty(0)
 
 
-def _as_input(chunk: Tensor, device: torch.device) -> Tensor:
+def as_input(chunk: Tensor, device: torch.device) -> Tensor:
+    """Return uint8 images (B, 3, S, S) as a network takes them: float32 in [0, 1], channels last, on `device`."""
     return (chunk.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
+
+
+def even_batches(images: ImageSet, batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    """Yield the images in order as inputs, in ⌈N / batch_size⌉ batches whose lengths differ by one at most.
+
+    For methods whose scores depend on the batch: none is then nearly empty.
+    """
+    count = -(-len(images) // batch_size)
+    for part in images.images.tensor_split(count) if count else ():
+        yield as_input(part, device)

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spooflab.adapters.adapt_layers import adapt_layers
+from spooflab.adapters.adversary import Schedule, reversal_weight
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import ATTACK, BONAFIDE, Batch
-from spooflab.adapters.gradient_reversal import Schedule, gradient_reversal, reversal_weight
 from spooflab.errors import ConfigError
 
 Norm = Literal["unit", "root", "none"]
@@ -78,7 +79,7 @@ class SSDG(Algorithm):
         self.triplet_weight, self.adversary_weight, self.margin = triplet_weight, adversary_weight, margin
         self.norm: Norm = norm
         self.schedule: Schedule = schedule
-        self.reversal = gradient_reversal("ssdg")
+        self.reversal = adapt_layers("ssdg").GradientReversal()
         self.discriminator = nn.Sequential(nn.Linear(backbone.dim, hidden), nn.ReLU(), nn.Linear(hidden, num_domains))
 
     def features(self, images: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import Field
 
+from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.image_set import ImageSet
 from spooflab.adapters.train_config import TrainConfig
 from spooflab.adapters.trainer import FitResult, Progress, fit
@@ -16,7 +17,11 @@ from spooflab.seeds import seed as named_seed
 
 
 class TrainJob(Config):
-    """A training with its data: what `spooflab train` reads."""
+    """A training with its data: what `spooflab train` reads.
+
+    What `without_species` and `without_devices` leave out is the unlabelled target of an algorithm that adapts
+    (setting `adaptation`), and is not looked at by any other.
+    """
 
     data: Path | None = Field(
         default=None, description="folder that `spooflab generate` wrote; the command line may name it"
@@ -32,7 +37,7 @@ def train(job: TrainJob, store_root: Path, out: Path, *, progress: Progress | No
     """Load the store's rows that `job` keeps, split them by subject group, and train into `out`.
 
     Raises:
-        DataError: no store, nothing left to train on, or a class missing on one side of the split.
+        DataError: no store, nothing left to train on or to adapt to, or a class missing on one side of the split.
         ConfigError: settings that do not fit, or `out` holds another run.
     """
     index = read_index(store_root)
@@ -48,6 +53,7 @@ def train(job: TrainJob, store_root: Path, out: Path, *, progress: Progress | No
         dev=images.subset([i for i, is_dev in enumerate(side) if is_dev]),
         seed=job.seed,
         out=out,
+        target=_target(job, index, rows, store_root),
         progress=progress,
     )
 
@@ -78,6 +84,20 @@ def dev_subjects(groups: Sequence[str], share: float, seed: int) -> set[str]:
     if len(names) < 2:
         raise DataError(f"{len(names)} subject group", wanted="at least 2: train and source-dev must share no subject")
     return set(names[: min(max(1, round(share * len(names))), len(names) - 1)])
+
+
+def _target(job: TrainJob, index: pa.Table, kept: Sequence[int], store_root: Path) -> ImageSet | None:
+    """Load what is left out, ordered by key, for an algorithm that adapts to it."""
+    config = job.training
+    if ALGORITHMS[config.algorithm].setting != "adaptation":
+        return None
+    left_out = sorted(set(index.column("key").to_pylist()) - set(index.take(kept).column("key").to_pylist()))
+    if not left_out:
+        raise DataError(
+            f"{config.algorithm} adapts to what is left out, and nothing is",
+            wanted="without_devices or without_species",
+        )
+    return ImageSet.load(store_root, left_out, config.size, config.domain_by)
 
 
 def _known(option: str, wanted: Sequence[str], present: set[str]) -> None:

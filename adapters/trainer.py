@@ -18,11 +18,13 @@ from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from spooflab.adapters.dev_figures import dev_figures
-from spooflab.adapters.image_set import ImageSet
+from spooflab.adapters.image_set import ImageSet, Unlabelled
 from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness
 from spooflab.adapters.model_files import build_algorithm, save_model
 from spooflab.adapters.run_identity import check_same_run, run_identity
 from spooflab.adapters.scoring import predict_scores
+from spooflab.adapters.set_checks import check_labelled, check_target
+from spooflab.adapters.shuffled_walk import ShuffledWalk
 from spooflab.adapters.train_config import TrainConfig
 from spooflab.errors import ConfigError, DataError
 from spooflab.seeds import seed as named_seed
@@ -62,6 +64,7 @@ def fit(
     dev: ImageSet,
     seed: int,
     out: Path,
+    target: ImageSet | None = None,
     progress: Progress | None = None,
 ) -> FitResult:
     """Train, or go on where `out` stopped. The process's random state is left as it was.
@@ -75,17 +78,21 @@ def fit(
         dev: source-dev images, both classes; never rows of the held-out target.
         seed: root of every draw.
         out: folder of this run: `model.safetensors`, `model.json`, `log.jsonl`, `checkpoints/`.
+        target: images to adapt to, for algorithms of setting `adaptation` and for these alone. Their labels, domains
+            and species are dropped here; batches of the source's size walk through them in a shuffled order.
         progress: told about each logged step.
 
     Raises:
         DataError: unusable sets, or a loss that is not finite.
         ConfigError: unusable settings, or `out` holds another run.
     """
-    _check_set("train", train, config.size)
-    _check_set("dev", dev, config.size)
+    check_labelled("train", train, config.size)
+    check_labelled("dev", dev, config.size)
+    check_target(config, target, train, dev)
+    unlabelled = None if target is None else target.unlabelled()
     started = time.perf_counter()
     with lent_accelerator(config, out) as accelerator, own_randomness(accelerator.device):
-        run = _Run(config, accelerator, train, dev, seed, out, progress)
+        run = _Run(config, accelerator, train, dev, seed, out, progress, unlabelled)
         run.resume()
         run.loop()
         return run.result(started)
@@ -112,6 +119,7 @@ class _Run:
         seed: int,
         out: Path,
         progress: Progress | None,
+        target: Unlabelled | None = None,
     ) -> None:
         processes = accelerator.num_processes
         if config.batch_size % (processes * config.accumulate):
@@ -119,11 +127,12 @@ class _Run:
                 f"batch_size {config.batch_size}",
                 wanted=f"a multiple of {processes} processes × {config.accumulate} micro-batches",
             )
-        self.config, self.train, self.dev = config, train, dev
+        self.config, self.train, self.dev, self.target = config, train, dev, target
         self.accelerator: Any = accelerator  # its annotations promise None and bool where it never gives them
         self.seed, self.out, self.progress = seed, out, progress
         domains, self.domain = torch.unique(train.domains, return_inverse=True)
         self.sampler = BalancedSampler(train.labels, self.domain, batch_size=config.batch_size, seed=seed)
+        self.walk = ShuffledWalk(len(target), batch_size=config.batch_size, seed=seed) if target is not None else None
         torch.manual_seed(named_seed(seed, "init"))
         self.model = build_algorithm(config, num_domains=len(domains)).train()
         # Convolutions run a quarter faster with channels last, on CPU and GPU alike.
@@ -135,7 +144,7 @@ class _Run:
         self.best: dict[str, Tensor] = {}
         self.micro: list[Batch] = []
         self.losses_seen: list[Tensor] = []
-        self.identity = run_identity(config, train, dev, seed)
+        self.identity = run_identity(config, train, dev, seed, target)
 
     # The Engine of `Algorithm.step`.
 
@@ -201,6 +210,8 @@ class _Run:
 
     def evaluate(self) -> None:
         """Score source-dev and keep the weights if they are the best so far."""
+        if not self.model.selectable and self.done < self.config.steps:
+            return
         scores = predict_scores(self.model, self.dev, self.config.eval_batch_size)
         figures = dev_figures(scores, self.dev.labels.numpy())
         if self.accelerator.num_processes > 1:
@@ -239,7 +250,8 @@ class _Run:
         model.eval()
         if self.accelerator.is_main_process:
             dev = next(row for row in self.history if row["step"] == self.best_step)
-            save_model(model, self.config, self.out, notes={"seed": self.seed, "best_step": self.best_step, "dev": dev})
+            notes = {"setting": model.setting, "seed": self.seed, "best_step": self.best_step, "dev": dev}
+            save_model(model, self.config, self.out, notes=notes)
         if self.config.tracker != "none":
             self.accelerator.end_training()
         return FitResult(
@@ -265,20 +277,35 @@ class _Run:
         for part in range(first, first + config.accumulate):
             chosen = slice(part * share, (part + 1) * share)
             index = torch.tensor(rows[chosen])
-            keys = [self.train.keys[i] for i in rows[chosen]]
-            params = sample_augment(config.augment, keys, epochs[chosen], size=config.size, seed=self.seed)
+            target, target_rows = self._target(chosen)
             batches.append(
                 Batch(
-                    images=apply_augment(self.train.images.index_select(0, index).to(device), params),
+                    images=self._augmented(self.train, rows[chosen], epochs[chosen]),
                     label=self.train.labels[index].to(device),
                     domain=self.domain[index].to(device),
                     seed=named_seed(self.seed, "batch", self.done, part),
                     progress=self.done / config.steps,
-                    keys=keys,
+                    keys=[self.train.keys[i] for i in rows[chosen]],
                     species=[self.train.species[i] for i in rows[chosen]],
+                    target=target,
+                    target_rows=target_rows,
                 )
             )
         return batches
+
+    def _target(self, chosen: slice) -> tuple[Tensor | None, Tensor | None]:
+        """Return the part `chosen` of the step's target images, and their rows."""
+        if self.target is None or self.walk is None:
+            return None, None
+        rows, epochs = self.walk.batch(self.done)
+        images = self._augmented(self.target, rows[chosen], epochs[chosen])
+        return images, torch.tensor(rows[chosen], device=images.device)
+
+    def _augmented(self, images: ImageSet | Unlabelled, rows: list[int], epochs: list[int]) -> Tensor:
+        keys = [images.keys[i] for i in rows]
+        params = sample_augment(self.config.augment, keys, epochs, size=self.config.size, seed=self.seed)
+        chosen = images.images.index_select(0, torch.tensor(rows))
+        return apply_augment(chosen.to(self.accelerator.device), params)
 
     def _restore(self, found: Checkpoint) -> None:
         tensors, state = found
@@ -337,8 +364,12 @@ class _Run:
         what = f"loss is {float(self.losses_seen[bad[0]])}" if bad else f"gradient norm is {norm}"
         micro = self.micro[bad[0] : bad[0] + 1] if bad and bad[0] < len(self.micro) else self.micro
         keys = [key for batch in micro for key in batch.keys]
+        seen = f"step {self.done}: {what}; batch keys: {', '.join(keys)}"
+        if self.target is not None:
+            rows = [row for batch in micro if batch.target_rows is not None for row in batch.target_rows.tolist()]
+            seen += f"; target keys: {', '.join(self.target.keys[row] for row in rows)}"
         raise DataError(
-            f"step {self.done}: {what}; batch keys: {', '.join(keys)}",
+            seen,
             wanted="finite numbers",
             next_step="look at these images; else lower lr, or set precision: 'no'",
         )
@@ -357,15 +388,3 @@ def _adamw(model: Algorithm, config: TrainConfig) -> torch.optim.AdamW:
 def _rank(row: dict[str, float], monitor: str) -> tuple[float, float]:
     # A small dev set reaches EER 0 early and often; the loss decides among equals.
     return (row[monitor], row["loss"])
-
-
-def _check_set(name: str, images: ImageSet, size: int) -> None:
-    if not len(images):
-        raise DataError(f"{name} set is empty", wanted="images of both classes")
-    if tuple(images.images.shape[-2:]) != (size, size):
-        raise DataError(
-            f"{name} images are {tuple(images.images.shape[-2:])}", wanted=f"size {size}×{size}, as the config says"
-        )
-    for label, word in ((0, "attack"), (1, "bona fide")):
-        if not bool((images.labels == label).any()):
-            raise DataError(f"{name} set of {len(images)} has no {word} image", wanted="images of both classes")

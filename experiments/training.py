@@ -35,15 +35,20 @@ Trainer = Callable[[RunSpec, Path], Trained]
 
 
 def train_and_score(spec: RunSpec, out: Path) -> Trained:
-    """Train with `spooflab.adapters`. Test images are scored once, after the weights are chosen on dev rows."""
-    from spooflab.adapters import TrainConfig, fit, predict_scores
+    """Train with `spooflab.adapters`. Test images are scored once, after the weights are chosen on dev rows.
+
+    An algorithm of setting `adaptation` trains on the fold's test images as well, without their labels (transductive
+    adaptation, as its papers report it); all others never see them.
+    """
+    from spooflab.adapters import ALGORITHMS, TrainConfig, fit, predict_scores
 
     config = TrainConfig.model_validate(spec.train_config)
     keys = (*spec.train, *spec.dev, *spec.test)
     images = _images(spec.data, keys, config.size, config.domain_by)
     ends = np.cumsum([len(spec.train), len(spec.dev), len(spec.test)])
     train, dev, test = (images.subset(list(range(end - n, end))) for end, n in zip(ends, _lengths(spec), strict=True))
-    result = fit(config, train=train, dev=dev, seed=spec.seed, out=out)
+    adapts = ALGORITHMS[config.algorithm].setting == "adaptation"
+    result = fit(config, train=train, dev=dev, seed=spec.seed, out=out, target=test if adapts else None)
     return Trained(
         dev=np.asarray(predict_scores(result.model, dev, config.eval_batch_size), dtype=np.float64),
         test=np.asarray(predict_scores(result.model, test, config.eval_batch_size), dtype=np.float64),

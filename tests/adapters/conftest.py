@@ -19,6 +19,6 @@ def toy_images(count: int, *, size: int = 32, domains: int = 3, root: int = 0, s
     return ImageSet(images.clamp(0, 255).to(torch.uint8), labels, domain, keys, species)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy() -> Callable[..., ImageSet]:
     return toy_images

@@ -166,6 +166,22 @@ def test_a_job_trains_from_a_store(root: Path, tmp_path: Path):
     assert isinstance(TrainConfig.model_validate(JOB["training"]), TrainConfig)
 
 
+def test_a_job_adapts_to_what_it_leaves_out(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    given: dict[str, object] = {}
+    monkeypatch.setattr("spooflab.adapters.train_job.fit", lambda config, **kwargs: given.update(kwargs))
+    training = {**JOB["training"], "algorithm": "coral_target"}
+    train(TrainJob.model_validate({**JOB, "training": training, "without_devices": ["dslr"]}), root, tmp_path)
+    index = read_index(root).to_pylist()
+    left_out = sorted(r["key"] for r in index if r["species"] == "print_a4" or r["device_profile"] == "dslr")
+    assert list(given["target"].keys) == left_out
+    seen = {*given["train"].keys, *given["dev"].keys}
+    assert sorted({*seen, *left_out}) == sorted(r["key"] for r in index)
+    train(TrainJob.model_validate(JOB), root, tmp_path)
+    assert given["target"] is None
+    with pytest.raises(DataError, match="coral_target adapts to what is left out, and nothing is"):
+        train(TrainJob.model_validate({**JOB, "training": training, "without_species": []}), root, tmp_path)
+
+
 def test_the_command_prints_json_alone_on_stdout(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "job.yaml"
     path.write_text(json.dumps(JOB), encoding="utf-8")  # JSON is YAML

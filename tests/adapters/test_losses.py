@@ -9,7 +9,7 @@ from conformance import LinearBackbone, batch, build, log_softmax, numeric_gradi
 from torch import nn
 
 from spooflab.adapters import DANN, ERM, OHEM, Batch, MixStyle
-from spooflab.adapters.gradient_reversal import reversal_weight
+from spooflab.adapters.adversary import reversal_weight
 from spooflab.adapters.mixstyle import mix_style
 from spooflab.adapters.ohem import hard_examples
 from spooflab.adapters.stage_change import cross_domain_partners

@@ -20,7 +20,7 @@ from hand_written import (
 from torch import nn
 
 from spooflab.adapters import ERM, GACFAS, SAFAS, SSDG, Batch
-from spooflab.adapters.gradient_reversal import reversal_weight
+from spooflab.adapters.adversary import reversal_weight
 from spooflab.adapters.model_files import build_algorithm
 from spooflab.adapters.safas import aligned, supervised_contrast
 from spooflab.adapters.ssdg import triplet_loss

@@ -1,0 +1,48 @@
+"""What a training asks of its image sets, and what its algorithm may not be given."""
+
+from spooflab.adapters.algorithms import ALGORITHMS
+from spooflab.adapters.image_set import ImageSet
+from spooflab.adapters.train_config import TrainConfig
+from spooflab.errors import ConfigError, DataError
+
+
+def check_labelled(name: str, images: ImageSet, size: int) -> None:
+    """Raise `DataError` unless the set has images of the training size, of both classes."""
+    _check_images(name, images, size)
+    for label, word in ((0, "attack"), (1, "bona fide")):
+        if not bool((images.labels == label).any()):
+            raise DataError(f"{name} set of {len(images)} has no {word} image", wanted="images of both classes")
+
+
+def check_target(config: TrainConfig, target: ImageSet | None, train: ImageSet, dev: ImageSet) -> None:
+    """Hold the target to the algorithm's setting: needed for adaptation, refused by all others."""
+    setting = ALGORITHMS[config.algorithm].setting
+    if setting != "adaptation":
+        if target is not None:
+            raise ConfigError(
+                f"{config.algorithm} is of setting {setting!r} and was given {len(target)} target images",
+                wanted="no target: an algorithm must not see more than its setting says",
+            )
+        return
+    if target is None:
+        raise ConfigError(
+            f"{config.algorithm} adapts to a target and was given none",
+            wanted="unlabelled images: `fit(..., target=…)`",
+        )
+    _check_images("target", target, config.size)
+    for name, images in (("train", train), ("dev", dev)):
+        shared = sorted(set(target.keys) & set(images.keys))
+        if shared:
+            raise DataError(
+                f"{len(shared)} target images are in {name} as well, first {shared[0]!r}",
+                wanted="a target that shares no image with train and dev, whose labels are seen",
+            )
+
+
+def _check_images(name: str, images: ImageSet, size: int) -> None:
+    if not len(images):
+        raise DataError(f"{name} set is empty", wanted="images")
+    if tuple(images.images.shape[-2:]) != (size, size):
+        raise DataError(
+            f"{name} images are {tuple(images.images.shape[-2:])}", wanted=f"size {size}×{size}, as the config says"
+        )
