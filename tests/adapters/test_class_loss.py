@@ -89,3 +89,21 @@ def test_gradients_are_finite_differences(kind: str):
 def test_bad_settings_are_named(given: dict, told: str):
     with pytest.raises(ConfigError, match=told):
         ClassLoss(**given)
+
+
+def test_erm_takes_the_losses():
+    from conformance import batch as small_batch
+    from conformance import build, per_sample_loss
+
+    from spooflab.adapters import ERM
+
+    data = small_batch()
+    plain = per_sample_loss(build(ERM), data)
+    weight = np.array([300.0 * 0.01, 2.0 * 0.99])
+    weight = (weight / weight.mean())[data.label.numpy()]
+    staked = build(ERM, cost_false_accept=300.0, cost_false_reject=2.0, attack_rate=0.01)
+    assert staked.update(data)["loss"].item() == pytest.approx((weight * plain).mean(), rel=1e-6)
+    focal = build(ERM, loss="focal", gamma=1.0)
+    assert focal.update(data)["loss"].item() == pytest.approx(((1 - np.exp(-plain)) * plain).mean(), rel=1e-6)
+    with pytest.raises(ConfigError, match="hinge"):
+        build(ERM, loss="hinge")
