@@ -27,7 +27,7 @@ from spooflab.params import Params, uniform
 
 MARGIN = 1.3
 """Side of the painted square in spans of the face's outline."""
-_SHAPE = (0.4, 0.9)
+_SHAPE = (0.2, 0.7)
 """Two renders' landmarks lie 0.07 eye distances apart in the mean: all of it would be a visible change of the head."""
 
 

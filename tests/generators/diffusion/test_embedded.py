@@ -117,14 +117,10 @@ def test_it_does_what_its_card_says(figures: Figures) -> None:
     """On fewer people than the card's figures, so with some room below them."""
     assert figures.found >= 0.94
     assert figures.landmark_error <= 0.06
-    assert figures.nearer_without_identity <= 0.2
-    assert figures.nearer_to_source > figures.nearer_without_identity
+    assert figures.nearer_to_source >= 0.75
+    assert figures.judged_nearer >= 0.75
+    assert figures.nearer_without_identity <= 0.25
+    assert figures.nearer_untouched <= 0.05
     assert figures.changed_outside <= 1
     assert figures.named >= 0.6
     assert figures.named_rendered >= 0.75
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the run goes on: too few swaps carry the identity so far")
-def test_it_carries_the_identity(figures: Figures) -> None:
-    assert figures.nearer_to_source >= 0.8
