@@ -121,7 +121,7 @@ def test_core_imports_no_folder_of_the_package() -> None:
     [
         ("augment", ("generators", "adapters", "experiments", "cli")),
         ("generators", ("adapters", "experiments", "cli")),
-        ("adapters", ("augment", "generators", "experiments", "cli")),
+        ("adapters", ("generators", "experiments", "cli")),
         ("experiments", ("cli",)),
         ("configs", ("augment", "generators", "adapters", "experiments", "cli")),
     ],
