@@ -89,6 +89,7 @@ class ClassLoss(nn.Module):
                 "shares above 0 that sum to 1",
             )
         self.kind, self.gamma, self.tau, self.scale, self.smoothing = kind, gamma, tau, scale, smoothing
+        self.staked = cost_false_accept * attack_rate != cost_false_reject * (1 - attack_rate)
         stakes = torch.tensor([cost_false_accept * attack_rate, cost_false_reject * (1 - attack_rate)])
         self.register_buffer("weight", stakes / stakes.mean(), persistent=False)
         prior = torch.tensor(list(shares))
@@ -98,6 +99,13 @@ class ClassLoss(nn.Module):
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the losses (B,) of logits (B, 2) for labels (B,) int64."""
         return self._plain(logits, label) * self.weight.to(logits.dtype)[label]
+
+    def mean(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the mean loss, a scalar; plain cross-entropy to the bits that torch's own mean has."""
+        if self.kind == "cross_entropy" and not self.staked:
+            return F.cross_entropy(logits, label, label_smoothing=self.smoothing)
+        losses: Tensor = self(logits, label)
+        return losses.mean()
 
     def _plain(self, logits: Tensor, label: Tensor) -> Tensor:
         if self.kind == "focal":

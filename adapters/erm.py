@@ -43,4 +43,4 @@ class ERM(Algorithm):
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`: the batch mean of the class loss."""
-        return {"loss": self.class_loss(self.logits(batch.images), batch.label).mean()}
+        return {"loss": self.class_loss.mean(self.logits(batch.images), batch.label)}
