@@ -148,8 +148,8 @@ def based(training: DiffusionTrainConfig, trained: Path) -> DiffusionTrainConfig
     none = Plan(steps=0)
     return training.model_copy(
         update={
-            "base": str(trained / "model"), "vae": none, "identity": none, "material": none, "precision": "bf16",
-            "parts": How(unet="lora", text_encoder="frozen", controlnet="frozen", rank=2),
+            "base": str(trained / "model"), "vae": none, "identity": none, "material": none, "swap": none,
+            "precision": "bf16", "parts": How(unet="lora", text_encoder="frozen", controlnet="frozen", rank=2),
             "denoiser": Plan(steps=4, batch=2, warm=0, rate=1e-2, ema=0.5, save_every=2, sheet_every=4),
         }
     )  # fmt: skip
