@@ -13,6 +13,7 @@ from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.dann_target import domain_figures
 from spooflab.adapters.paired_features import paired_features
+from spooflab.adapters.tent import entropy
 
 
 class CDAN(Algorithm):
@@ -83,5 +84,4 @@ def outer_product(features: Tensor, predictions: Tensor) -> Tensor:
 
 def entropy_weights(logits: Tensor) -> Tensor:
     """Return 1 + exp(−H(softmax)) of (N, C) logits, in (1, 2]: sure predictions count for more."""
-    log_probability = logits.log_softmax(1)
-    return 1 + torch.exp((log_probability.exp() * log_probability).sum(1))
+    return 1 + torch.exp(-entropy(logits))

@@ -11,7 +11,7 @@ from spooflab.adapters.adversary import Schedule, check_adversary, discriminator
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
-from spooflab.errors import ConfigError
+from spooflab.adapters.domain_terms import check_several_domains
 
 
 class CDANN(Algorithm):
@@ -47,12 +47,7 @@ class CDANN(Algorithm):
         hidden: int = 256,
     ) -> None:
         super().__init__(backbone, num_domains=num_domains)
-        if num_domains < 2:
-            raise ConfigError(
-                f"cdann: {num_domains} training domain",
-                wanted="at least 2: there is nothing to be invariant to",
-                next_step="choose another domain_by (device_id, instrument_id, …) or add data",
-            )
+        check_several_domains("cdann", num_domains)
         check_adversary("cdann", schedule, weight, hidden)
         self.weight, self.prior_normalised, self.hidden = weight, prior_normalised, hidden
         self.schedule: Schedule = schedule

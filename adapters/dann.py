@@ -11,6 +11,7 @@ from spooflab.adapters.adversary import Schedule, check_adversary, discriminator
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
+from spooflab.adapters.domain_terms import check_several_domains
 from spooflab.errors import ConfigError
 
 
@@ -49,12 +50,7 @@ class DANN(Algorithm):
         gradient_penalty: float = 0.0,
     ) -> None:
         super().__init__(backbone, num_domains=num_domains)
-        if num_domains < 2:
-            raise ConfigError(
-                f"dann: {num_domains} training domain",
-                wanted="at least 2: there is nothing to be invariant to",
-                next_step="choose another domain_by (device_id, instrument_id, …) or add data",
-            )
+        check_several_domains("dann", num_domains)
         check_adversary("dann", schedule, weight, hidden)
         if gradient_penalty < 0:
             raise ConfigError(f"dann: gradient_penalty {gradient_penalty}", wanted="a value ≥ 0")

@@ -30,7 +30,7 @@ def penalty_weight(weight: float, *, anneal: float, progress: float, early: floa
 
 
 def wide(values: Tensor) -> Tensor:
-    """Return `values` as float32 or, where they are, float64: variances of bf16 features have no digits left."""
+    """Return `values` as float32 or, where they are, float64: a bf16 mean has three digits, a variance none."""
     return values if values.dtype == torch.float64 else values.float()
 
 

@@ -1,18 +1,12 @@
 """EFDMix: new styles by mixing whole distributions of feature values, matched rank by rank."""
 
-from collections.abc import Sequence
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from spooflab.adapters.backbones import Backbone, Change
-from spooflab.adapters.batch import Batch
-from spooflab.adapters.stage_change import Mix, StageChange, check_mix, draw_beta, draw_partners
-from spooflab.errors import ConfigError
+from spooflab.adapters.mixstyle import MixStyle
 
 
-class EFDMix(StageChange):
+class EFDMix(MixStyle):
     """Cross-entropy, with the feature values of early stages mixed rank by rank (Zhang et al. 2022).
 
     MixStyle mixes mean and deviation; this mixes all moments. In each channel the value of rank r gets λ times itself
@@ -30,32 +24,10 @@ class EFDMix(StageChange):
     """
 
     NAME = "efdmix"
-    SEARCH: ClassVar[dict[str, tuple[float, float, str]]] = {
-        "probability": (0.1, 1.0, "linear"),
-        "alpha": (0.1, 1.0, "log"),
-    }
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        *,
-        num_domains: int = 1,
-        probability: float = 0.5,
-        alpha: float = 0.1,
-        mix: Mix = "random",
-        layers: Sequence[int] = (0, 1),
-    ) -> None:
-        if alpha <= 0:
-            raise ConfigError(f"efdmix: alpha {alpha}", wanted="α > 0")
-        check_mix("efdmix", mix)
-        super().__init__(backbone, num_domains=num_domains, probability=probability, layers=layers)
-        self.alpha, self.mix = alpha, mix
-
-    def change(self, batch: Batch, layer: int, gen: torch.Generator) -> Change:
-        """Draw λ (B,) and partners (B,) for one stage."""
-        partner = draw_partners(self.mix, batch.domain, gen)
-        weight = draw_beta(self.alpha, len(batch), batch.seed, "efdmix", layer, "beta")
-        return lambda features: mix_ranks(features, weight, partner.to(features.device))
+    def mixed(self, features: Tensor, weight: Tensor, partner: Tensor) -> Tensor:
+        """Return a stage's output, mixed rank by rank with that of the partners (B,) by weights (B,)."""
+        return mix_ranks(features, weight, partner)
 
 
 def mix_ranks(features: Tensor, weight: Tensor, partner: Tensor) -> Tensor:

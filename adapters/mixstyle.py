@@ -47,16 +47,20 @@ class MixStyle(StageChange):
         layers: Sequence[int] = (0, 1),
     ) -> None:
         if alpha <= 0:
-            raise ConfigError(f"mixstyle: alpha {alpha}", wanted="α > 0")
-        check_mix("mixstyle", mix)
+            raise ConfigError(f"{self.NAME}: alpha {alpha}", wanted="α > 0")
+        check_mix(self.NAME, mix)
         super().__init__(backbone, num_domains=num_domains, probability=probability, layers=layers)
         self.alpha, self.mix = alpha, mix
 
     def change(self, batch: Batch, layer: int, gen: torch.Generator) -> Change:
         """Draw λ (B,) and partners (B,) for one stage."""
         partner = draw_partners(self.mix, batch.domain, gen)
-        weight = draw_beta(self.alpha, len(batch), batch.seed, "mixstyle", layer, "beta")
-        return lambda features: mix_style(features, weight, partner.to(features.device))
+        weight = draw_beta(self.alpha, len(batch), batch.seed, self.NAME, layer, "beta")
+        return lambda features: self.mixed(features, weight, partner.to(features.device))
+
+    def mixed(self, features: Tensor, weight: Tensor, partner: Tensor) -> Tensor:
+        """Return a stage's output, mixed with that of the partners (B,) by weights (B,)."""
+        return mix_style(features, weight, partner)
 
 
 def mix_style(features: Tensor, weight: Tensor, partner: Tensor, eps: float = 1e-6) -> Tensor:

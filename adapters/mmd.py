@@ -11,6 +11,7 @@ from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.domain_terms import check_range, check_several_domains, wide
+from spooflab.adapters.kernel_mmd import squared_distances
 from spooflab.errors import ConfigError
 
 
@@ -69,7 +70,7 @@ def kernel_distance(features: Tensor, domain: Tensor, powers: Sequence[int]) -> 
         return features.sum() * 0
     points = wide(features)
     with torch.autocast(features.device.type, enabled=False):
-        squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
+        squared = squared_distances(points)
         kernel = torch.stack([torch.exp(-(10.0**power) * squared) for power in powers]).sum(0)
         share = F.one_hot(slot, len(present)).to(points) / counts
         means = share.T @ kernel @ share  # (D, D): mean kernel between domains

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spooflab.adapters.batch import Batch
+from spooflab.adapters.domain_terms import wide
 
 
 def paired_features(backbone: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -27,4 +28,4 @@ def paired_features(backbone: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
 def full_precision(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Lend the tensors in float32 or better, without autocast: distances and moments cancel, and SVD has no bf16."""
     with torch.autocast(tensors[0].device.type, enabled=False):
-        yield tuple(t if t.dtype == torch.float64 else t.float() for t in tensors)
+        yield tuple(wide(t) for t in tensors)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from spooflab.adapters.algorithm import Algorithm, Engine
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
+from spooflab.adapters.domain_terms import wide
 from spooflab.errors import ConfigError
 
 _BASE_TEMPERATURE = 0.07
@@ -91,9 +92,8 @@ class SAFAS(Algorithm):
 
     def logits(self, images: Tensor) -> Tensor:
         """(B, 2) log-likelihoods, attack and bona fide: the logarithm of the mean over the hyperplanes."""
-        odds = self.head(self.backbone(images))
-        wide = odds if odds.dtype == torch.float64 else odds.float()
-        both = torch.stack([F.logsigmoid(-wide), F.logsigmoid(wide)], dim=1)
+        odds = wide(self.head(self.backbone(images)))
+        both = torch.stack([F.logsigmoid(-odds), F.logsigmoid(odds)], dim=1)
         logits: Tensor = torch.logsumexp(both, dim=2) - math.log(self.num_domains)
         return logits
 
@@ -106,15 +106,15 @@ def supervised_contrast(features: Tensor, group: Tensor, temperature: float) -> 
         group: (B,) int64, equal for positives.
         temperature: τ.
     """
-    wide: Tensor = F.normalize(features if features.dtype == torch.float64 else features.float(), dim=1)
+    unit = F.normalize(wide(features), dim=1)
     itself = torch.eye(len(group), dtype=torch.bool, device=group.device)
     positive = (group[:, None] == group[None, :]) & ~itself
-    similarity = wide @ wide.T / temperature
+    similarity = unit @ unit.T / temperature
     log_probability = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
     anchors = positive.any(1)
     # Where no anchor has a positive, not even the sum over all others may be touched: it is −∞ for a batch of one.
     if not anchors.any():
-        return 0 * wide.sum()
+        return 0 * unit.sum()
     per_anchor = torch.where(positive, log_probability, 0).sum(1) / positive.sum(1).clamp(min=1)
     return -(temperature / _BASE_TEMPERATURE) * per_anchor[anchors].mean()
 

@@ -10,6 +10,7 @@ from torch.func import functional_call
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
+from spooflab.adapters.domain_terms import wide
 from spooflab.errors import ConfigError
 from spooflab.seeds import generator
 
@@ -76,7 +77,7 @@ def swap_vector_content(features: Tensor, partner: Tensor) -> Tensor:
 
 def _split(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # Statistics in float32: a bf16 mean has three digits.
-    features = features if features.dtype == torch.float64 else features.float()
+    features = wide(features)
     variance, mean = torch.var_mean(features, 1, keepdim=True)
     return mean, variance, (features - mean) / _root(variance)
 

@@ -11,6 +11,7 @@ from spooflab.adapters.adversary import Schedule, reversal_weight
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import ATTACK, BONAFIDE, Batch
+from spooflab.adapters.domain_terms import wide
 from spooflab.errors import ConfigError
 
 Norm = Literal["unit", "root", "none"]
@@ -120,9 +121,9 @@ def triplet_loss(features: Tensor, group: Tensor, margin: float) -> Tensor:
 
     Takes memory for B³ numbers.
     """
-    wide = features if features.dtype == torch.float64 else features.float()
+    points = wide(features)
     # Differences, not products: equal features are 0 apart, and their gradient is 0 rather than infinite.
-    distance = torch.cdist(wide, wide, compute_mode="donot_use_mm_for_euclid_dist")
+    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     same = group[:, None] == group[None, :]
     positive = same & ~torch.eye(len(group), dtype=torch.bool, device=group.device)
     hinge = F.relu(distance[:, :, None] - distance[:, None, :] + margin)

@@ -11,6 +11,7 @@ from torch import Tensor
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.backbones import Backbone, Change
 from spooflab.adapters.batch import Batch
+from spooflab.adapters.domain_terms import wide
 from spooflab.errors import ConfigError
 from spooflab.seeds import generator, seed
 
@@ -97,8 +98,6 @@ def feature_statistics(features: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         Two tensors that broadcast against `features`, float32 or (for float64) float64.
     """
     dims = (2, 3) if features.ndim == 4 else (1,)
-    # Statistics in float32: a bf16 mean has three digits.
-    wide = features if features.dtype == torch.float64 else features.float()
     positions = features[0].numel() // features.shape[1 if features.ndim == 4 else 2]
-    variance, mean = torch.var_mean(wide, dims, correction=min(1, positions - 1), keepdim=True)
+    variance, mean = torch.var_mean(wide(features), dims, correction=min(1, positions - 1), keepdim=True)
     return mean, (variance + eps).sqrt()
