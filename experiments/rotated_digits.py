@@ -194,4 +194,8 @@ def paired(apart: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(tyro.cli(main))
+    try:
+        raise SystemExit(tyro.cli(main))
+    except ConfigError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
