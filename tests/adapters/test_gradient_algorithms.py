@@ -359,6 +359,7 @@ def test_thin_batches_step_to_finite_weights(kind: type, rows: list[int]):
     assert not torch.equal(model.head.weight, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fish", "sam", "fishr"])
 def test_resumes_to_the_same_weights(name: str, toy: Callable[..., ImageSet], tmp_path):
     options = {"embedding_size": 8, "hidden_sizes": [8, 12, 16, 24]}

@@ -220,6 +220,7 @@ def test_a_target_of_one_class_will_do(toy: Toy, tmp_path: Path):
 # Resumption.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", STATEFUL)
 def test_resumes_to_the_same_bytes(algorithm: str, toy: Toy, tmp_path: Path):
     data, made = sets(toy), config(algorithm)
@@ -262,6 +263,7 @@ def test_the_guard_names_target_keys(toy: Toy, tmp_path: Path):
         fit(huge, **sets(toy), seed=0, out=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ADAPTATION)
 def test_bf16_trains_on_the_cpu(algorithm: str, toy: Toy, tmp_path: Path):
     result = fit(config(algorithm, steps=4, precision="bf16"), **sets(toy), seed=0, out=tmp_path)

@@ -193,6 +193,7 @@ def _flat_shots(name: str, *, smear: bool) -> tuple[Tensor, DeviceParams]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_profiles())
 @pytest.mark.parametrize(("smear", "luma_share", "chroma_share"), [(False, 0.05, 0.1), (True, 0.3, 0.4)])
 def test_mean_and_noise_of_grey_are_the_full_cameras(
@@ -214,6 +215,7 @@ def test_mean_and_noise_of_grey_are_the_full_cameras(
         torch.testing.assert_close(spread[1], spread[0], rtol=chroma_share, atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_profiles())
 def test_a_noiseless_picture_is_the_full_cameras_and_exposure_is_near_it(name: str) -> None:
     photo = _photos(4)

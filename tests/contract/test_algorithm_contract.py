@@ -21,6 +21,10 @@ LEARNS_WITH: dict[str, dict[str, object]] = {
     "sam": {"steps": 80},
 }
 every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
+FAST = ("erm", "dann", "ssdg", "mcc")
+every_algorithm_slowly = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in ALGORITHMS]
+)
 
 
 def config(name: str, **changes: object) -> TrainConfig:
@@ -120,7 +124,7 @@ def test_state_goes_through_safetensors(name: str):
         assert torch.equal(model.eval().predict(images), other.eval().predict(images))
 
 
-@every_algorithm
+@every_algorithm_slowly
 def test_learns_and_comes_back_from_its_files(name: str, tmp_path: Path):
     plan = config(name, **LEARNS_WITH.get(name, {}))
     target = striped(64, 4) if adapts(name) else None

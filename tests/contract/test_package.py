@@ -144,6 +144,7 @@ def test_import_linter_agrees() -> None:
     assert told.returncode == 0, told.stdout
 
 
+@pytest.mark.slow
 def test_augment_and_core_work_without_any_extra() -> None:
     script = f"""
 import sys

@@ -112,6 +112,7 @@ def files(root: Path) -> list[Path]:
             if name.endswith(".py")]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_cache_names_its_bound() -> None:
     """A cache without one, keyed by sizes or seeds, is the leak that a long run finds first."""
     assert caches("@cache\ndef f(): ...\n@lru_cache(maxsize=3)\ndef g(): ...\n@lru_cache\ndef h(): ...") == [

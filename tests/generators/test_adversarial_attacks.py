@@ -178,6 +178,7 @@ def test_a_patch_against_green_is_green_within_the_gamut(faces: Face, green: Det
     assert colours["print"][1] > colours[""][1] + 0.1, "ink on paper is never as green as the sRGB primary"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effect", AdversarialPatch.EFFECTS)
 def test_an_effect_switched_off_changes_the_patch(effect: str, faces: Face, green: Detector) -> None:
     for seed in range(6):

@@ -162,6 +162,7 @@ def test_of_several_faces_the_largest_is_taken(net: FaceNet, portrait: np.ndarra
     assert _off(found.reading.points, wanted) < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket", "brick", "grass", "gravel", "moon", "page"])
 def test_pictures_without_a_face_are_said_to_have_none(net: FaceNet, name: str) -> None:
     pixels = np.asarray(getattr(pytest.importorskip("skimage.data"), name)())

@@ -104,9 +104,13 @@ CASES = [
     for ppi, distance in ((96, 180), (96, 300), (141, 150), (220, 140), (220, 190), (326, 110), (326, 130))
     for yaw, pitch, roll in ((0, 0, 5), (6, -4, -4), (-12, 10, 8))
 ]
+FAST = CASES[::5]
 
 
-@pytest.mark.parametrize(("ppi", "distance", "yaw", "pitch", "roll"), CASES)
+@pytest.mark.parametrize(
+    ("ppi", "distance", "yaw", "pitch", "roll"),
+    [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow) for case in CASES],
+)
 def test_the_moire_peak_of_white_lies_at_the_alias_of_the_lattice(
     ppi: float, distance: float, yaw: float, pitch: float, roll: float
 ) -> None:

@@ -13,8 +13,11 @@ from typing import Any
 EXTRAS = {
     "data": ("datasets", "skimage"),
     "diffusion": ("diffusers", "transformers", "accelerate", "peft"),
-    "adapt": ("transformers", "accelerate", "pytorch_adapt", "torchvision", "setuptools", "tensorboard"),
-    "study": ("scipy", "sklearn", "matplotlib", "jinja2"),
+    "adapt": (
+        *("transformers", "accelerate", "pytorch_adapt", "pytorch_metric_learning", "peft", "torchvision"),
+        *("setuptools", "tensorboard"),
+    ),
+    "study": ("scipy", "sklearn", "matplotlib", "jinja2", "optuna", "cmaes"),
     "interop": ("albumentations", "torchvision", "datasets"),
     "detect": ("onnxruntime",),
     "ray": ("ray",),

@@ -111,6 +111,7 @@ class LightningLike(nn.Module):
         return batch
 
 
+@pytest.mark.slow
 def test_the_lightning_hook_photographs_training_batches_only(shift: DeviceShift, photos: torch.Tensor) -> None:
     class Model(DeviceHook, LightningLike):
         batch_device = BatchDevice(shift, seed=1, key=1)

@@ -76,6 +76,7 @@ def test_too_few_samples_for_the_workers_are_no_proof(capsys: pytest.CaptureFixt
     assert "only 2 of 4 workers" in said["workers"]["detail"]
 
 
+@pytest.mark.slow
 def test_the_lines_for_people_carry_the_evidence(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor-loader", "some_loaders:own_generator"]) == 1
     lines = capsys.readouterr().out.splitlines()

@@ -61,6 +61,7 @@ def test_points_are_the_inverse_of_the_rays_that_warp_the_picture(view: View) ->
     assert float((back - torch.stack([xs, ys], -1)).abs().max()) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("box", [(30, 20, 170, 60), (80, 90, 120, 140), (10, 10, 40, 140)])
 def test_a_box_is_what_its_filled_mask_spans(view: View, box: tuple[int, int, int, int]) -> None:

@@ -18,6 +18,7 @@ def test_the_error_names_the_extra(library: str, monkeypatch: pytest.MonkeyPatch
     sys.modules.pop(bridge, None)
 
 
+@pytest.mark.slow
 def test_the_package_itself_needs_none_of_them() -> None:
     import subprocess
 

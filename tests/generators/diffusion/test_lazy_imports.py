@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 _MODULES = (
     "catalogue",
     "diffusion.config",
@@ -14,6 +16,7 @@ _MODULES = (
 _HEAVY = ("diffusers", "transformers", "onnxruntime", "torch._dynamo")
 
 
+@pytest.mark.slow
 def test_importing_attacks_and_their_configuration_imports_nothing_heavy() -> None:
     lines = ["import importlib, sys"]
     for name in _MODULES:
