@@ -99,7 +99,7 @@ class ADDA(Algorithm):
     def _supervised(self, batch: Batch) -> dict[str, Tensor]:
         batch.unlabelled()  # asked for from the first step on, not only when the second part begins
         features = self.backbone(batch.images)
-        loss = F.cross_entropy(self.head(features), batch.label)
+        loss = self.class_loss.mean(self.head(features), batch.label)
         # Data parallelism wants a gradient, if only 0, for every parameter.
         return {"loss": loss + _nothing(self.discriminator, features), "class": loss.detach()}
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from spooflab.adapters.accumulate import accumulate
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
+from spooflab.adapters.class_loss import ClassLoss
 
 Setting = Literal["generalisation", "adaptation", "test_time"]
 """What an algorithm may see: sources alone; unlabelled images of the target as well while it trains; or these only when
@@ -36,11 +37,15 @@ class Algorithm(nn.Module):
     (flat minima, meta-learning) overrides `step`. Hyper-parameters are keyword-only with the paper's defaults and
     are validated by the constructor (`ConfigError`).
 
+    What a wrong class costs is not the algorithm's business: wherever a method's paper has the cross-entropy of a
+    labelled sample's class, the subclass takes `class_loss`, plain cross-entropy unless a training sets another.
+
     Args:
         backbone: network from images to (B, `dim`) features.
         num_domains: number of training domains; `Batch.domain` is below it.
 
     Attributes:
+        class_loss: loss of attack against bona fide; replace it before training.
         setting: see `Setting`.
         SEARCH: hyper-parameter -> (lowest, highest, "log" or "linear"): the range that a search draws it from.
     """
@@ -53,6 +58,7 @@ class Algorithm(nn.Module):
         self.backbone = backbone
         self.num_domains = num_domains
         self.head = nn.Linear(backbone.dim, 2)
+        self.class_loss = ClassLoss()
 
     @property
     def selectable(self) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spooflab.adapters.accumulate import accumulate
@@ -51,7 +50,8 @@ class MCD(Algorithm):
         """Return `class`, `discrepancy` and `loss`, their difference: the classifiers' objective in phase B."""
         source, target = paired_features(self.backbone, batch)
         first, second = self.head, self.second_head
-        class_loss = F.cross_entropy(first(source), batch.label) + F.cross_entropy(second(source), batch.label)
+        class_loss = self.class_loss.mean(first(source), batch.label)
+        class_loss = class_loss + self.class_loss.mean(second(source), batch.label)
         discrepancy = self.discrepancy(first(target).softmax(1), second(target).softmax(1))
         return {"loss": class_loss - discrepancy, "class": class_loss, "discrepancy": discrepancy}
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from spooflab.adapters.algorithms import ALGORITHMS
+from spooflab.adapters.class_loss import ClassLossConfig
 from spooflab.config import Config
 
 Hyper = bool | int | float | str | tuple[int, ...]
@@ -44,9 +45,14 @@ class TrainConfig(Config):
     hparams: dict[str, Hyper] = Field(default_factory=dict, description="the algorithm's keyword arguments")
     backbone: BackboneConfig = BackboneConfig()
     augment: AugmentConfig = AugmentConfig()
+    class_loss: ClassLossConfig = ClassLossConfig()
     size: int = Field(default=128, ge=16, le=2048, description="side of the network's input, pixels")
     domain_by: tuple[str, ...] = Field(
         default=("device_profile",), min_length=1, description="columns that name a domain"
+    )
+    balance: Literal["class_domain", "none"] = Field(
+        default="class_domain",
+        description="batches with classes, and within a class domains, in equal number, or rows as the data come",
     )
     steps: PositiveInt = 400
     batch_size: int = Field(

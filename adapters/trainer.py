@@ -14,8 +14,8 @@ from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.augmentation import apply_augment, sample_augment
-from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import Batch
+from spooflab.adapters.batch_order import batch_order, class_shares
 from spooflab.adapters.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from spooflab.adapters.dev_figures import dev_figures
 from spooflab.adapters.image_set import ImageSet, Unlabelled
@@ -131,10 +131,11 @@ class _Run:
         self.accelerator: Any = accelerator  # its annotations promise None and bool where it never gives them
         self.seed, self.out, self.progress = seed, out, progress
         domains, self.domain = torch.unique(train.domains, return_inverse=True)
-        self.sampler = BalancedSampler(train.labels, self.domain, batch_size=config.batch_size, seed=seed)
+        self.sampler = batch_order(config, train.labels, self.domain, seed)
         self.walk = ShuffledWalk(len(target), batch_size=config.batch_size, seed=seed) if target is not None else None
         torch.manual_seed(named_seed(seed, "init"))
-        self.model = build_algorithm(config, num_domains=len(domains)).train()
+        shares = class_shares(config, train.labels)
+        self.model = build_algorithm(config, num_domains=len(domains), shares=shares).train()
         # Convolutions run a quarter faster with channels last, on CPU and GPU alike.
         self.model.to(memory_format=torch.channels_last)
         self.optimizer = _adamw(self.model, config)

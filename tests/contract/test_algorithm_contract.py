@@ -1,5 +1,6 @@
 """What every learning algorithm keeps, whatever it optimises."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,10 @@ def config(name: str, **changes: object) -> TrainConfig:
     )
 
 
-def make(name: str) -> Algorithm:
+def make(name: str, **changes: object) -> Algorithm:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        return build_algorithm(config(name), num_domains=3)
+        return build_algorithm(config(name, **changes), num_domains=3)
 
 
 def adapts(name: str) -> bool:
@@ -131,6 +132,33 @@ def test_learns_and_comes_back_from_its_files(name: str, tmp_path: Path):
     assert int(((scores >= 0.5) == (fresh.labels.numpy() == 1)).sum()) > 47
     assert not result.model.training
     np.testing.assert_array_equal(scores, predict_scores(load_model(tmp_path), fresh))
+
+
+@every_algorithm
+def test_the_class_loss_is_the_configured_one(name: str):
+    """Plain cross-entropy to the bit by default and under equal stakes; another loss is another loss."""
+    default = make(name).train().update(batch(name))["loss"].detach()
+    equal = {"cost_false_accept": 7.0, "cost_false_reject": 7.0}
+    for given, same in ((equal, True), ({"kind": "focal"}, False), ({"smoothing": 0.2}, False)):
+        model = make(name, class_loss=given).train()
+        loss = model.update(batch(name))["loss"]
+        loss.backward()
+        assert torch.equal(loss, default) is same, given
+        assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+
+
+@every_algorithm
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_batch_may_lack_a_class(name: str, label: int):
+    """Batches drawn as the data come have one class now and then; and a domain may be absent as well."""
+    model = make(name).train()
+    whole = batch(name)
+    losses = model.update(
+        dataclasses.replace(whole, label=torch.full_like(whole.label, label), domain=whole.domain % 2)
+    )
+    losses["loss"].backward()
+    assert all(bool(value.isfinite()) for value in losses.values())
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.requires_grad)
 
 
 @every_algorithm
