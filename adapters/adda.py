@@ -71,6 +71,11 @@ class ADDA(Algorithm):
         """Whether the second part has begun."""
         return bool(self.adapting)
 
+    @property
+    def learns_labels(self) -> bool:
+        """Whether the first part lasts."""
+        return not self.adapting
+
     def train(self, mode: bool = True) -> Self:
         """Set the mode; the source encoder always stays in evaluation mode."""
         super().train(mode)
@@ -93,6 +98,8 @@ class ADDA(Algorithm):
         total = accumulate(batches, engine, lambda losses: losses["loss"])
         # What a part does not train gets no step: with gradients of 0 it would still decay and move by its moments.
         (self.head if self.adapting else self.discriminator).zero_grad(set_to_none=True)
+        if self.adapting and self.pixel is not None:
+            self.pixel.zero_grad(set_to_none=True)
         engine.optimise()
         return total
 

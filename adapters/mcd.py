@@ -31,6 +31,7 @@ class MCD(Algorithm):
     """
 
     setting: ClassVar[Setting] = "adaptation"
+    labels_in: ClassVar[str] = "class"
     SEARCH: ClassVar[dict[str, tuple[float, float, str]]] = {"repeat": (1, 8, "linear")}
 
     def __init__(self, backbone: Backbone, *, num_domains: int = 1, repeat: int = 4) -> None:
@@ -64,16 +65,17 @@ class MCD(Algorithm):
         total = accumulate(batches, engine, lambda losses: losses["class"])
         engine.optimise()
         accumulate(batches, engine, lambda losses: losses["loss"])
-        _forget_gradients(self.backbone)
+        _forget_gradients(self.backbone, self.pixel)
         engine.optimise()
         for _ in range(self.repeat):
             last = accumulate(batches, engine, lambda losses: losses["discrepancy"])
-            _forget_gradients(self.head, self.second_head)
+            _forget_gradients(self.head, self.second_head, self.pixel)
             engine.optimise()
         return {**total, "discrepancy_after": last["discrepancy"]}
 
 
-def _forget_gradients(*modules: nn.Module) -> None:
+def _forget_gradients(*modules: nn.Module | None) -> None:
     # None, not 0: the optimiser would still decay and move by its moments.
     for module in modules:
-        module.zero_grad(set_to_none=True)
+        if module is not None:
+            module.zero_grad(set_to_none=True)

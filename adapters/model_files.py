@@ -15,6 +15,7 @@ from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.backbones import Backbone, build_backbone, describe_backbone, rebuild_backbone
 from spooflab.adapters.checkpoints import tensor_bytes
 from spooflab.adapters.class_loss import EVEN
+from spooflab.adapters.pixel_head import PixelHead
 from spooflab.adapters.train_config import TrainConfig
 from spooflab.adapters.tuning import tune
 from spooflab.atomic import write_over
@@ -44,6 +45,7 @@ def save_model(model: Algorithm, config: TrainConfig, out: Path, *, notes: dict[
         "config": config.model_dump(mode="json"),
         "num_domains": model.num_domains,
         "class_shares": model.class_loss.prior.tolist(),
+        "temperature": model.temperature,
         "backbone": describe_backbone(model.backbone),
         "sha256": hashlib.sha256(data).hexdigest(),
         **notes,
@@ -67,6 +69,7 @@ def load_model(folder: Path) -> Algorithm:
         backbone = tune(rebuild_backbone(card["backbone"], config.size), config.backbone)
         model = _assembled(config, backbone, card["num_domains"], card.get("class_shares", EVEN))
         model.load_state_dict(safetensors.torch.load(data))
+        model.temperature = float(card.get("temperature", 1.0))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"{folder}: no usable model: {str(error).splitlines()[0]}", wanted=f"{WEIGHTS} and {CARD} of one training"
@@ -78,4 +81,6 @@ def load_model(folder: Path) -> Algorithm:
 def _assembled(config: TrainConfig, backbone: Backbone, num_domains: int, shares: Sequence[float]) -> Algorithm:
     model = ALGORITHMS[config.algorithm](backbone, num_domains=num_domains, **config.hparams)
     model.class_loss = config.class_loss.build(shares)
+    if config.pixel.on:
+        model.pixel = PixelHead(config.pixel, backbone, config.size)
     return model

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.class_loss import ClassLossConfig
+from spooflab.adapters.pixel_head import PixelConfig
 from spooflab.config import Config
 
 Hyper = bool | int | float | str | tuple[int, ...]
@@ -46,6 +47,7 @@ class TrainConfig(Config):
     backbone: BackboneConfig = BackboneConfig()
     augment: AugmentConfig = AugmentConfig()
     class_loss: ClassLossConfig = ClassLossConfig()
+    pixel: PixelConfig = PixelConfig()
     size: int = Field(default=128, ge=16, le=2048, description="side of the network's input, pixels")
     domain_by: tuple[str, ...] = Field(
         default=("device_profile",), min_length=1, description="columns that name a domain"
@@ -69,6 +71,9 @@ class TrainConfig(Config):
     eval_batch_size: PositiveInt = 64
     patience: PositiveInt | None = Field(default=None, description="evaluations without improvement before stopping")
     monitor: Literal["eer", "loss"] = Field(default="eer", description="source-dev figure that picks the weights")
+    calibrate: bool = Field(
+        default=False, description="whether scores are made probabilities by one temperature, fitted on source-dev"
+    )
     checkpoint_every: PositiveInt | None = Field(default=100, description="steps between checkpoints; None writes none")
     log_every: PositiveInt = 10
     tracker: Literal["none", "tensorboard"] = "none"

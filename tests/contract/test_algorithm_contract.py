@@ -148,6 +148,27 @@ def test_the_class_loss_is_the_configured_one(name: str):
 
 
 @every_algorithm
+def test_pixel_losses_are_added_from_the_same_pass_where_there_is_one(name: str):
+    maps = torch.rand(12, 5, 32, 32, generator=torch.Generator().manual_seed(2))
+    data, passes = dataclasses.replace(batch(name), maps=maps), []
+    pixel = {"mask_weight": 0.5, "depth_weight": 2.0, "stage": 2}
+    model = make(name, pixel=pixel).train()
+    plain, key = make(name).train()(data), model.labels_in
+    model.backbone.register_forward_hook(lambda *_: passes.append("with"))
+    losses = model(data)
+    added = 0.5 * losses["pixel_mask"] + 2 * losses["pixel_depth"]
+    torch.testing.assert_close(losses[key] - added, plain[key], rtol=1e-5, atol=1e-5)
+    losses[key].backward()
+    assert bool(model.pixel.outputs.weight.grad.any())
+    assert all(p.grad is not None for p in model.backbone.parameters() if p.requires_grad)
+    other = make(name).train()
+    other.backbone.register_forward_hook(lambda *_: passes.append("without"))
+    other(data)
+    extra = passes.count("with") - passes.count("without")
+    assert extra == (name in ("mixup", "fourier_mix", "mldg"))
+
+
+@every_algorithm
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_batch_may_lack_a_class(name: str, label: int):
     """Batches drawn as the data come have one class now and then; and a domain may be absent as well."""
