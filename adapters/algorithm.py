@@ -48,7 +48,7 @@ class Algorithm(nn.Module):
     Attributes:
         class_loss: loss of attack against bona fide; replace it before training.
         pixel: head of pixel-wise supervision, whose losses `forward` adds to those of `update`; None without.
-        temperature: what log-odds are divided by in use (`spooflab.adapters.temperature`).
+        score_temperature: what log-odds are divided by in use (`spooflab.adapters.temperature`).
         labels_in: which of the losses of `update` the backbone learns labels by.
         setting: see `Setting`.
         SEARCH: hyper-parameter -> (lowest, highest, "log" or "linear"): the range that a search draws it from.
@@ -65,7 +65,7 @@ class Algorithm(nn.Module):
         self.head = nn.Linear(backbone.dim, 2)
         self.class_loss = ClassLoss()
         self.pixel: PixelHead | None = None
-        self.temperature = 1.0
+        self.score_temperature = 1.0
 
     @property
     def selectable(self) -> bool:
@@ -111,7 +111,7 @@ class Algorithm(nn.Module):
 
     def predict(self, images: Tensor) -> Tensor:
         """Return the bona fide likelihood (B,) in [0, 1]."""
-        return torch.sigmoid(self.log_odds(images) / self.temperature)
+        return torch.sigmoid(self.log_odds(images) / self.score_temperature)
 
 
 def bonafide_log_odds(logits: Tensor) -> Tensor:

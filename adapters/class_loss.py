@@ -25,7 +25,7 @@ class ClassLoss(nn.Module):
       what is learnt from: right for rare classes where batches are drawn as the data come.
     - `ldam`: cross-entropy of s times the logits, y's lowered by Δ_y = m (min n / n_y)^¼ (Cao et al. 2019, equations
       11-13). The paper normalises features and class vectors; here logits are taken as the head makes them, so that
-      every algorithm may use it, and s is 1 unless set.
+      every algorithm may use it, s is 1 unless set, and nothing is re-weighted late in the training.
 
     With even batches of both classes, which `BalancedSampler` deals, π is ½ each and the last two are cross-entropy
     (with a common margin): they are for data drawn as they come (`TrainConfig.balance: none`).

@@ -45,7 +45,7 @@ def save_model(model: Algorithm, config: TrainConfig, out: Path, *, notes: dict[
         "config": config.model_dump(mode="json"),
         "num_domains": model.num_domains,
         "class_shares": model.class_loss.prior.tolist(),
-        "temperature": model.temperature,
+        "score_temperature": model.score_temperature,
         "backbone": describe_backbone(model.backbone),
         "sha256": hashlib.sha256(data).hexdigest(),
         **notes,
@@ -69,7 +69,7 @@ def load_model(folder: Path) -> Algorithm:
         backbone = tune(rebuild_backbone(card["backbone"], config.size), config.backbone)
         model = _assembled(config, backbone, card["num_domains"], card.get("class_shares", EVEN))
         model.load_state_dict(safetensors.torch.load(data))
-        model.temperature = float(card.get("temperature", 1.0))
+        model.score_temperature = float(card.get("score_temperature", 1.0))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"{folder}: no usable model: {str(error).splitlines()[0]}", wanted=f"{WEIGHTS} and {CARD} of one training"

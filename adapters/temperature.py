@@ -22,13 +22,15 @@ Sharpening stops where the largest dev log-odds reach this: float64 likelihoods 
 
 
 def calibrate(model: Algorithm, dev: ImageSet, batch_size: int = 64) -> None:
-    """Set `model.temperature` by the log-odds of source-dev. Ranking, and so the decision at dev's EER, stays.
+    """Set `model.score_temperature` by the log-odds of source-dev. Ranking, and so the decision at dev's EER, stays.
 
     Where the class loss has stakes, errors weigh here as they do there: ½ stays the score at which both cost the same.
     """
     odds = predict_log_odds(model, dev, batch_size)
     weight = model.class_loss.weight.tolist()
-    model.temperature = fit_temperature(odds, dev.labels.numpy(), attack_weight=weight[0], bonafide_weight=weight[1])
+    model.score_temperature = fit_temperature(
+        odds, dev.labels.numpy(), attack_weight=weight[0], bonafide_weight=weight[1]
+    )
 
 
 def fit_temperature(

@@ -71,7 +71,7 @@ class Tent:
                 raise DataError("tent: a batch of one image, which batch norm would see alone", wanted="2 or more")
             for _ in range(self.steps):
                 logits = _move(own, optimizer, batch)
-            parts.append(bonafide_likelihood(logits / own.temperature).cpu().double())
+            parts.append(bonafide_likelihood(logits / own.score_temperature).cpu().double())
         return torch.cat(parts).numpy() if parts else np.empty(0)
 
 

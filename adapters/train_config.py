@@ -86,6 +86,8 @@ class TrainConfig(Config):
         unknown = sorted(set(self.hparams) - set(known))
         if unknown:
             raise ValueError(f"{self.algorithm} has no hparams {unknown}; choices: {', '.join(known) or 'none'}")
+        if self.class_loss.kind == "logit_adjusted" and self.balance != "none":
+            raise ValueError("class_loss logit_adjusted on balanced batches is cross-entropy; wanted balance: none")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} does not divide into {self.accumulate} micro-batches")
         return self

@@ -176,3 +176,9 @@ def test_fishr_takes_the_gradients_of_the_configured_loss():
         rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.head.parameters()))]).numpy())
     variances = [np.stack([rows[i] for i in range(d, 8, 3)]).var(0) for d in range(3)]
     assert model.update(data)["penalty"].item() == pytest.approx(np.var(variances, axis=0).mean(), rel=1e-6)
+
+
+def test_logit_adjustment_of_balanced_batches_is_refused():
+    with pytest.raises(ValueError, match="balance: none"):
+        TrainConfig.model_validate({"class_loss": {"kind": "logit_adjusted"}})
+    TrainConfig.model_validate({"class_loss": {"kind": "logit_adjusted"}, "balance": "none"})

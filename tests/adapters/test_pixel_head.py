@@ -10,7 +10,7 @@ import torch
 from conformance import LinearBackbone, numeric_gradient
 from stages import StagedBackbone, picture_batch
 
-from spooflab.adapters import ADDA, ERM, MCD, BackboneConfig, Batch, ImageSet, TrainConfig, fit, load_model
+from spooflab.adapters import ADDA, ERM, MCD, T3A, BackboneConfig, Batch, ImageSet, Tent, TrainConfig, fit, load_model
 from spooflab.adapters.backbones import build_backbone
 from spooflab.adapters.pixel_head import PixelConfig, PixelHead, spatial_map
 from spooflab.adapters.scoring import predict_log_odds, predict_scores
@@ -129,6 +129,13 @@ def test_scores_are_mean_likelihoods_and_do_not_saturate(score: str):
     odds = made.log_odds(data.images)
     assert bool(odds.isfinite().all())
     assert len(odds.unique()) == 8
+
+
+def test_methods_that_adapt_the_class_head_refuse_another_score():
+    images = half_covered(4, 0)
+    for method in (Tent(), T3A()):
+        with pytest.raises(ConfigError, match=r"one linear head|pixels' map"):
+            method.scores(model({"mask_weight": 1.0, "score": "map"}), images)
 
 
 def test_tokens_of_patches_are_a_map():

@@ -81,16 +81,18 @@ def test_a_training_may_end_with_it(toy: Callable[..., ImageSet], tmp_path: Path
     warm = fit(with_it, **sets, seed=0, out=tmp_path / "warm")
     files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("plain", "warm")]
     assert files[0] == files[1]  # what is learnt is the same
-    assert plain.model.temperature == 1.0
+    assert plain.model.score_temperature == 1.0
     odds, labels = predict_log_odds(plain.model, sets["dev"]), sets["dev"].labels.numpy()
-    assert warm.model.temperature == fit_temperature(odds, labels) != 1.0
+    assert warm.model.score_temperature == fit_temperature(odds, labels) != 1.0
     scores = [predict_scores(result.model, sets["dev"]) for result in (plain, warm)]
-    np.testing.assert_allclose(scores[1], 1 / (1 + np.exp(-odds / warm.model.temperature)), rtol=1e-12)
+    np.testing.assert_allclose(scores[1], 1 / (1 + np.exp(-odds / warm.model.score_temperature)), rtol=1e-12)
     np.testing.assert_array_equal(np.argsort(scores[0], kind="stable"), np.argsort(scores[1], kind="stable"))
     figures = [dev_figures(score, labels) for score in scores]
     assert figures[0]["eer"] == figures[1]["eer"]
     assert figures[1]["loss"] < figures[0]["loss"]
     np.testing.assert_array_equal(predict_scores(load_model(tmp_path / "warm"), sets["dev"]), scores[1])
-    assert json.loads((tmp_path / "warm" / "model.json").read_text())["temperature"] == warm.model.temperature
+    assert (
+        json.loads((tmp_path / "warm" / "model.json").read_text())["score_temperature"] == warm.model.score_temperature
+    )
     again = fit(with_it, **sets, seed=0, out=tmp_path / "warm")  # nothing left to train
-    assert again.model.temperature == warm.model.temperature
+    assert again.model.score_temperature == warm.model.score_temperature
