@@ -14,6 +14,7 @@ from spooflab.adapters.bnm import BNM
 from spooflab.adapters.bsp import BSP
 from spooflab.adapters.cdan import CDAN
 from spooflab.adapters.cdann import CDANN
+from spooflab.adapters.class_loss import ClassLoss, ClassLossConfig
 from spooflab.adapters.coral import CORAL
 from spooflab.adapters.coral_target import CORALTarget
 from spooflab.adapters.crossnorm import CrossNorm
@@ -40,6 +41,7 @@ from spooflab.adapters.mldg import MLDG
 from spooflab.adapters.mmd import MMD
 from spooflab.adapters.model_files import load_model
 from spooflab.adapters.ohem import OHEM
+from spooflab.adapters.pixel_head import PixelConfig
 from spooflab.adapters.rsc import RSC
 from spooflab.adapters.safas import SAFAS
 from spooflab.adapters.sagnet import SagNet
@@ -98,6 +100,8 @@ __all__ = [
     "BalancedSampler",
     "Batch",
     "CORALTarget",
+    "ClassLoss",
+    "ClassLossConfig",
     "CrossNorm",
     "DANNTarget",
     "EFDMix",
@@ -110,6 +114,7 @@ __all__ = [
     "ImageSet",
     "MixStyle",
     "Mixup",
+    "PixelConfig",
     "SagNet",
     "Tent",
     "TrainConfig",

@@ -71,6 +71,11 @@ class ADDA(Algorithm):
         """Whether the second part has begun."""
         return bool(self.adapting)
 
+    @property
+    def learns_labels(self) -> bool:
+        """Whether the first part lasts."""
+        return not self.adapting
+
     def train(self, mode: bool = True) -> Self:
         """Set the mode; the source encoder always stays in evaluation mode."""
         super().train(mode)
@@ -93,13 +98,15 @@ class ADDA(Algorithm):
         total = accumulate(batches, engine, lambda losses: losses["loss"])
         # What a part does not train gets no step: with gradients of 0 it would still decay and move by its moments.
         (self.head if self.adapting else self.discriminator).zero_grad(set_to_none=True)
+        if self.adapting and self.pixel is not None:
+            self.pixel.zero_grad(set_to_none=True)
         engine.optimise()
         return total
 
     def _supervised(self, batch: Batch) -> dict[str, Tensor]:
         batch.unlabelled()  # asked for from the first step on, not only when the second part begins
         features = self.backbone(batch.images)
-        loss = F.cross_entropy(self.head(features), batch.label)
+        loss = self.class_loss.mean(self.head(features), batch.label)
         # Data parallelism wants a gradient, if only 0, for every parameter.
         return {"loss": loss + _nothing(self.discriminator, features), "class": loss.detach()}
 

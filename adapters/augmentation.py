@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.train_config import AugmentConfig
@@ -44,6 +45,26 @@ def apply_augment(images: Tensor, params: AugmentParams) -> Tensor:
     moved = _shift(mirrored, params.shift.to(device))
     scaled = moved.float().mul_((params.gain / 255).to(device)[:, :, None, None]).clamp_(0, 1)
     return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def move_maps(maps: Tensor, params: AugmentParams, size: int) -> Tensor:
+    """Return maps (B, C, m, m) mirrored and shifted as `apply_augment` does with the images of `size` pixels.
+
+    A shift by whole pixels of the image is a fraction of a place here: neighbours are mixed linearly. What enters is
+    the mirror image.
+    """
+    mirror = torch.where(params.flip, -1.0, 1.0)
+    offset = 2.0 * params.shift.float() / size
+    zero = torch.zeros_like(mirror)
+    theta = torch.stack(
+        [
+            torch.stack([mirror, zero, -mirror * offset[:, 1]], 1),
+            torch.stack([zero, torch.ones_like(mirror), -offset[:, 0]], 1),
+        ],
+        1,
+    ).to(maps.device)
+    grid = F.affine_grid(theta, list(maps.shape), align_corners=False)
+    return F.grid_sample(maps.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def _shift(images: Tensor, shift: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class Batch:
         progress: share of the training done, in [0, 1); schedules read it.
         keys: the samples' names, for error messages.
         species: PAI species of each sample, where known.
-        mask: (B, 1, H, W) spoof mask, where known.
+        maps: (B, 5, m, m) `spooflab.adapters.pixel_maps.CHANNELS`, moved as the images are; for pixel-wise supervision.
         target: (T, 3, H, W) unlabelled images of the domain that is adapted to; for unsupervised adaptation alone.
         target_rows: (T,) int64, each target image's row in its set, for methods that remember images.
     """
@@ -36,7 +36,7 @@ class Batch:
     progress: float = 0.0
     keys: Sequence[str] = ()
     species: Sequence[str] = ()
-    mask: Tensor | None = None
+    maps: Tensor | None = None
     target: Tensor | None = None
     target_rows: Tensor | None = None
 
@@ -48,6 +48,8 @@ class Batch:
             raise ValueError(
                 f"target: seen {tuple(self.target.shape)}, wanted (T, {', '.join(map(str, self.images.shape[1:]))})"
             )
+        if self.maps is not None and (self.maps.ndim != 4 or len(self.maps) != size):
+            raise ValueError(f"maps: seen {tuple(self.maps.shape)}, wanted ({size}, C, m, m)")
         lengths = {"label": size, "domain": size}
         if self.target_rows is not None:
             lengths["target_rows"] = 0 if self.target is None else self.target.shape[0]

@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.adapt_layers import adapt_layers
@@ -62,7 +61,7 @@ class CDAN(Algorithm):
         source, target = paired_features(self.backbone, batch)
         features = torch.cat([source, target])
         logits = self.head(features)
-        class_loss = F.cross_entropy(logits[: len(source)], batch.label)
+        class_loss = self.class_loss.mean(logits[: len(source)], batch.label)
         factor = reversal_weight(self.weight, self.schedule, batch.progress)
         self.reversal.update_weight(factor)
         scores = self.discriminator(outer_product(self.reversal(features), logits.detach().softmax(1)))

@@ -59,7 +59,7 @@ class CDANN(Algorithm):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, its parts `class`, `conditional` and, where it is used, `prior_normalised`, and λ."""
         features = self.backbone(batch.images)
-        class_loss = F.cross_entropy(self.head(features), batch.label)
+        class_loss = self.class_loss.mean(self.head(features), batch.label)
         factor = reversal_weight(self.weight, self.schedule, batch.progress)
         self.reversal.update_weight(factor)
         hidden = self.reversal(features)

@@ -5,8 +5,11 @@ from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from spooflab.adapters.domain_terms import wide
+from spooflab.config import Config
 from spooflab.errors import ConfigError
 
 Kind = Literal["cross_entropy", "focal", "logit_adjusted", "ldam"]
@@ -22,14 +25,16 @@ class ClassLoss(nn.Module):
       what is learnt from: right for rare classes where batches are drawn as the data come.
     - `ldam`: cross-entropy of s times the logits, y's lowered by Δ_y = m (min n / n_y)^¼ (Cao et al. 2019, equations
       11-13). The paper normalises features and class vectors; here logits are taken as the head makes them, so that
-      every algorithm may use it, and s is 1 unless set.
+      every algorithm may use it, s is 1 unless set, and nothing is re-weighted late in the training.
 
-    With even batches of both classes, which our sampler deals, π is ½ each and the last two are cross-entropy (with a
-    common margin): they are for data drawn as they come.
+    With even batches of both classes, which `BalancedSampler` deals, π is ½ each and the last two are cross-entropy
+    (with a common margin): they are for data drawn as they come (`TrainConfig.balance: none`).
 
     Stakes: with `cost_false_accept`, `cost_false_reject` and `attack_rate`, a sample of a class weighs what its error
     costs times how often the class comes in use, over the mean of both: the score at which accepting and rejecting cost
-    the same is then ½ (Elkan 2001), if batches have both classes evenly.
+    the same is then ½ (Elkan 2001), if batches have both classes evenly or `logit_adjusted` takes their shares out.
+
+    Every loss depends on the difference of the two scores alone. It is computed in float32 or better.
 
     Args:
         kind: see above.
@@ -98,7 +103,8 @@ class ClassLoss(nn.Module):
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the losses (B,) of logits (B, 2) for labels (B,) int64."""
-        return self._plain(logits, label) * self.weight.to(logits.dtype)[label]
+        losses = self._plain(logits, label)
+        return losses * self.weight.to(losses)[label] if self.staked else losses
 
     def mean(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the mean loss, a scalar; plain cross-entropy to the bits that torch's own mean has."""
@@ -107,13 +113,62 @@ class ClassLoss(nn.Module):
         losses: Tensor = self(logits, label)
         return losses.mean()
 
+    def of_odds(self, odds: Tensor, label: Tensor) -> Tensor:
+        """Return the losses (B,) of log-odds (B,) of bona fide, as `forward` of the scores 0 and `odds`."""
+        if self._is_cross_entropy:
+            return F.binary_cross_entropy_with_logits(odds, label.to(odds), reduction="none")
+        losses: Tensor = self(torch.stack([torch.zeros_like(odds), odds], 1), label)
+        return losses
+
+    def slopes(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return each sample's gradient (B, 2) of its loss by its logits, itself differentiable."""
+        if self._is_cross_entropy:
+            return logits.softmax(1) - F.one_hot(label, logits.shape[1])
+        with torch.enable_grad():
+            at = logits if logits.requires_grad else logits.detach().requires_grad_()
+            (slopes,) = torch.autograd.grad(self(at, label).sum(), at, create_graph=True)
+        return slopes
+
+    @property
+    def _is_cross_entropy(self) -> bool:
+        return self.kind == "cross_entropy" and not self.smoothing and not self.staked
+
     def _plain(self, logits: Tensor, label: Tensor) -> Tensor:
         if self.kind == "focal":
-            log_p = F.log_softmax(logits, 1).gather(1, label[:, None])[:, 0]
-            return -((1 - log_p.exp()) ** self.gamma) * log_p
+            log_p = F.log_softmax(wide(logits), 1).gather(1, label[:, None])[:, 0]
+            # Not 1 − p, which is 0 for a sure sample, where γ < 1 has a slope of ∞ · 0.
+            easy = -torch.expm1(log_p.clamp(max=-torch.finfo(log_p.dtype).tiny))
+            return -(easy**self.gamma) * log_p
         if self.kind == "logit_adjusted":
-            logits = logits + self.tau * self.prior.to(logits.dtype).log()
+            logits = wide(logits)
+            logits = logits + self.tau * self.prior.to(logits).log()
         elif self.kind == "ldam":
-            lowered = F.one_hot(label, 2) * self.margin.to(logits.dtype)
-            logits = self.scale * (logits - lowered)
+            logits = wide(logits)
+            logits = self.scale * (logits - F.one_hot(label, 2) * self.margin.to(logits))
         return F.cross_entropy(logits, label, reduction="none", label_smoothing=self.smoothing)
+
+
+class ClassLossConfig(Config):
+    """The settings of `ClassLoss`, which says what they mean and which values they take."""
+
+    kind: Kind = "cross_entropy"
+    gamma: float = Field(default=2.0, description="of focal: how little easy samples count")
+    tau: float = Field(default=1.0, description="of logit_adjusted: how far the classes' shares are taken out")
+    max_margin: float = Field(default=0.5, description="of ldam: margin of the rarest class")
+    scale: float = Field(default=1.0, description="of ldam: multiplies the logits")
+    smoothing: float = Field(default=0.0, description="share of a label that goes to both classes alike")
+    cost_false_accept: float = Field(default=1.0, description="cost of an accepted attack, in any currency")
+    cost_false_reject: float = Field(default=1.0, description="cost of a rejected bona fide, in the same currency")
+    attack_rate: float = Field(default=0.5, description="share of attacks among presentations in use")
+
+    @model_validator(mode="after")
+    def _usable(self) -> "ClassLossConfig":
+        try:
+            self.build()
+        except ConfigError as error:
+            raise ValueError(str(error).replace("\n", "; ")) from error
+        return self
+
+    def build(self, shares: Sequence[float] = EVEN) -> ClassLoss:
+        """Make the loss for data with these shares of attack and bona fide."""
+        return ClassLoss(shares=shares, **self.model_dump())

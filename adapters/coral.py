@@ -3,7 +3,6 @@
 from typing import ClassVar, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -53,7 +52,7 @@ class CORAL(Algorithm):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss` and its parts `class` and `penalty`."""
         features = self.backbone(batch.images)
-        risk = F.cross_entropy(self.head(features), batch.label)
+        risk = self.class_loss.mean(self.head(features), batch.label)
         penalty = moment_distance(features, batch.domain, mean=self.mean, scale=self.scale)
         return {"loss": risk + self.weight * penalty, "class": risk.detach(), "penalty": penalty.detach()}
 

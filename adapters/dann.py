@@ -62,7 +62,7 @@ class DANN(Algorithm):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, its parts `class` and `domain`, the discriminator's accuracy, and λ."""
         features = self.backbone(batch.images)
-        class_loss = F.cross_entropy(self.head(features), batch.label)
+        class_loss = self.class_loss.mean(self.head(features), batch.label)
         factor = reversal_weight(self.weight, self.schedule, batch.progress)
         self.reversal.update_weight(factor)
         reversed_features = self.reversal(features)

@@ -54,7 +54,7 @@ class DANNTarget(Algorithm):
 
     def losses(self, source: Tensor, target: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return what `update` does, from features (B, dim) and (T, dim)."""
-        class_loss = F.cross_entropy(self.head(source), batch.label)
+        class_loss = self.class_loss.mean(self.head(source), batch.label)
         factor = reversal_weight(self.weight, self.schedule, batch.progress)
         self.reversal.update_weight(factor)
         scores = self.discriminator(self.reversal(torch.cat([source, target])))

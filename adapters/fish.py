@@ -109,6 +109,6 @@ def domain_part(batch: Batch, domain: int) -> Batch:
         domain=batch.domain[rows],
         keys=[batch.keys[i] for i in chosen] if batch.keys else (),
         species=[batch.species[i] for i in chosen] if batch.species else (),
-        mask=None if batch.mask is None else batch.mask[rows],
+        maps=None if batch.maps is None else batch.maps[rows],
         target=None,
     )

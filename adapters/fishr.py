@@ -16,16 +16,16 @@ from spooflab.errors import ConfigError
 class Fishr(Algorithm):
     """Cross-entropy plus the spread of the domains' gradient variances (Rame, Dancette and Cord 2022).
 
-    v_d is the variance (n below), over a domain's samples, of the cross-entropy's gradient by each weight of the head.
+    v_d is the variance (n below), over a domain's samples, of the class loss's gradient by each weight of the head.
     L = R + λ · mean_d mean over weights of (v̄_d − mean v̄)², where v̄_d = v_d + γ / (1 − γ) · m_d and m_d is the moving
     average of the v_d before, m_d ← γ m_d + (1 − γ) v_d, without gradient. That is the authors' code and DomainBed's,
     down to the factor 1 / (1 − γ), which keeps v_d's gradient whatever γ is, and to m_d = 0 at first (hence the
     warm-up). The paper sums over weights where the code, for which λ = 1000 was found, takes the mean.
 
-    A sample's gradient by a linear head is (p − y) ⊗ (φ, 1) in closed form, so BackPACK is not needed. The domains are
-    those of the batch with two samples; others keep their m_d, and fewer than two give 0. m_d is a buffer and
-    moves in training mode alone, once per micro-batch. R is the batch mean: λ = 0 is ERM, and so is the warm-up.
-    Annealing and Adam as in `IRM`.
+    A sample's gradient by a linear head is ∂ℓ/∂logits ⊗ (φ, 1), whatever the class loss ℓ is (for cross-entropy the
+    first factor is p − y), so BackPACK is not needed. The domains are those of the batch with two samples; others keep
+    their m_d, and fewer than two give 0. m_d is a buffer and moves in training mode alone, once per micro-batch. R is
+    the batch mean: λ = 0 is ERM, and so is the warm-up. Annealing and Adam as in `IRM`.
 
     Args:
         backbone: network from images to features.
@@ -62,8 +62,10 @@ class Fishr(Algorithm):
         """Return `loss`, its parts `class` and `penalty`, and the penalty's `weight`."""
         features = self.backbone(batch.images)
         logits = self.head(features)
-        risk = F.cross_entropy(logits, batch.label)
-        penalty = self._spread(head_gradients(features, logits, batch.label), batch.domain)
+        risk = self.class_loss.mean(logits, batch.label)
+        penalty = self._spread(
+            head_gradients(features, self.class_loss.slopes(wide(logits), batch.label)), batch.domain
+        )
         factor = penalty_weight(self.weight, anneal=self.anneal, progress=batch.progress, early=0.0)
         return {
             "loss": risk + factor * penalty,
@@ -85,17 +87,15 @@ class Fishr(Algorithm):
         return smooth.var(0, correction=0).mean()
 
 
-def head_gradients(features: Tensor, logits: Tensor, label: Tensor) -> Tensor:
-    """Return each sample's gradient of its cross-entropy by a linear head's weight and bias, differentiable itself.
+def head_gradients(features: Tensor, slopes: Tensor) -> Tensor:
+    """Return each sample's gradient of its loss by a linear head's weight and bias, differentiable itself.
 
     Args:
         features: (B, d).
-        logits: (B, K) of that head.
-        label: (B,) int64.
+        slopes: (B, K) gradients of the losses by that head's outputs.
 
     Returns:
         (B, K · (d + 1)), class by class: d by the weight's row, one by the bias.
     """
-    error = wide(logits).softmax(1) - F.one_hot(label, logits.shape[1])
     inputs = F.pad(wide(features), (0, 1), value=1.0)
-    return (error[:, :, None] * inputs[:, None, :]).flatten(1)
+    return (slopes[:, :, None] * inputs[:, None, :]).flatten(1)

@@ -3,7 +3,6 @@
 from typing import ClassVar, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -73,7 +72,7 @@ class FourierMix(Algorithm):
         weight = self.alpha * (draws[1] if self.share == "uniform" else torch.ones_like(draws[1]))
         chosen = torch.nonzero((draws[0] < self.probability) & (partner != torch.arange(len(batch))))[:, 0]
         images = swap_amplitudes(batch.images, chosen, partner[chosen], weight[chosen], self.beta)
-        loss = F.cross_entropy(self.logits(images), batch.label)
+        loss = self.class_loss.mean(self.logits(images), batch.label)
         return {"loss": loss, "mixed": torch.tensor(len(chosen) / len(batch))}
 
 

@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -58,7 +57,7 @@ class GACFAS(Algorithm):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss` and its parts `here` (at the weights) and `ascent` (mean over the ascent points)."""
         weights = trainable(self)
-        losses = F.cross_entropy(self.logits(batch.images), batch.label, reduction="none")
+        losses = self.class_loss(self.logits(batch.images), batch.label)
         rows = [torch.nonzero(batch.domain == d)[:, 0] for d in torch.unique(batch.domain)]
         slopes = [slopes_of(losses[index].mean(), weights) for index in rows]
         shares = [len(index) / len(batch) for index in rows]
@@ -69,7 +68,7 @@ class GACFAS(Algorithm):
             moved = {name: p + (climb[name] - self.alpha * common[name]) for name, p in weights.items()}
             index = index.repeat(2) if len(index) == 1 else index
             logits = logits_at(self, moved, batch.images[index], keep_buffers=True)
-            ascents.append(F.cross_entropy(logits, batch.label[index]))
+            ascents.append(self.class_loss.mean(logits, batch.label[index]))
         here, there = losses.mean(), torch.stack(ascents).mean()
         return {"loss": here + there, "here": here.detach(), "ascent": there.detach()}
 

@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -44,7 +43,7 @@ class GroupDRO(Algorithm):
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, the `worst` of the domains' risks, and the largest of their weights."""
-        losses = F.cross_entropy(self.logits(batch.images), batch.label, reduction="none")
+        losses = self.class_loss(self.logits(batch.images), batch.label)
         present, risks = domain_risks(losses, batch.domain)
         if self.training:
             self._attend(present, risks.detach())

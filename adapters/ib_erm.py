@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -39,7 +38,7 @@ class IBERM(Algorithm):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, its parts `class` and `penalty`, and the penalty's `weight`."""
         features = self.backbone(batch.images)
-        risk = F.cross_entropy(self.head(features), batch.label)
+        risk = self.class_loss.mean(self.head(features), batch.label)
         penalty = feature_variance(wide(features), batch.domain)
         factor = penalty_weight(self.weight, anneal=self.anneal, progress=batch.progress, early=0.0)
         return {

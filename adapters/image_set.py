@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from spooflab.adapters.batch import ATTACK, BONAFIDE
+from spooflab.adapters.pixel_maps import CHANNELS, read_maps
 from spooflab.errors import DataError
 from spooflab.images import decode_image
 from spooflab.reader import iter_images, read_index
@@ -46,6 +47,7 @@ class ImageSet:
         domains: (N,) int64, any values ≥ 0; equal values are one domain.
         keys: the samples' names, unique.
         species: PAI species of each sample.
+        maps: (N, 5, m, m) float16 `spooflab.adapters.pixel_maps.CHANNELS`; None where they were not asked for.
     """
 
     images: Tensor
@@ -53,6 +55,7 @@ class ImageSet:
     domains: Tensor
     keys: Sequence[str]
     species: Sequence[str]
+    maps: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.keys)
@@ -66,6 +69,8 @@ class ImageSet:
                 raise DataError(f"{name}: {value.dtype} {tuple(value.shape)}", wanted=f"an int64 tensor ({count},)")
         if not len(self.images) == len(self.species) == count:
             raise DataError(f"{len(self.images)} images, {count} keys, {len(self.species)} species", wanted="equal")
+        if self.maps is not None and self.maps.shape[:2] != (count, len(CHANNELS)):
+            raise DataError(f"maps: {tuple(self.maps.shape)}", wanted=f"({count}, {len(CHANNELS)}, m, m)")
         if len(set(self.keys)) != count:
             raise DataError("keys repeat", wanted="one row per key: a sample seen twice may be in train and test")
         if not bool(((self.labels == ATTACK) | (self.labels == BONAFIDE)).all()):
@@ -95,6 +100,7 @@ class ImageSet:
             self.domains[index],
             [self.keys[i] for i in chosen],
             [self.species[i] for i in chosen],
+            None if self.maps is None else self.maps[index],
         )
 
     @classmethod
@@ -104,6 +110,8 @@ class ImageSet:
         rows: pa.Table | Sequence[str] | None = None,
         size: int = 128,
         domain_by: Sequence[str] = ("device_profile",),
+        *,
+        maps: bool = False,
     ) -> ImageSet:
         """Read samples of a store, decode them, and resize them once (antialiased) to `size` × `size`.
 
@@ -112,6 +120,7 @@ class ImageSet:
             rows: index rows (a table with a `key` column) or keys, in the order wanted; None takes all, by key.
             size: side in pixels.
             domain_by: columns whose distinct value tuples are the domains, numbered in sorted order.
+            maps: whether spoof masks and depths are read as well, for pixel-wise supervision.
 
         Raises:
             DataError: no rows, an unknown key or column, or a file that does not decode.
@@ -124,7 +133,9 @@ class ImageSet:
         for key, data in iter_images(Path(store_root), keys):
             images[slot[key]] = to_training_size(decode_image(data), size)
         labels = [BONAFIDE if label == "bonafide" else ATTACK for label in table.column("label").to_pylist()]
-        return cls(images, torch.tensor(labels), domains, keys, table.column("species").to_pylist())
+        species = table.column("species").to_pylist()
+        known = read_maps(Path(store_root), table) if maps else None
+        return cls(images, torch.tensor(labels), domains, keys, species, known)
 
 
 def domain_numbers(table: pa.Table, domain_by: Sequence[str]) -> Tensor:

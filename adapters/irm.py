@@ -3,7 +3,6 @@
 from typing import ClassVar, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -19,7 +18,8 @@ class IRM(Algorithm):
     """Cross-entropy plus the squared slope of each domain's risk by the logits' scale (IRMv1, Arjovsky et al. 2019).
 
     L = R + λ · mean_d ‖∂/∂w R_d(w · f)‖² at w = 1 (the paper's equation IRMv1), over the domains of the batch. A
-    sample's slope is Σ_k (p_k − y_k) f_k, so no second differentiation is needed. R is the batch mean, which is
+    sample's slope is Σ_k f_k ∂ℓ/∂f_k, for cross-entropy Σ_k (p_k − y_k) f_k without a second differentiation; R and
+    ℓ are the class loss. R is the batch mean, which is
     the mean of the R_d where the domains have equally many samples: λ = 0 is ERM. With one training domain the
     penalty remains, and asks that the scale of the logits be optimal, which is calibration rather than invariance.
 
@@ -64,8 +64,10 @@ class IRM(Algorithm):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, its parts `class` and `penalty`, and the penalty's `weight`."""
         logits = self.logits(batch.images)
-        risk = F.cross_entropy(logits, batch.label)
-        penalty = slope_penalty(wide(logits), batch.label, batch.domain, self.estimator)
+        risk = self.class_loss.mean(logits, batch.label)
+        scores = wide(logits)
+        slopes = (self.class_loss.slopes(scores, batch.label) * scores).sum(1)
+        penalty = slope_penalty(slopes, batch.label, batch.domain, self.estimator)
         factor = penalty_weight(self.weight, anneal=self.anneal, progress=batch.progress, early=1.0)
         loss = risk + factor * penalty
         return {
@@ -76,12 +78,11 @@ class IRM(Algorithm):
         }
 
 
-def slope_penalty(logits: Tensor, label: Tensor, domain: Tensor, estimator: Estimator) -> Tensor:
-    """Return the mean over domains of the squared slope of the risk by a scale of `logits` (B, K), as `IRM` says.
+def slope_penalty(slopes: Tensor, label: Tensor, domain: Tensor, estimator: Estimator) -> Tensor:
+    """Return the mean over domains of the squared mean of `slopes` (B,), as `IRM` says.
 
     Zero where no domain has the two samples that `halves` needs.
     """
-    slopes = ((logits.softmax(1) - F.one_hot(label, logits.shape[1])) * logits).sum(1)
     _, rows = domain_rows(domain, least=2 if estimator == "halves" else 1)
     if not rows:
         return slopes.sum() * 0

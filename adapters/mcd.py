@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spooflab.adapters.accumulate import accumulate
@@ -32,6 +31,7 @@ class MCD(Algorithm):
     """
 
     setting: ClassVar[Setting] = "adaptation"
+    labels_in: ClassVar[str] = "class"
     SEARCH: ClassVar[dict[str, tuple[float, float, str]]] = {"repeat": (1, 8, "linear")}
 
     def __init__(self, backbone: Backbone, *, num_domains: int = 1, repeat: int = 4) -> None:
@@ -51,7 +51,8 @@ class MCD(Algorithm):
         """Return `class`, `discrepancy` and `loss`, their difference: the classifiers' objective in phase B."""
         source, target = paired_features(self.backbone, batch)
         first, second = self.head, self.second_head
-        class_loss = F.cross_entropy(first(source), batch.label) + F.cross_entropy(second(source), batch.label)
+        class_loss = self.class_loss.mean(first(source), batch.label)
+        class_loss = class_loss + self.class_loss.mean(second(source), batch.label)
         discrepancy = self.discrepancy(first(target).softmax(1), second(target).softmax(1))
         return {"loss": class_loss - discrepancy, "class": class_loss, "discrepancy": discrepancy}
 
@@ -64,16 +65,17 @@ class MCD(Algorithm):
         total = accumulate(batches, engine, lambda losses: losses["class"])
         engine.optimise()
         accumulate(batches, engine, lambda losses: losses["loss"])
-        _forget_gradients(self.backbone)
+        _forget_gradients(self.backbone, self.pixel)
         engine.optimise()
         for _ in range(self.repeat):
             last = accumulate(batches, engine, lambda losses: losses["discrepancy"])
-            _forget_gradients(self.head, self.second_head)
+            _forget_gradients(self.head, self.second_head, self.pixel)
             engine.optimise()
         return {**total, "discrepancy_after": last["discrepancy"]}
 
 
-def _forget_gradients(*modules: nn.Module) -> None:
+def _forget_gradients(*modules: nn.Module | None) -> None:
     # None, not 0: the optimiser would still decay and move by its moments.
     for module in modules:
-        module.zero_grad(set_to_none=True)
+        if module is not None:
+            module.zero_grad(set_to_none=True)

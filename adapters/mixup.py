@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -20,6 +19,7 @@ class Mixup(Algorithm):
     With x′ from another domain this is inter-domain mixup (Yan et al. 2020; Wang et al. 2020), as DomainBed has it.
     DomainBed pairs whole domains, with one λ for each pair, and cuts both to the shorter one; here each image draws its
     partner from the other domains of the micro-batch and its own λ, so that domains need not be equally many.
+    Another class loss takes cross-entropy's place in both terms, each with its own label's weight and margin.
     An image without a partner stays as it is: one domain gives ERM to the bit under `crossdomain`, and Zhang's mixup
     under `random`.
 
@@ -48,6 +48,6 @@ class Mixup(Algorithm):
         # lerp gives back its ends exactly when they are equal.
         images = torch.lerp(batch.images[partner], batch.images, weight.view(-1, 1, 1, 1))
         logits = self.logits(images)
-        own = F.cross_entropy(logits, batch.label, reduction="none")
-        other = F.cross_entropy(logits, batch.label[partner], reduction="none")
+        own = self.class_loss(logits, batch.label)
+        other = self.class_loss(logits, batch.label[partner])
         return {"loss": torch.lerp(other, own, weight.to(own)).mean()}

@@ -103,4 +103,4 @@ class MLDG(Algorithm):
         index = torch.nonzero(rows)[:, 0]
         index = index.repeat(2) if len(index) == 1 else index
         logits = logits_at(self, weights, batch.images[index])
-        return mean_domain_loss(logits, batch.label[index], batch.domain[index])
+        return mean_domain_loss(self.class_loss(logits, batch.label[index]), batch.domain[index])

@@ -52,7 +52,7 @@ class MMD(Algorithm):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss` and its parts `class` and `penalty`."""
         features = self.backbone(batch.images)
-        risk = F.cross_entropy(self.head(features), batch.label)
+        risk = self.class_loss.mean(self.head(features), batch.label)
         penalty = kernel_distance(features, batch.domain, self.powers)
         return {"loss": risk + self.weight * penalty, "class": risk.detach(), "penalty": penalty.detach()}
 

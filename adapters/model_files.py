@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from safetensors import SafetensorError
 
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.algorithms import ALGORITHMS
-from spooflab.adapters.backbones import build_backbone, describe_backbone, rebuild_backbone
+from spooflab.adapters.backbones import Backbone, build_backbone, describe_backbone, rebuild_backbone
 from spooflab.adapters.checkpoints import tensor_bytes
+from spooflab.adapters.class_loss import EVEN
+from spooflab.adapters.pixel_head import PixelHead
 from spooflab.adapters.train_config import TrainConfig
 from spooflab.adapters.tuning import tune
 from spooflab.atomic import write_over
@@ -21,13 +24,18 @@ from spooflab.errors import DataError
 WEIGHTS, CARD = "model.safetensors", "model.json"
 
 
-def build_algorithm(config: TrainConfig, *, num_domains: int) -> Algorithm:
+def build_algorithm(config: TrainConfig, *, num_domains: int, shares: Sequence[float] = EVEN) -> Algorithm:
     """Make the algorithm with fresh (or downloaded) backbone weights; initialisation draws from torch's global RNG.
 
     Hyper-parameters were checked by name in `TrainConfig` and are checked by value in the constructor.
+
+    Args:
+        config: what to make.
+        num_domains: number of training domains.
+        shares: of attack and bona fide in the batches to come, for class losses that ask.
     """
     backbone = tune(build_backbone(config.backbone, config.size), config.backbone)
-    return ALGORITHMS[config.algorithm](backbone, num_domains=num_domains, **config.hparams)
+    return _assembled(config, backbone, num_domains, shares)
 
 
 def save_model(model: Algorithm, config: TrainConfig, out: Path, *, notes: dict[str, Any]) -> None:
@@ -36,6 +44,8 @@ def save_model(model: Algorithm, config: TrainConfig, out: Path, *, notes: dict[
     card = {
         "config": config.model_dump(mode="json"),
         "num_domains": model.num_domains,
+        "class_shares": model.class_loss.prior.tolist(),
+        "score_temperature": model.score_temperature,
         "backbone": describe_backbone(model.backbone),
         "sha256": hashlib.sha256(data).hexdigest(),
         **notes,
@@ -57,11 +67,20 @@ def load_model(folder: Path) -> Algorithm:
             raise ValueError(f"{WEIGHTS} is not the file that {CARD} describes")
         config = TrainConfig.model_validate(card["config"])
         backbone = tune(rebuild_backbone(card["backbone"], config.size), config.backbone)
-        model = ALGORITHMS[config.algorithm](backbone, num_domains=card["num_domains"], **config.hparams)
+        model = _assembled(config, backbone, card["num_domains"], card.get("class_shares", EVEN))
         model.load_state_dict(safetensors.torch.load(data))
+        model.score_temperature = float(card.get("score_temperature", 1.0))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"{folder}: no usable model: {str(error).splitlines()[0]}", wanted=f"{WEIGHTS} and {CARD} of one training"
         ) from error
     # The layout that `fit` trains and scores in: another one picks other kernels, which round otherwise.
     return model.eval().to(memory_format=torch.channels_last)
+
+
+def _assembled(config: TrainConfig, backbone: Backbone, num_domains: int, shares: Sequence[float]) -> Algorithm:
+    model = ALGORITHMS[config.algorithm](backbone, num_domains=num_domains, **config.hparams)
+    model.class_loss = config.class_loss.build(shares)
+    if config.pixel.on:
+        model.pixel = PixelHead(config.pixel, backbone, config.size)
+    return model

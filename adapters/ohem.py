@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -14,6 +13,8 @@ from spooflab.errors import ConfigError
 
 class OHEM(Algorithm):
     """Mean cross-entropy over the highest losses of the batch (Shrivastava et al. 2016, section 4).
+
+    Another class loss ranks as well as it teaches: with stakes, the dearest mistakes are the hardest samples.
 
     Args:
         backbone: network from images to features.
@@ -32,7 +33,7 @@ class OHEM(Algorithm):
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss` over the kept samples and `loss_all` over the whole batch."""
-        losses = F.cross_entropy(self.logits(batch.images), batch.label, reduction="none")
+        losses = self.class_loss(self.logits(batch.images), batch.label)
         kept = hard_examples(losses.detach(), self.keep, batch.label if self.per_class else None)
         return {"loss": losses[kept].mean(), "loss_all": losses.detach().mean()}
 

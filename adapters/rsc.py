@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spooflab.adapters.algorithm import Algorithm
@@ -50,7 +49,7 @@ class RSC(Algorithm):
         """Return `loss`: cross-entropy with the muted features."""
         features = self.backbone(batch.images)
         muted = muted_features(self.head, features.detach(), batch.label, self.feature_drop, self.batch_drop)
-        return {"loss": F.cross_entropy(self.head(features.masked_fill(muted, 0)), batch.label)}
+        return {"loss": self.class_loss.mean(self.head(features.masked_fill(muted, 0)), batch.label)}
 
 
 def muted_features(head: nn.Module, features: Tensor, label: Tensor, feature_drop: float, batch_drop: float) -> Tensor:

@@ -26,7 +26,10 @@ def run_identity(
 
 
 def _labelled(images: ImageSet) -> str:
-    return _fingerprint([list(images.keys), images.labels.tolist(), images.domains.tolist()], images.images)
+    names: list[Any] = [list(images.keys), images.labels.tolist(), images.domains.tolist()]
+    if images.maps is not None:
+        names.append(zlib.crc32(images.maps.numpy().data))
+    return _fingerprint(names, images.images)
 
 
 def _fingerprint(names: list[Any], pixels: Tensor) -> str:

@@ -23,9 +23,10 @@ class SAFAS(Algorithm):
 
     - Separability: supervised contrast of the normalised features, with one group for each domain and label.
     - Alignment (invariant risk minimisation, approached by projection): each domain has a hyperplane of its own,
-      trained by cross-entropy on that domain; the mean over the domains present counts. After each optimiser step of
-      the training's later part, each hyperplane's direction β_e moves to α β_e + (1 − α) β_f, renormalised, with f the
-      domain whose direction differs most from it. Lengths and biases stay.
+      trained by cross-entropy on that domain; the mean over the domains present counts. (Another class loss is that of
+      the scores 0 and its log-odds.) After each optimiser step of the training's later part, each hyperplane's
+      direction β_e moves to α β_e + (1 − α) β_f, renormalised, with f the domain whose direction differs most from it.
+      Lengths and biases stay.
 
     `predict` is the mean of the hyperplanes' likelihoods, and `head` holds one row for each of them: the log-odds of
     bona fide. Deviations from the authors' code: their contrast has two views of each image, so that each has a
@@ -71,7 +72,7 @@ class SAFAS(Algorithm):
         """Return `loss` and its parts `class` and `contrast` (before its weight)."""
         features = self.backbone(batch.images)
         odds = self.head(features).gather(1, batch.domain[:, None])[:, 0]
-        losses = F.binary_cross_entropy_with_logits(odds, batch.label.to(odds), reduction="none")
+        losses = self.class_loss.of_odds(odds, batch.label)
         class_loss = torch.stack([losses[batch.domain == d].mean() for d in torch.unique(batch.domain)]).mean()
         contrast = supervised_contrast(features, 2 * batch.domain + batch.label, self.temperature)
         return {

@@ -23,6 +23,7 @@ class SagNet(Algorithm):
     from styles that carry another image's content. The backbone is kept from telling the class by style: λ times the
     mean of −log p over both classes, p from the style head. `predict` uses backbone and head as they are.
 
+    The content loss is the class loss; the style head's stays cross-entropy, because it is an opponent, not a decision.
     The three losses are minimised in one step of one optimiser: the style head's loss does not reach the backbone, the
     adversarial one reaches it alone. DomainBed makes three steps, and draws the contents anew for the third; the
     authors' one forward pass is kept here. The paper works on the maps after a middle stage, with a second half-network
@@ -49,7 +50,7 @@ class SagNet(Algorithm):
         gen = generator(batch.seed, "sagnet")
         share = torch.rand(len(batch), generator=gen, dtype=torch.float64)
         style_of, content_of = (torch.randperm(len(batch), generator=gen).to(features.device) for _ in range(2))
-        content_loss = F.cross_entropy(self.head(mix_vector_style(features, share, style_of)), batch.label)
+        content_loss = self.class_loss.mean(self.head(mix_vector_style(features, share, style_of)), batch.label)
         swapped = swap_vector_content(features, content_of)
         style_loss = F.cross_entropy(self.style_head(swapped.detach()), batch.label)
         frozen = {name: p.detach() for name, p in self.style_head.named_parameters()}

@@ -1,6 +1,6 @@
 """Scores of an image set: the same for every batch size."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,24 @@ def predict_scores(model: Algorithm, images: ImageSet, batch_size: int = 64) -> 
 
     The model is used in eval mode (batch statistics and mixing off) and put back as it was.
     """
+    return _in_batches(model, model.predict, images, batch_size)
+
+
+@torch.inference_mode()
+def predict_log_odds(model: Algorithm, images: ImageSet, batch_size: int = 64) -> npt.NDArray[np.float64]:
+    """Return the log-odds (N,) that `predict_scores` makes likelihoods of, before the temperature."""
+    return _in_batches(model, model.log_odds, images, batch_size)
+
+
+def _in_batches(
+    model: Algorithm, function: Callable[[Tensor], Tensor], images: ImageSet, batch_size: int
+) -> npt.NDArray[np.float64]:
     device = next(model.parameters()).device
     training = model.training
     model.eval()
     starts = range(0, len(images), batch_size)
     try:
-        parts = [model.predict(as_input(images.images[i : i + batch_size], device)).cpu().double() for i in starts]
+        parts = [function(as_input(images.images[i : i + batch_size], device)).cpu().double() for i in starts]
     finally:
         model.train(training)
     return torch.cat(parts).numpy() if parts else np.empty(0)

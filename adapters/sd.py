@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -33,5 +32,5 @@ class SD(Algorithm):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss` and its parts `class` and `penalty`."""
         logits = self.logits(batch.images)
-        risk, penalty = F.cross_entropy(logits, batch.label), logits.square().mean()
+        risk, penalty = self.class_loss.mean(logits, batch.label), logits.square().mean()
         return {"loss": risk + self.weight * penalty, "class": risk.detach(), "penalty": penalty.detach()}

@@ -14,6 +14,15 @@ def check_labelled(name: str, images: ImageSet, size: int) -> None:
             raise DataError(f"{name} set of {len(images)} has no {word} image", wanted="images of both classes")
 
 
+def check_maps(config: TrainConfig, train: ImageSet) -> None:
+    """Raise `DataError` where pixel-wise supervision is asked for and the training images do not come with maps."""
+    if config.pixel.needs_maps and train.maps is None:
+        raise DataError(
+            "train images without maps, and pixel losses that learn them",
+            wanted="`ImageSet.load(..., maps=True)`; or pixel: {mask_target: uniform} and depth_weight 0",
+        )
+
+
 def check_target(config: TrainConfig, target: ImageSet | None, train: ImageSet, dev: ImageSet) -> None:
     """Hold the target to the algorithm's setting: needed for adaptation, refused by all others."""
     setting = ALGORITHMS[config.algorithm].setting

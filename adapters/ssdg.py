@@ -100,7 +100,7 @@ class SSDG(Algorithm):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss` and its parts `class`, `triplet` and `adversary` (before their weights)."""
         features = self.features(batch.images)
-        class_loss = F.cross_entropy(self.head(features), batch.label)
+        class_loss = self.class_loss.mean(self.head(features), batch.label)
         group = torch.where(batch.label == ATTACK, batch.domain + 1, 0)
         triplet = triplet_loss(features, group, self.margin)
         self.reversal.update_weight(reversal_weight(1.0, self.schedule, batch.progress))

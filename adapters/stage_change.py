@@ -5,7 +5,6 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -57,7 +56,7 @@ class StageChange(Algorithm):
                 changes[layer] = self.change(batch, layer, gen)
         with self.backbone.after_stages(changes):
             logits = self.logits(batch.images)
-        return {"loss": F.cross_entropy(logits, batch.label)}
+        return {"loss": self.class_loss.mean(logits, batch.label)}
 
 
 def check_mix(name: str, mix: str) -> None:

@@ -56,7 +56,7 @@ class T3A:
         Raises:
             ConfigError: the algorithm's predictions are not those of one linear classifier.
         """
-        if type(model).logits is not Algorithm.logits:
+        if type(model).logits is not Algorithm.logits or not model.scores_by_class:
             raise ConfigError(f"t3a: {type(model).__name__} does not predict with one linear head", wanted="one")
         own = copy.deepcopy(model).eval()
         weights = own.head.weight

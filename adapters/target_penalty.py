@@ -2,7 +2,6 @@
 
 from typing import ClassVar, NamedTuple
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm, Setting
@@ -55,7 +54,7 @@ class TargetPenalty(Algorithm):
                 next_step="a larger batch_size, or fewer micro-batches (accumulate)",
             )
         sides = [Side(features, self.head(features)) for features in (source, target)]
-        class_loss = F.cross_entropy(sides[0].logits, batch.label)
+        class_loss = self.class_loss.mean(sides[0].logits, batch.label)
         with full_precision(*sides[0], *sides[1]) as (fs, ls, ft, lt):
             transfer = self.penalty(Side(fs, ls), Side(ft, lt), batch)
         return {

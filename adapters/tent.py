@@ -58,6 +58,8 @@ class Tent:
             ConfigError: the backbone has no norm layer with affine parameters.
             DataError: a batch of one image for batch norms.
         """
+        if not model.scores_by_class:
+            raise ConfigError("tent: a model that scores by its pixels' map", wanted="pixel: {score: class}")
         own = copy.deepcopy(model).eval().requires_grad_(False)
         parameters = _prepare_norms(own.backbone)
         optimizer = torch.optim.Adam(parameters, lr=self.lr, betas=(0.9, 0.999))
@@ -69,7 +71,7 @@ class Tent:
                 raise DataError("tent: a batch of one image, which batch norm would see alone", wanted="2 or more")
             for _ in range(self.steps):
                 logits = _move(own, optimizer, batch)
-            parts.append(bonafide_likelihood(logits).cpu().double())
+            parts.append(bonafide_likelihood(logits / own.score_temperature).cpu().double())
         return torch.cat(parts).numpy() if parts else np.empty(0)
 
 

@@ -6,6 +6,8 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from spooflab.adapters.algorithms import ALGORITHMS
+from spooflab.adapters.class_loss import ClassLossConfig
+from spooflab.adapters.pixel_head import PixelConfig
 from spooflab.config import Config
 
 Hyper = bool | int | float | str | tuple[int, ...]
@@ -44,9 +46,15 @@ class TrainConfig(Config):
     hparams: dict[str, Hyper] = Field(default_factory=dict, description="the algorithm's keyword arguments")
     backbone: BackboneConfig = BackboneConfig()
     augment: AugmentConfig = AugmentConfig()
+    class_loss: ClassLossConfig = ClassLossConfig()
+    pixel: PixelConfig = PixelConfig()
     size: int = Field(default=128, ge=16, le=2048, description="side of the network's input, pixels")
     domain_by: tuple[str, ...] = Field(
         default=("device_profile",), min_length=1, description="columns that name a domain"
+    )
+    balance: Literal["class_domain", "none"] = Field(
+        default="class_domain",
+        description="batches with classes, and within a class domains, in equal number, or rows as the data come",
     )
     steps: PositiveInt = 400
     batch_size: int = Field(
@@ -63,6 +71,9 @@ class TrainConfig(Config):
     eval_batch_size: PositiveInt = 64
     patience: PositiveInt | None = Field(default=None, description="evaluations without improvement before stopping")
     monitor: Literal["eer", "loss"] = Field(default="eer", description="source-dev figure that picks the weights")
+    calibrate: bool = Field(
+        default=False, description="whether scores are made probabilities by one temperature, fitted on source-dev"
+    )
     checkpoint_every: PositiveInt | None = Field(default=100, description="steps between checkpoints; None writes none")
     log_every: PositiveInt = 10
     tracker: Literal["none", "tensorboard"] = "none"
@@ -75,6 +86,8 @@ class TrainConfig(Config):
         unknown = sorted(set(self.hparams) - set(known))
         if unknown:
             raise ValueError(f"{self.algorithm} has no hparams {unknown}; choices: {', '.join(known) or 'none'}")
+        if self.class_loss.kind == "logit_adjusted" and self.balance != "none":
+            raise ValueError("class_loss logit_adjusted on balanced batches is cross-entropy; wanted balance: none")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} does not divide into {self.accumulate} micro-batches")
         return self

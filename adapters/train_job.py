@@ -45,7 +45,7 @@ def train(job: TrainJob, store_root: Path, out: Path, *, progress: Progress | No
     groups = index.column("subject_group").to_pylist()
     dev_groups = dev_subjects([groups[row] for row in rows], job.dev_share, job.seed)
     size, domain_by = job.training.size, job.training.domain_by
-    images = ImageSet.load(store_root, index.take(rows), size, domain_by)
+    images = ImageSet.load(store_root, index.take(rows), size, domain_by, maps=job.training.pixel.needs_maps)
     side = [groups[row] in dev_groups for row in rows]
     return fit(
         job.training,

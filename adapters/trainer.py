@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
-from spooflab.adapters.augmentation import apply_augment, sample_augment
-from spooflab.adapters.balanced_sampler import BalancedSampler
+from spooflab.adapters.augmentation import apply_augment, move_maps, sample_augment
 from spooflab.adapters.batch import Batch
+from spooflab.adapters.batch_order import batch_order, class_shares
 from spooflab.adapters.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from spooflab.adapters.dev_figures import dev_figures
 from spooflab.adapters.image_set import ImageSet, Unlabelled
@@ -23,8 +23,9 @@ from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness
 from spooflab.adapters.model_files import build_algorithm, save_model
 from spooflab.adapters.run_identity import check_same_run, run_identity
 from spooflab.adapters.scoring import predict_scores
-from spooflab.adapters.set_checks import check_labelled, check_target
+from spooflab.adapters.set_checks import check_labelled, check_maps, check_target
 from spooflab.adapters.shuffled_walk import ShuffledWalk
+from spooflab.adapters.temperature import calibrate
 from spooflab.adapters.train_config import TrainConfig
 from spooflab.errors import ConfigError, DataError
 from spooflab.seeds import seed as named_seed
@@ -89,6 +90,7 @@ def fit(
     check_labelled("train", train, config.size)
     check_labelled("dev", dev, config.size)
     check_target(config, target, train, dev)
+    check_maps(config, train)
     unlabelled = None if target is None else target.unlabelled()
     started = time.perf_counter()
     with lent_accelerator(config, out) as accelerator, own_randomness(accelerator.device):
@@ -131,10 +133,11 @@ class _Run:
         self.accelerator: Any = accelerator  # its annotations promise None and bool where it never gives them
         self.seed, self.out, self.progress = seed, out, progress
         domains, self.domain = torch.unique(train.domains, return_inverse=True)
-        self.sampler = BalancedSampler(train.labels, self.domain, batch_size=config.batch_size, seed=seed)
+        self.sampler = batch_order(config, train.labels, self.domain, seed)
         self.walk = ShuffledWalk(len(target), batch_size=config.batch_size, seed=seed) if target is not None else None
         torch.manual_seed(named_seed(seed, "init"))
-        self.model = build_algorithm(config, num_domains=len(domains)).train()
+        shares = class_shares(config, train.labels)
+        self.model = build_algorithm(config, num_domains=len(domains), shares=shares).train()
         # Convolutions run a quarter faster with channels last, on CPU and GPU alike.
         self.model.to(memory_format=torch.channels_last)
         self.optimizer = _adamw(self.model, config)
@@ -248,6 +251,8 @@ class _Run:
         vars(model).pop("forward", None)  # what mixed precision left on the instance
         model.load_state_dict(self.best)
         model.eval()
+        if self.config.calibrate:
+            calibrate(model, self.dev, self.config.eval_batch_size)
         if self.accelerator.is_main_process:
             dev = next(row for row in self.history if row["step"] == self.best_step)
             notes = {"setting": model.setting, "seed": self.seed, "best_step": self.best_step, "dev": dev}
@@ -278,15 +283,17 @@ class _Run:
             chosen = slice(part * share, (part + 1) * share)
             index = torch.tensor(rows[chosen])
             target, target_rows = self._target(chosen)
+            images, maps = self._augmented(self.train, rows[chosen], epochs[chosen])
             batches.append(
                 Batch(
-                    images=self._augmented(self.train, rows[chosen], epochs[chosen]),
+                    images=images,
                     label=self.train.labels[index].to(device),
                     domain=self.domain[index].to(device),
                     seed=named_seed(self.seed, "batch", self.done, part),
                     progress=self.done / config.steps,
                     keys=[self.train.keys[i] for i in rows[chosen]],
                     species=[self.train.species[i] for i in rows[chosen]],
+                    maps=maps,
                     target=target,
                     target_rows=target_rows,
                 )
@@ -298,14 +305,20 @@ class _Run:
         if self.target is None or self.walk is None:
             return None, None
         rows, epochs = self.walk.batch(self.done)
-        images = self._augmented(self.target, rows[chosen], epochs[chosen])
+        images, _ = self._augmented(self.target, rows[chosen], epochs[chosen])
         return images, torch.tensor(rows[chosen], device=images.device)
 
-    def _augmented(self, images: ImageSet | Unlabelled, rows: list[int], epochs: list[int]) -> Tensor:
+    def _augmented(
+        self, images: ImageSet | Unlabelled, rows: list[int], epochs: list[int]
+    ) -> tuple[Tensor, Tensor | None]:
         keys = [images.keys[i] for i in rows]
         params = sample_augment(self.config.augment, keys, epochs, size=self.config.size, seed=self.seed)
         chosen = images.images.index_select(0, torch.tensor(rows))
-        return apply_augment(chosen.to(self.accelerator.device), params)
+        maps = images.maps if isinstance(images, ImageSet) and self.config.pixel.needs_maps else None
+        if maps is not None:
+            maps = move_maps(maps.index_select(0, torch.tensor(rows)), params, self.config.size)
+            maps = maps.to(self.accelerator.device)
+        return apply_augment(chosen.to(self.accelerator.device), params), maps
 
     def _restore(self, found: Checkpoint) -> None:
         tensors, state = found

@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -52,7 +51,7 @@ class VREx(Algorithm):
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, its parts `class` and `penalty`, and the penalty's `weight`."""
-        losses = F.cross_entropy(self.logits(batch.images), batch.label, reduction="none")
+        losses = self.class_loss(self.logits(batch.images), batch.label)
         risk, penalty = losses.mean(), domain_risks(losses, batch.domain)[1].var(correction=0)
         factor = penalty_weight(self.weight, anneal=self.anneal, progress=batch.progress, early=1.0)
         loss = risk + factor * penalty

@@ -44,7 +44,7 @@ def train_and_score(spec: RunSpec, out: Path) -> Trained:
 
     config = TrainConfig.model_validate(spec.train_config)
     keys = (*spec.train, *spec.dev, *spec.test)
-    images = _images(spec.data, keys, config.size, config.domain_by)
+    images = _images(spec.data, keys, config.size, config.domain_by, config.pixel.needs_maps)
     ends = np.cumsum([len(spec.train), len(spec.dev), len(spec.test)])
     train, dev, test = (images.subset(list(range(end - n, end))) for end, n in zip(ends, _lengths(spec), strict=True))
     adapts = ALGORITHMS[config.algorithm].setting == "adaptation"
@@ -63,8 +63,8 @@ def _lengths(spec: RunSpec) -> tuple[int, int, int]:
 
 
 @lru_cache(maxsize=1)
-def _images(data: Path, keys: tuple[str, ...], size: int, domain_by: tuple[str, ...]) -> Any:
+def _images(data: Path, keys: tuple[str, ...], size: int, domain_by: tuple[str, ...], maps: bool) -> Any:
     """Load one fold's images; runs come fold by fold, so the next run of this process often finds them here."""
     from spooflab.adapters import ImageSet
 
-    return ImageSet.load(data, keys, size, domain_by=domain_by)
+    return ImageSet.load(data, keys, size, domain_by=domain_by, maps=maps)

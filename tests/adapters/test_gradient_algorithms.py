@@ -72,7 +72,7 @@ def same(model: nn.Module, other: nn.Module, atol: float = 0.0) -> None:
 def test_head_gradients_are_autograds_sample_by_sample():
     model, data = build(Fishr), batch(7)
     features = model.backbone(data.images).detach()
-    got = head_gradients(features, model.head(features), data.label)
+    got = head_gradients(features, model.class_loss.slopes(model.head(features), data.label))
     for i in range(7):
         loss = F.cross_entropy(model.head(features[i : i + 1]), data.label[i : i + 1])
         weight, bias = torch.autograd.grad(loss, [model.head.weight, model.head.bias])
@@ -335,12 +335,12 @@ def test_fish_tells_of_a_lone_image_that_batch_norm_refuses():
 
 def test_domain_part_takes_everything_that_rows_have():
     data = dataclasses.replace(
-        batch(6), keys=list("abcdef"), species=list("uvwxyz"), mask=torch.arange(24.0).view(6, 1, 2, 2)
+        batch(6), keys=list("abcdef"), species=list("uvwxyz"), maps=torch.arange(24.0).view(6, 1, 2, 2)
     )
     part = domain_part(data, 1)
     assert (part.keys, part.species) == (["b", "e"], ["v", "y"])
     assert torch.equal(part.images, data.images[[1, 4]])
-    assert torch.equal(part.mask, data.mask[[1, 4]])
+    assert torch.equal(part.maps, data.maps[[1, 4]])
     assert part.domain.tolist() == [1, 1]
     assert (part.seed, part.progress) == (data.seed, data.progress)
 

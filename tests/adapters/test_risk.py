@@ -118,8 +118,8 @@ def test_irm_halves_estimate_the_square_without_its_bias():
     label = torch.randint(2, (8000,), generator=gen)
     domain = torch.arange(8000) // 4
     slope = ((scores.softmax(1) - nn.functional.one_hot(label, 2)) * scores).sum(1)
-    halves = slope_penalty(scores, label, domain, "halves").item()
-    square = slope_penalty(scores, label, domain, "square").item()
+    halves = slope_penalty(slope, label, domain, "halves").item()
+    square = slope_penalty(slope, label, domain, "square").item()
     mean, variance = slope.mean().item(), slope.var().item()
     error = 5 * variance / math.sqrt(4 * 2000)  # five standard errors of the mean of 2000 products, each of σ²/2 or so
     assert halves == pytest.approx(mean**2, abs=error)

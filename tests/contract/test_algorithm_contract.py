@@ -1,5 +1,7 @@
 """What every learning algorithm keeps, whatever it optimises."""
 
+import copy
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,9 @@ import safetensors.torch
 import torch
 
 from spooflab.adapters import ALGORITHMS, Algorithm, Batch, ImageSet, TrainConfig, fit, load_model, predict_scores
+from spooflab.adapters.class_loss import ClassLoss
 from spooflab.adapters.model_files import build_algorithm
+from spooflab.adapters.pixel_head import PixelConfig, PixelHead
 from spooflab.adapters.train_config import hyperparameters
 
 SIZE = 32
@@ -101,6 +105,9 @@ def test_predict_is_a_likelihood_and_the_same_alone_or_in_a_batch(name: str):
     assert bool(((together >= 0) & (together <= 1)).all())
     assert torch.equal(together, again)
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
+    # Nothing else comes between the scores and the likelihood, such as a hyper-parameter that is a temperature as well.
+    with torch.inference_mode():
+        torch.testing.assert_close(together, model.logits(images).double().softmax(1)[:, 1], atol=1e-6, rtol=0)
 
 
 @every_algorithm
@@ -135,6 +142,51 @@ def test_learns_and_comes_back_from_its_files(name: str, tmp_path: Path):
     assert int(((scores >= 0.5) == (fresh.labels.numpy() == 1)).sum()) > 47
     assert not result.model.training
     np.testing.assert_array_equal(scores, predict_scores(load_model(tmp_path), fresh))
+
+
+@every_algorithm
+def test_the_class_loss_is_the_configured_one(name: str):
+    """Plain cross-entropy to the bit under equal stakes; another loss is another loss, with a gradient."""
+    plain, data = make(name).train(), batch(name)
+    equal, focal = copy.deepcopy(plain), copy.deepcopy(plain)
+    equal.class_loss = ClassLoss(cost_false_accept=7.0, cost_false_reject=7.0)
+    focal.class_loss = ClassLoss("focal")
+    losses = [model.update(data)["loss"] for model in (plain, equal, focal)]
+    assert torch.equal(losses[0], losses[1])
+    assert not torch.equal(losses[0], losses[2])
+    losses[2].backward()
+    assert all(bool(p.grad.isfinite().all()) for p in focal.parameters() if p.requires_grad)
+
+
+@every_algorithm
+def test_pixel_losses_are_added_from_the_same_pass_where_there_is_one(name: str):
+    maps = torch.rand(12, 5, 32, 32, generator=torch.Generator().manual_seed(2))
+    data, passes = dataclasses.replace(batch(name), maps=maps), []
+    plain = make(name).train()
+    model = copy.deepcopy(plain)
+    model.pixel = PixelHead(PixelConfig(mask_weight=0.5, depth_weight=2.0, stage=2), model.backbone, SIZE)
+    for each in (plain, model):
+        each.backbone.register_forward_hook(lambda *_, each=each: passes.append(each is model))
+    losses, key = model(data), model.labels_in
+    added = 0.5 * losses["pixel_mask"] + 2 * losses["pixel_depth"]
+    torch.testing.assert_close(losses[key] - added, plain(data)[key], rtol=1e-5, atol=1e-5)
+    losses[key].backward()
+    assert bool(model.pixel.outputs.weight.grad.any())
+    assert passes.count(True) - passes.count(False) == (name in ("mixup", "fourier_mix", "mldg"))
+
+
+@every_algorithm
+def test_a_batch_may_lack_a_class(name: str):
+    """Batches drawn as the data come have one class now and then; and a domain may be absent as well."""
+    model, whole = make(name).train(), batch(name)
+    for label in (0, 1):
+        losses = model.update(
+            dataclasses.replace(whole, label=torch.full_like(whole.label, label), domain=whole.domain % 2)
+        )
+        model.zero_grad()
+        losses["loss"].backward()
+        assert all(bool(value.isfinite()) for value in losses.values())
+        assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.requires_grad)
 
 
 @every_algorithm
