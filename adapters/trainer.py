@@ -1,6 +1,5 @@
 """Train an algorithm on one set, pick weights on source-dev, and resume at any step to the same result."""
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -18,15 +17,19 @@ from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from spooflab.adapters.dev_figures import dev_figures
+from spooflab.adapters.finite_guard import not_finite
 from spooflab.adapters.image_set import ImageSet, Unlabelled
 from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness
 from spooflab.adapters.model_files import build_algorithm, save_model
+from spooflab.adapters.optimiser import adamw, learning_rate, optimiser_tensors, restore_optimiser
 from spooflab.adapters.run_identity import check_same_run, run_identity
+from spooflab.adapters.run_log import RunLog
 from spooflab.adapters.scoring import predict_scores
+from spooflab.adapters.selection import Selection
 from spooflab.adapters.set_checks import check_labelled, check_target
 from spooflab.adapters.shuffled_walk import ShuffledWalk
 from spooflab.adapters.train_config import TrainConfig
-from spooflab.errors import ConfigError, DataError
+from spooflab.errors import ConfigError
 from spooflab.seeds import seed as named_seed
 
 if TYPE_CHECKING:
@@ -98,15 +101,6 @@ def fit(
         return run.result(started)
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the rate of optimiser step `step` (from 0): linear warm-up, then a half cosine down to 0."""
-    warmup = min(config.warmup_steps, config.steps - 1)
-    if step < warmup:
-        return config.lr * (step + 1) / (warmup + 1)
-    done = (step - warmup) / (config.steps - warmup)
-    return config.lr * 0.5 * (1 + math.cos(math.pi * done))
-
-
 class _Run:
     """The state of one training, and the `Engine` that algorithms are lent."""
 
@@ -137,11 +131,11 @@ class _Run:
         self.model = build_algorithm(config, num_domains=len(domains)).train()
         # Convolutions run a quarter faster with channels last, on CPU and GPU alike.
         self.model.to(memory_format=torch.channels_last)
-        self.optimizer = _adamw(self.model, config)
+        self.optimizer = adamw(self.model, config)
         self.wrapped, self.stepper = accelerator.prepare(self.model, self.optimizer)
-        self.done, self.stale, self.best_step = 0, 0, 0
-        self.history: list[dict[str, float]] = []
-        self.best: dict[str, Tensor] = {}
+        self.done = 0
+        self.selection = Selection(config.monitor)
+        self.log = RunLog(out / "log.jsonl", accelerator, tracked=config.tracker != "none")
         self.micro: list[Batch] = []
         self.losses_seen: list[Tensor] = []
         self.identity = run_identity(config, train, dev, seed, target)
@@ -162,7 +156,8 @@ class _Run:
         witness = torch.stack(self.losses_seen).sum()
         # fp16 gradients overflow by design now and then: the scaler skips that step and lowers its scale.
         if not math.isfinite(float(witness if self.config.precision == "fp16" else witness + norm)):
-            self._not_finite(float(norm))
+            names = None if self.target is None else self.target.keys
+            raise not_finite(self.done, self.losses_seen, float(norm), self.micro, names)
         self.stepper.step()
         self.stepper.zero_grad()
         self.losses_seen.clear()
@@ -176,12 +171,12 @@ class _Run:
         if found is not None:
             check_same_run(found.state["identity"], self.identity, self.out)
             self._restore(found)
-        self._trim_log()
+        self.log.trim(self.done)
         for name in torn:
-            self._log({"event": "torn_checkpoint", "name": name, "resumed_at": self.done})
+            self.log.write({"event": "torn_checkpoint", "name": name, "resumed_at": self.done})
         if not self.done:
             for label, domain in self.sampler.empty_cells():
-                self._log({"event": "empty_cell", "label": label, "domain": domain})
+                self.log.write({"event": "empty_cell", "label": label, "domain": domain})
 
     def loop(self) -> None:
         """Step until the plan or the patience ends."""
@@ -216,28 +211,20 @@ class _Run:
         figures = dev_figures(scores, self.dev.labels.numpy())
         if self.accelerator.num_processes > 1:
             figures = self._from_main(figures)
-        self.history.append({"step": float(self.done), **figures})
-        self._log({"event": "dev", "step": self.done, **figures})
-        best = min(self.history, key=lambda row: _rank(row, self.config.monitor))
-        self.stale = 0 if best is self.history[-1] else self.stale + 1
-        if best is self.history[-1]:
-            self.best_step = self.done
-            self.best = {name: t.detach().cpu().clone() for name, t in self.model.state_dict().items()}
+        self.log.write({"event": "dev", "step": self.done, **figures})
+        self.selection.consider(self.done, figures, self.model.state_dict())
 
     def checkpoint(self) -> None:
         """Write all that `resume` needs."""
         if not self.accelerator.is_main_process:
             return
         tensors = {f"model/{name}": t for name, t in self.model.state_dict().items()}
-        tensors |= {f"best/{name}": t for name, t in self.best.items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{index}/{name}": t for name, t in slots.items()}
+        tensors |= {f"best/{name}": t for name, t in self.selection.weights.items()}
+        tensors |= {f"optimizer/{name}": t for name, t in optimiser_tensors(self.optimizer).items()}
         scaler = self.accelerator.scaler
         state = {
             "identity": self.identity,
-            "history": self.history,
-            "best_step": self.best_step,
-            "stale": self.stale,
+            **self.selection.state(),
             "scaler": scaler.state_dict() if scaler is not None else None,
         }
         save_checkpoint(self.out / "checkpoints", self.done, tensors, state)
@@ -246,18 +233,18 @@ class _Run:
         """Load the best weights, save the model, and say how it went."""
         model = self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
         vars(model).pop("forward", None)  # what mixed precision left on the instance
-        model.load_state_dict(self.best)
+        model.load_state_dict(self.selection.weights)
         model.eval()
         if self.accelerator.is_main_process:
-            dev = next(row for row in self.history if row["step"] == self.best_step)
-            notes = {"setting": model.setting, "seed": self.seed, "best_step": self.best_step, "dev": dev}
+            dev = next(row for row in self.selection.history if row["step"] == self.selection.best_step)
+            notes = {"setting": model.setting, "seed": self.seed, "best_step": self.selection.best_step, "dev": dev}
             save_model(model, self.config, self.out, notes=notes)
         if self.config.tracker != "none":
             self.accelerator.end_training()
         return FitResult(
             model=model,
-            best_step=self.best_step,
-            dev_history=self.history,
+            best_step=self.selection.best_step,
+            dev_history=self.selection.history,
             seconds=time.perf_counter() - started,
             steps=self.done,
             stopped_early=self.done < self.config.steps,
@@ -265,7 +252,7 @@ class _Run:
 
     def _finished(self) -> bool:
         patience = self.config.patience
-        return self.done >= self.config.steps or (patience is not None and self.stale >= patience)
+        return self.done >= self.config.steps or (patience is not None and self.selection.stale >= patience)
 
     def _batches(self) -> list[Batch]:
         """Draw this process's micro-batches of the step: contiguous parts of the global batch."""
@@ -309,48 +296,22 @@ class _Run:
 
     def _restore(self, found: Checkpoint) -> None:
         tensors, state = found
-        model = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
-        self.model.load_state_dict(model)
-        self.best = {name.removeprefix("best/"): t for name, t in tensors.items() if name.startswith("best/")}
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer/"):
-                _, index, slot = name.split("/")
-                # The fused optimiser walks memory: moments must lie as their parameter does (channels last).
-                like = parameters[int(index)]
-                slots.setdefault(int(index), {})[slot] = (
-                    torch.empty_like(like, device="cpu").copy_(tensor) if tensor.shape == like.shape else tensor
-                )
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        self.model.load_state_dict(_under("model/", tensors))
+        restore_optimiser(self.optimizer, _under("optimizer/", tensors))
+        self.selection.restore(_under("best/", tensors), state)
         if state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.done, self.history = state["step"], state["history"]
-        self.best_step, self.stale = state["best_step"], state["stale"]
+        self.done = state["step"]
 
     def _report(self, parts: dict[str, Tensor], images_per_s: float) -> None:
         row = {name: float(value) for name, value in parts.items()}
         row |= {"lr": self.optimizer.param_groups[0]["lr"], "images_per_s": round(images_per_s, 1)}
-        self._log({"event": "train", "step": self.done, **row})
-        if self.config.tracker != "none":
-            self.accelerator.log(row, step=self.done)
+        self.log.write({"event": "train", "step": self.done, **row})
+        self.log.track(row, self.done)
         if self.progress is not None:
-            latest = {f"dev_{k}": v for k, v in self.history[-1].items() if k != "step"} if self.history else {}
+            history = self.selection.history
+            latest = {f"dev_{k}": v for k, v in history[-1].items() if k != "step"} if history else {}
             self.progress(self.done, self.config.steps, row | latest)
-
-    def _log(self, row: dict[str, Any]) -> None:
-        if self.accelerator.is_main_process:
-            with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-
-    def _trim_log(self) -> None:
-        """Drop the rows of steps that will be made again, and a half-written last line."""
-        path = self.out / "log.jsonl"
-        if path.exists() and self.accelerator.is_main_process:
-            whole = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-            kept = [line for line in whole if json.loads(line).get("step", 0) <= self.done] if self.done else []
-            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def _from_main(self, figures: dict[str, float]) -> dict[str, float]:
         from accelerate.utils import broadcast
@@ -359,32 +320,6 @@ class _Run:
         shared: Any = broadcast(values)
         return dict(zip(figures, shared.tolist(), strict=True))
 
-    def _not_finite(self, norm: float) -> None:
-        bad = [i for i, loss in enumerate(self.losses_seen) if not math.isfinite(float(loss))]
-        what = f"loss is {float(self.losses_seen[bad[0]])}" if bad else f"gradient norm is {norm}"
-        micro = self.micro[bad[0] : bad[0] + 1] if bad and bad[0] < len(self.micro) else self.micro
-        keys = [key for batch in micro for key in batch.keys]
-        seen = f"step {self.done}: {what}; batch keys: {', '.join(keys)}"
-        if self.target is not None:
-            rows = [row for batch in micro if batch.target_rows is not None for row in batch.target_rows.tolist()]
-            seen += f"; target keys: {', '.join(self.target.keys[row] for row in rows)}"
-        raise DataError(
-            seen,
-            wanted="finite numbers",
-            next_step="look at these images; else lower lr, or set precision: 'no'",
-        )
 
-
-def _adamw(model: Algorithm, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices and kernels but not biases, norms or scales."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
-
-
-def _rank(row: dict[str, float], monitor: str) -> tuple[float, float]:
-    # A small dev set reaches EER 0 early and often; the loss decides among equals.
-    return (row[monitor], row["loss"])
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

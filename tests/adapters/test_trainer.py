@@ -31,7 +31,8 @@ from spooflab.adapters.checkpoints import load_checkpoint, save_checkpoint
 from spooflab.adapters.dev_figures import dev_figures
 from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness
 from spooflab.adapters.model_files import build_algorithm
-from spooflab.adapters.trainer import _Run, learning_rate
+from spooflab.adapters.optimiser import learning_rate
+from spooflab.adapters.trainer import _Run
 from spooflab.errors import ConfigError, DataError
 
 Toy = Callable[..., ImageSet]
