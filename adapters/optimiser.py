@@ -19,10 +19,12 @@ def adamw(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the rate of optimiser step `step` (from 0): linear warm-up, then a half cosine down to 0."""
+    """Return the rate of optimiser step `step` (from 0): linear warm-up, then a half cosine down to 0, or constant."""
     warmup = min(config.warmup_steps, config.steps - 1)
     if step < warmup:
         return config.lr * (step + 1) / (warmup + 1)
+    if config.schedule == "constant":
+        return config.lr
     done = (step - warmup) / (config.steps - warmup)
     return config.lr * 0.5 * (1 + math.cos(math.pi * done))
 

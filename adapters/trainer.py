@@ -13,6 +13,8 @@ from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.augmentation import apply_augment, sample_augment
+from spooflab.adapters.averaged_network import AveragedNetwork
+from spooflab.adapters.averaging import Ema, Swad, Valley
 from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -45,15 +47,17 @@ class FitResult:
 
     Attributes:
         model: the algorithm with the weights of `best_step`, in eval mode.
-        best_step: optimiser steps after which source-dev was best.
-        dev_history: one row per evaluation: `step`, `eer`, `loss`.
+        best_step: optimiser steps after which source-dev was best; of a SWAD, the last step that it averages.
+        dev: source-dev figures of these weights: `step`, `eer`, `loss`.
+        dev_history: one such row per evaluation: of averaged weights for EMA, of the plain ones for SWAD.
         seconds: wall time of this call (a resumed run counts its last part).
         steps: optimiser steps made in all.
-        stopped_early: whether patience ended it.
+        stopped_early: whether patience, or the end of SWAD's valley, ended it.
     """
 
     model: Algorithm
     best_step: int
+    dev: dict[str, float]
     dev_history: list[dict[str, float]]
     seconds: float
     steps: int
@@ -130,7 +134,8 @@ class _Run:
         torch.manual_seed(named_seed(seed, "init"))
         self.model = build_algorithm(config, num_domains=len(domains)).train()
         # Convolutions run a quarter faster with channels last, on CPU and GPU alike.
-        self.model.to(memory_format=torch.channels_last)
+        self.model.to(accelerator.device).to(memory_format=torch.channels_last)
+        self.averaged = AveragedNetwork(config.averaging, self.model) if config.averaging.kind != "none" else None
         self.optimizer = adamw(self.model, config)
         self.wrapped, self.stepper = accelerator.prepare(self.model, self.optimizer)
         self.done = 0
@@ -179,11 +184,13 @@ class _Run:
                 self.log.write({"event": "empty_cell", "label": label, "domain": domain})
 
     def loop(self) -> None:
-        """Step until the plan or the patience ends."""
+        """Step until the plan, the patience or SWAD's valley ends."""
         tic, tic_step = time.perf_counter(), self.done
         while not self._finished():
             parts = self.step()
             self.done += 1
+            if self.averaged is not None and self._counts():
+                self.averaged.average.add(self.model.state_dict())
             if self.done % self.config.log_every == 0 or self.done == self.config.steps:
                 rate = (self.done - tic_step) * self.config.batch_size / (time.perf_counter() - tic)
                 self._report(parts, rate)
@@ -204,15 +211,21 @@ class _Run:
         return self.model.step(self.micro, self)
 
     def evaluate(self) -> None:
-        """Score source-dev and keep the weights if they are the best so far."""
-        if not self.model.selectable and self.done < self.config.steps:
+        """Score source-dev and keep the weights if they are the best so far; EMA's in place of the plain ones.
+
+        SWAD watches the plain weights' loss, and takes the mean over its valley once the training is over.
+        """
+        if not self._counts():
             return
-        scores = predict_scores(self.model, self.dev, self.config.eval_batch_size)
-        figures = dev_figures(scores, self.dev.labels.numpy())
-        if self.accelerator.num_processes > 1:
-            figures = self._from_main(figures)
+        average = None if self.averaged is None else self.averaged.average
+        scored = self._averaged() if isinstance(average, Ema) else self.model
+        figures = self._figures(scored)
         self.log.write({"event": "dev", "step": self.done, **figures})
-        self.selection.consider(self.done, figures, self.model.state_dict())
+        self.selection.consider(self.done, figures, scored.state_dict())
+        if isinstance(average, Swad):
+            average.evaluated(figures["loss"])
+            if self._finished():
+                self._take_valley(average.valley)
 
     def checkpoint(self) -> None:
         """Write all that `resume` needs."""
@@ -221,10 +234,13 @@ class _Run:
         tensors = {f"model/{name}": t for name, t in self.model.state_dict().items()}
         tensors |= {f"best/{name}": t for name, t in self.selection.weights.items()}
         tensors |= {f"optimizer/{name}": t for name, t in optimiser_tensors(self.optimizer).items()}
+        if self.averaged is not None:
+            tensors |= {f"average/{name}": t for name, t in self.averaged.tensors().items()}
         scaler = self.accelerator.scaler
         state = {
             "identity": self.identity,
             **self.selection.state(),
+            "averaging": None if self.averaged is None else self.averaged.state(),
             "scaler": scaler.state_dict() if scaler is not None else None,
         }
         save_checkpoint(self.out / "checkpoints", self.done, tensors, state)
@@ -236,14 +252,15 @@ class _Run:
         model.load_state_dict(self.selection.weights)
         model.eval()
         if self.accelerator.is_main_process:
-            dev = next(row for row in self.selection.history if row["step"] == self.selection.best_step)
-            notes = {"setting": model.setting, "seed": self.seed, "best_step": self.selection.best_step, "dev": dev}
+            best_step, dev = self.selection.best_step, self.selection.dev
+            notes = {"setting": model.setting, "seed": self.seed, "best_step": best_step, "dev": dev}
             save_model(model, self.config, self.out, notes=notes)
         if self.config.tracker != "none":
             self.accelerator.end_training()
         return FitResult(
             model=model,
             best_step=self.selection.best_step,
+            dev=self.selection.dev,
             dev_history=self.selection.history,
             seconds=time.perf_counter() - started,
             steps=self.done,
@@ -252,26 +269,56 @@ class _Run:
 
     def _finished(self) -> bool:
         patience = self.config.patience
-        return self.done >= self.config.steps or (patience is not None and self.selection.stale >= patience)
+        ended = self.averaged is not None and self.averaged.finished
+        return self.done >= self.config.steps or ended or (patience is not None and self.selection.stale >= patience)
 
-    def _batches(self) -> list[Batch]:
-        """Draw this process's micro-batches of the step: contiguous parts of the global batch."""
+    def _counts(self) -> bool:
+        """Whether the weights after the step just made are averaged and scored: an algorithm may not be there yet."""
+        return self.model.selectable or self.done == self.config.steps
+
+    def _figures(self, model: Algorithm) -> dict[str, float]:
+        scores = predict_scores(model, self.dev, self.config.eval_batch_size)
+        figures = dev_figures(scores, self.dev.labels.numpy())
+        return self._from_main(figures) if self.accelerator.num_processes > 1 else figures
+
+    def _averaged(self) -> Algorithm:
+        """Return the averaged network; batch norm takes its statistics from the batches of the last steps."""
+        assert self.averaged is not None
+        torch.manual_seed(named_seed(self.seed, "statistics", self.done, self.accelerator.process_index))
+        first = max(0, self.done - self.config.averaging.statistics_steps)
+        with self.accelerator.autocast():
+            return self.averaged.network(batch for step in range(first, self.done) for batch in self._batches(step))
+
+    def _take_valley(self, valley: Valley) -> None:
+        """Let the mean over SWAD's valley be what the training gives back."""
+        averaged, rows = self._averaged(), self.selection.history
+        figures = self._figures(averaged)
+        last = len(rows) - 1 if valley.end is None else valley.end
+        begin = last if valley.start is None else valley.start
+        after = rows[begin - 1]["step"] if begin else 0
+        span = {"after_step": int(after), "to_step": int(rows[last]["step"])}
+        self.log.write({"event": "averaged", "step": self.done, **span, **figures})
+        self.selection.take(span["to_step"], figures, averaged.state_dict())
+
+    def _batches(self, step: int | None = None) -> list[Batch]:
+        """Draw this process's micro-batches of a step (the next one): contiguous parts of the global batch."""
         config, device = self.config, self.accelerator.device
-        rows, epochs = self.sampler.batch(self.done)
+        step = self.done if step is None else step
+        rows, epochs = self.sampler.batch(step)
         share = config.batch_size // (self.accelerator.num_processes * config.accumulate)
         first = self.accelerator.process_index * config.accumulate
         batches = []
         for part in range(first, first + config.accumulate):
             chosen = slice(part * share, (part + 1) * share)
             index = torch.tensor(rows[chosen])
-            target, target_rows = self._target(chosen)
+            target, target_rows = self._target(chosen, step)
             batches.append(
                 Batch(
                     images=self._augmented(self.train, rows[chosen], epochs[chosen]),
                     label=self.train.labels[index].to(device),
                     domain=self.domain[index].to(device),
-                    seed=named_seed(self.seed, "batch", self.done, part),
-                    progress=self.done / config.steps,
+                    seed=named_seed(self.seed, "batch", step, part),
+                    progress=step / config.steps,
                     keys=[self.train.keys[i] for i in rows[chosen]],
                     species=[self.train.species[i] for i in rows[chosen]],
                     target=target,
@@ -280,11 +327,11 @@ class _Run:
             )
         return batches
 
-    def _target(self, chosen: slice) -> tuple[Tensor | None, Tensor | None]:
-        """Return the part `chosen` of the step's target images, and their rows."""
+    def _target(self, chosen: slice, step: int) -> tuple[Tensor | None, Tensor | None]:
+        """Return the part `chosen` of a step's target images, and their rows."""
         if self.target is None or self.walk is None:
             return None, None
-        rows, epochs = self.walk.batch(self.done)
+        rows, epochs = self.walk.batch(step)
         images = self._augmented(self.target, rows[chosen], epochs[chosen])
         return images, torch.tensor(rows[chosen], device=images.device)
 
@@ -299,6 +346,8 @@ class _Run:
         self.model.load_state_dict(_under("model/", tensors))
         restore_optimiser(self.optimizer, _under("optimizer/", tensors))
         self.selection.restore(_under("best/", tensors), state)
+        if self.averaged is not None:
+            self.averaged.restore(_under("average/", tensors), state["averaging"], self.accelerator.device)
         if state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.done = state["step"]

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interrupted import StopHere, log_rows, stop_at, weights
+from interrupted import small as config
 
 from spooflab.adapters import (
     ALGORITHMS,
@@ -22,7 +24,6 @@ from spooflab.adapters import (
     Batch,
     Engine,
     ImageSet,
-    TrainConfig,
     fit,
     load_model,
     predict_scores,
@@ -38,38 +39,6 @@ from spooflab.errors import ConfigError, DataError
 Toy = Callable[..., ImageSet]
 
 
-def config(**changes: object) -> TrainConfig:
-    fields: dict[str, object] = {
-        "backbone": {"options": {"embedding_size": 8, "hidden_sizes": [8, 8, 12, 16]}},
-        "device": "cpu",
-        "size": 32,
-        "steps": 16,
-        "batch_size": 8,
-        "eval_every": 4,
-        "eval_batch_size": 16,
-        "checkpoint_every": 5,
-        "log_every": 2,
-        "warmup_steps": 3,
-    }
-    return TrainConfig.model_validate(fields | changes)
-
-
-def weights(folder: Path) -> bytes:
-    return (folder / "model.safetensors").read_bytes()
-
-
-class StopHere(Exception):
-    pass
-
-
-def stop_at(step: int) -> Callable[[int, int, dict[str, float]], None]:
-    def tell(done: int, total: int, figures: dict[str, float]) -> None:
-        if done >= step:
-            raise StopHere
-
-    return tell
-
-
 @pytest.mark.parametrize("algorithm", ["erm", "dann", "mixstyle", "ohem"])
 def test_resumes_to_the_same_bytes(algorithm: str, toy: Toy, tmp_path: Path):
     sets = {"train": toy(48), "dev": toy(16, root=1)}
@@ -81,10 +50,7 @@ def test_resumes_to_the_same_bytes(algorithm: str, toy: Toy, tmp_path: Path):
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
     assert resumed.dev_history == whole.dev_history
     assert resumed.best_step == whole.best_step
-    logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("whole", "cut")]
-    drop = {"images_per_s"}
-    rows = [[{k: v for k, v in json.loads(line).items() if k not in drop} for line in log] for log in logs]
-    assert rows[0] == rows[1]
+    assert log_rows(tmp_path / "cut") == log_rows(tmp_path / "whole")
 
 
 def test_a_dropout_network_resumes_to_the_same_bytes(toy: Toy, tmp_path: Path):
