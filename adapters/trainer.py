@@ -30,6 +30,7 @@ from spooflab.adapters.scoring import predict_scores
 from spooflab.adapters.selection import Selection
 from spooflab.adapters.set_checks import check_labelled, check_target
 from spooflab.adapters.shuffled_walk import ShuffledWalk
+from spooflab.adapters.step_clock import StepClock
 from spooflab.adapters.train_config import TrainConfig
 from spooflab.errors import ConfigError
 from spooflab.seeds import seed as named_seed
@@ -138,7 +139,7 @@ class _Run:
         self.averaged = AveragedNetwork(config.averaging, self.model) if config.averaging.kind != "none" else None
         self.optimizer = adamw(self.model, config)
         self.wrapped, self.stepper = accelerator.prepare(self.model, self.optimizer)
-        self.done = 0
+        self.done, self.clock = 0, StepClock()
         self.selection = Selection(config.monitor)
         self.log = RunLog(out / "log.jsonl", accelerator, tracked=config.tracker != "none")
         self.micro: list[Batch] = []
@@ -185,19 +186,16 @@ class _Run:
 
     def loop(self) -> None:
         """Step until the plan, the patience or SWAD's valley ends."""
-        tic, tic_step = time.perf_counter(), self.done
         while not self._finished():
-            parts = self.step()
+            with self.clock.step():
+                parts = self.step()
             self.done += 1
             if self.averaged is not None and self._counts():
                 self.averaged.average.add(self.model.state_dict())
             if self.done % self.config.log_every == 0 or self.done == self.config.steps:
-                rate = (self.done - tic_step) * self.config.batch_size / (time.perf_counter() - tic)
-                self._report(parts, rate)
-                tic, tic_step = time.perf_counter(), self.done
+                self._report(parts)
             if self.done % self.config.eval_every == 0 or self.done == self.config.steps:
                 self.evaluate()
-                tic, tic_step = time.perf_counter(), self.done
             every = self.config.checkpoint_every
             if every and (self.done % every == 0 or self._finished()):
                 self.checkpoint()
@@ -207,7 +205,8 @@ class _Run:
         torch.manual_seed(named_seed(self.seed, "step", self.done, self.accelerator.process_index))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.done)
-        self.micro = self._batches()
+        with self.clock.data():
+            self.micro = self._batches()
         return self.model.step(self.micro, self)
 
     def evaluate(self) -> None:
@@ -220,7 +219,7 @@ class _Run:
         average = None if self.averaged is None else self.averaged.average
         scored = self._averaged() if isinstance(average, Ema) else self.model
         figures = self._figures(scored)
-        self.log.write({"event": "dev", "step": self.done, **figures})
+        self._log_dev("dev", figures)
         self.selection.consider(self.done, figures, scored.state_dict())
         if isinstance(average, Swad):
             average.evaluated(figures["loss"])
@@ -297,7 +296,7 @@ class _Run:
         begin = last if valley.start is None else valley.start
         after = rows[begin - 1]["step"] if begin else 0
         span = {"after_step": int(after), "to_step": int(rows[last]["step"])}
-        self.log.write({"event": "averaged", "step": self.done, **span, **figures})
+        self._log_dev("averaged", figures, **span)
         self.selection.take(span["to_step"], figures, averaged.state_dict())
 
     def _batches(self, step: int | None = None) -> list[Batch]:
@@ -352,15 +351,19 @@ class _Run:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.done = state["step"]
 
-    def _report(self, parts: dict[str, Tensor], images_per_s: float) -> None:
+    def _report(self, parts: dict[str, Tensor]) -> None:
         row = {name: float(value) for name, value in parts.items()}
-        row |= {"lr": self.optimizer.param_groups[0]["lr"], "images_per_s": round(images_per_s, 1)}
+        row |= {"lr": self.optimizer.param_groups[0]["lr"], **self.clock.figures(self.config.batch_size)}
         self.log.write({"event": "train", "step": self.done, **row})
         self.log.track(row, self.done)
         if self.progress is not None:
             history = self.selection.history
             latest = {f"dev_{k}": v for k, v in history[-1].items() if k != "step"} if history else {}
             self.progress(self.done, self.config.steps, row | latest)
+
+    def _log_dev(self, event: str, figures: dict[str, float], **span: int) -> None:
+        self.log.write({"event": event, "step": self.done, **span, **figures})
+        self.log.track({f"{event}_{name}": value for name, value in figures.items()}, self.done)
 
     def _from_main(self, figures: dict[str, float]) -> dict[str, float]:
         from accelerate.utils import broadcast

@@ -302,11 +302,37 @@ def test_an_algorithm_may_take_the_step_into_its_own_hands(toy: Toy, tmp_path: P
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
 
-def test_the_tracker_writes_tensorboard_events(toy: Toy, tmp_path: Path):
+def test_the_tracker_gets_every_figure_of_the_log(toy: Toy, tmp_path: Path):
     pytest.importorskip("tensorboard")
-    fit(config(tracker="tensorboard", steps=4), train=toy(16), dev=toy(16, root=1), seed=0, out=tmp_path)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    plan = config(tracker="tensorboard", steps=6, eval_every=3, algorithm="dann", averaging="swad")
+    fit(plan, train=toy(16), dev=toy(16, root=1), seed=0, out=tmp_path)
     (events,) = tmp_path.rglob("events.out.tfevents.*")
-    assert b"images_per_s" in events.read_bytes()
+    tracked = EventAccumulator(str(events)).Reload()
+    scalars = {(tag, e.step): e.value for tag in tracked.Tags()["scalars"] for e in tracked.Scalars(tag)}
+    expected = {}
+    for row in map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines()):
+        event, step = row.pop("event"), row.pop("step", None)
+        names = {"train": row, "dev": ("eer", "loss"), "averaged": ("eer", "loss")}.get(event, ())
+        expected |= {(name if event == "train" else f"{event}_{name}", step): row[name] for name in names}
+    assert {"loss", "lr", "images_per_s", "data_share", "dev_eer", "averaged_loss"} < {tag for tag, _ in expected}
+    assert scalars == pytest.approx(expected, rel=1e-6)  # events are float32
+
+
+def test_the_log_tells_what_waits_for_data(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    batches = _Run._batches
+
+    def slowly(self: _Run, step: int | None = None) -> list[Batch]:
+        time.sleep(0.05)
+        return batches(self, step)
+
+    monkeypatch.setattr(_Run, "_batches", slowly)
+    fit(config(steps=4, eval_every=1), train=toy(16), dev=toy(16, root=1), seed=0, out=tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    for row in (row for row in rows if row["event"] == "train"):
+        assert 0.05 <= row["data_s"] < row["data_s"] / row["data_share"] * 1.01
+        assert 8 / row["images_per_s"] == pytest.approx(row["data_s"] / row["data_share"], rel=0.02)
 
 
 def test_fp16_on_the_cpu_is_refused_with_the_choices(toy: Toy, tmp_path: Path):
