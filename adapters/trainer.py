@@ -21,7 +21,7 @@ from spooflab.adapters.checkpoints import Checkpoint, load_checkpoint, save_chec
 from spooflab.adapters.dev_figures import dev_figures
 from spooflab.adapters.finite_guard import not_finite
 from spooflab.adapters.image_set import ImageSet, Unlabelled
-from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness
+from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness, reseed
 from spooflab.adapters.model_files import build_algorithm, save_model
 from spooflab.adapters.optimiser import adamw, learning_rate, optimiser_tensors, restore_optimiser
 from spooflab.adapters.run_identity import check_same_run, run_identity
@@ -132,11 +132,12 @@ class _Run:
         domains, self.domain = torch.unique(train.domains, return_inverse=True)
         self.sampler = BalancedSampler(train.labels, self.domain, batch_size=config.batch_size, seed=seed)
         self.walk = ShuffledWalk(len(target), batch_size=config.batch_size, seed=seed) if target is not None else None
-        torch.manual_seed(named_seed(seed, "init"))
+        reseed(accelerator.device, named_seed(seed, "init"))
         self.model = build_algorithm(config, num_domains=len(domains)).train()
         # Convolutions run a quarter faster with channels last, on CPU and GPU alike.
         self.model.to(accelerator.device).to(memory_format=torch.channels_last)
         self.averaged = AveragedNetwork(config.averaging, self.model) if config.averaging.kind != "none" else None
+        self.parameters = list(self.model.parameters())
         self.optimizer = adamw(self.model, config)
         self.wrapped, self.stepper = accelerator.prepare(self.model, self.optimizer)
         self.done, self.clock = 0, StepClock()
@@ -158,7 +159,9 @@ class _Run:
             self.accelerator.backward(loss)
 
     def optimise(self) -> None:
-        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip_norm)
+        # As accelerate clips, without its look at every gradient for kinds that are not made here.
+        self.accelerator.unscale_gradients()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
         witness = torch.stack(self.losses_seen).sum()
         # fp16 gradients overflow by design now and then: the scaler skips that step and lowers its scale.
         if not math.isfinite(float(witness if self.config.precision == "fp16" else witness + norm)):
@@ -202,7 +205,7 @@ class _Run:
 
     def step(self) -> dict[str, Tensor]:
         """Make one optimiser step; everything it draws is named by (seed, step, process)."""
-        torch.manual_seed(named_seed(self.seed, "step", self.done, self.accelerator.process_index))
+        self._reseed("step")
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.done)
         with self.clock.data():
@@ -275,6 +278,9 @@ class _Run:
         """Whether the weights after the step just made are averaged and scored: an algorithm may not be there yet."""
         return self.model.selectable or self.done == self.config.steps
 
+    def _reseed(self, what: str) -> None:
+        reseed(self.accelerator.device, named_seed(self.seed, what, self.done, self.accelerator.process_index))
+
     def _figures(self, model: Algorithm) -> dict[str, float]:
         scores = predict_scores(model, self.dev, self.config.eval_batch_size)
         figures = dev_figures(scores, self.dev.labels.numpy())
@@ -283,7 +289,7 @@ class _Run:
     def _averaged(self) -> Algorithm:
         """Return the averaged network; batch norm takes its statistics from the batches of the last steps."""
         assert self.averaged is not None
-        torch.manual_seed(named_seed(self.seed, "statistics", self.done, self.accelerator.process_index))
+        self._reseed("statistics")
         first = max(0, self.done - self.config.averaging.statistics_steps)
         with self.accelerator.autocast():
             return self.averaged.network(batch for step in range(first, self.done) for batch in self._batches(step))
