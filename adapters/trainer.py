@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,16 +94,31 @@ def fit(
         DataError: unusable sets, or a loss that is not finite.
         ConfigError: unusable settings, or `out` holds another run.
     """
+    started = time.perf_counter()
+    with open_run(config, train=train, dev=dev, seed=seed, out=out, target=target, progress=progress) as run:
+        run.resume()
+        run.loop()
+        return run.result(started)
+
+
+@contextmanager
+def open_run(
+    config: TrainConfig,
+    *,
+    train: ImageSet,
+    dev: ImageSet,
+    seed: int,
+    out: Path,
+    target: ImageSet | None = None,
+    progress: Progress | None = None,
+) -> Iterator["_Run"]:
+    """Lend a training that has not made a step and written nothing; arguments and errors are those of `fit`."""
     check_labelled("train", train, config.size)
     check_labelled("dev", dev, config.size)
     check_target(config, target, train, dev)
     unlabelled = None if target is None else target.unlabelled()
-    started = time.perf_counter()
     with lent_accelerator(config, out) as accelerator, own_randomness(accelerator.device):
-        run = _Run(config, accelerator, train, dev, seed, out, progress, unlabelled)
-        run.resume()
-        run.loop()
-        return run.result(started)
+        yield _Run(config, accelerator, train, dev, seed, out, progress, unlabelled)
 
 
 class _Run:
@@ -203,11 +218,11 @@ class _Run:
             if every and (self.done % every == 0 or self._finished()):
                 self.checkpoint()
 
-    def step(self) -> dict[str, Tensor]:
-        """Make one optimiser step; everything it draws is named by (seed, step, process)."""
+    def step(self, rate: float | None = None) -> dict[str, Tensor]:
+        """Make one optimiser step, at the schedule's rate; everything it draws is named by (seed, step, process)."""
         self._reseed("step")
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.done)
+            group["lr"] = learning_rate(self.config, self.done) if rate is None else rate
         with self.clock.data():
             self.micro = self._batches()
         return self.model.step(self.micro, self)
