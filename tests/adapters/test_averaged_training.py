@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from interrupted import StopHere, small, stop_at, weights
+from interrupted import StopHere, final_state, small, stop_at, weights
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from spooflab.adapters import ALGORITHMS, ImageSet, TrainConfig, fit, load_model, predict_scores
@@ -85,6 +85,7 @@ def test_an_interrupted_average_gives_the_same_bytes(averaging: dict[str, object
     resumed = fit(config, **sets(toy), seed=4, out=tmp_path / "cut")
     again = fit(config, **sets(toy), seed=4, out=tmp_path / "cut", progress=stop_at(0))
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
     assert whole.dev_history == resumed.dev_history == again.dev_history
     assert whole.dev == resumed.dev == again.dev
     assert (tmp_path / "cut" / "log.jsonl").read_text().count('"averaged"') == (averaging is SWAD)

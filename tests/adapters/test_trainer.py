@@ -1,6 +1,7 @@
 """The trainer: exact resumption, the guard against numbers that are none, early stopping, refusals."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from interrupted import StopHere, log_rows, stop_at, weights
+from interrupted import StopHere, final_state, log_rows, stop_at, weights
 from interrupted import small as config
 
 from spooflab.adapters import (
@@ -23,6 +24,7 @@ from spooflab.adapters import (
     Batch,
     Engine,
     ImageSet,
+    TrainConfig,
     fit,
     load_model,
     predict_scores,
@@ -38,18 +40,61 @@ from spooflab.errors import ConfigError, DataError
 Toy = Callable[..., ImageSet]
 
 
-@pytest.mark.parametrize("algorithm", ["erm", "dann", "mixstyle", "ohem"])
-def test_resumes_to_the_same_bytes(algorithm: str, toy: Toy, tmp_path: Path):
-    sets = {"train": toy(48), "dev": toy(16, root=1)}
-    whole = fit(config(algorithm=algorithm), **sets, seed=4, out=tmp_path / "whole")
-    for step in (4, 12):  # before the first checkpoint, and between two later ones
+def resumes_to_the_same_bytes(plan: TrainConfig, sets: dict[str, ImageSet], stops: Sequence[int], out: Path) -> None:
+    whole = fit(plan, **sets, seed=4, out=out / "whole")
+    for step in stops:
         with pytest.raises(StopHere):
-            fit(config(algorithm=algorithm), **sets, seed=4, out=tmp_path / "cut", progress=stop_at(step))
-    resumed = fit(config(algorithm=algorithm), **sets, seed=4, out=tmp_path / "cut")
-    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+            fit(plan, **sets, seed=4, out=out / "cut", progress=stop_at(step))
+    resumed = fit(plan, **sets, seed=4, out=out / "cut")
+    assert weights(out / "cut") == weights(out / "whole")
+    assert final_state(out / "cut") == final_state(out / "whole")
     assert resumed.dev_history == whole.dev_history
     assert resumed.best_step == whole.best_step
-    assert log_rows(tmp_path / "cut") == log_rows(tmp_path / "whole")
+    assert log_rows(out / "cut") == log_rows(out / "whole")
+
+
+@pytest.mark.parametrize("algorithm", ["erm", "dann", "safas", "gacfas", "groupdro"])
+def test_resumes_to_the_same_bytes(algorithm: str, toy: Toy, tmp_path: Path):
+    sets = {"train": toy(48), "dev": toy(16, root=1)}
+    # Before the first checkpoint, and between two later ones.
+    resumes_to_the_same_bytes(config(algorithm=algorithm), sets, (4, 12), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_resumes_to_the_same_bytes(algorithm: str, toy: Toy, tmp_path: Path):
+    sets = {"train": toy(48), "dev": toy(16, root=1)}
+    if ALGORITHMS[algorithm].setting == "adaptation":
+        sets["target"] = toy(20, root=2)
+    hparams = {"pretrain": 0.3} if algorithm == "adda" else {}
+    resumes_to_the_same_bytes(config(algorithm=algorithm, hparams=hparams, steps=12), sets, (8,), tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_training_and_resume(tmp_path: Path):
+    script = Path(__file__).parents[1] / "kits" / "two_processes.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+    def run(launcher: Sequence[str], name: str, stop: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [*launcher, str(script), str(tmp_path / name), str(stop)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+    for launcher, name in ((torchrun, "two"), ([sys.executable], "one")):
+        done = run(launcher, name)
+        assert done.returncode == 0, done.stderr
+    assert "StopHere" in run(torchrun, "cut", 8).stderr
+    assert run(torchrun, "cut").returncode == 0
+    assert weights(tmp_path / "cut") == weights(tmp_path / "two")
+    assert final_state(tmp_path / "cut") == final_state(tmp_path / "two")
+    assert log_rows(tmp_path / "cut") == log_rows(tmp_path / "two")
+    # Without batch norm two halves of a batch are the batch, but for the order of sums.
+    ones, twos = (
+        {row["step"]: row["loss"] for row in log_rows(tmp_path / name) if row["event"] == "dev"}
+        for name in ("one", "two")
+    )
+    assert twos == pytest.approx(ones, rel=1e-3)
+    assert len(set(ones.values())) == len(ones) > 2
 
 
 def test_a_dropout_network_resumes_to_the_same_bytes(toy: Toy, tmp_path: Path):
@@ -76,6 +121,7 @@ def test_twenty_kills_change_nothing(tmp_path: Path):
     assert steps == sorted(steps)  # no kill takes a step back
     assert len(set(steps)) > 5
     assert weights(cut) == weights(whole)
+    assert final_state(cut) == final_state(whole)
     assert (cut / "model.json").read_bytes() == (whole / "model.json").read_bytes()
     assert [row for row in log_rows(cut) if row["event"] != "torn_checkpoint"] == log_rows(whole)
 
@@ -371,3 +417,5 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     assert rates[53] == pytest.approx(0.5)
     assert 0 < rates[-1] < 1e-3
     assert all(a > b for a, b in pairwise(rates[3:]))
+    constant = config(steps=103, warmup_steps=3, lr=1.0, schedule="constant")
+    assert [learning_rate(constant, step) for step in range(103)] == [*rates[:3], *[1.0] * 100]

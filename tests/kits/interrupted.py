@@ -30,6 +30,12 @@ def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
+def final_state(folder: Path) -> tuple[str, str]:
+    """Name and digest of the newest checkpoint: the last weights, moments and averages, not just the best weights."""
+    newest = max((folder / "checkpoints").glob("step-*"))
+    return newest.name, json.loads((newest / "state.json").read_text())["sha256"]
+
+
 def log_rows(folder: Path) -> list[dict[str, Any]]:
     """Rows of the log without what measures time."""
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
