@@ -206,10 +206,7 @@ class _Run:
         """Step until the plan, the patience or SWAD's valley ends."""
         while not self._finished():
             with self.clock.step():
-                parts = self.step()
-            self.done += 1
-            if self.averaged is not None and self._counts():
-                self.averaged.average.add(self.model.state_dict())
+                parts = self.advance()
             if self.done % self.config.log_every == 0 or self.done == self.config.steps:
                 self._report(parts)
             if self.done % self.config.eval_every == 0 or self.done == self.config.steps:
@@ -217,6 +214,14 @@ class _Run:
             every = self.config.checkpoint_every
             if every and (self.done % every == 0 or self._finished()):
                 self.checkpoint()
+
+    def advance(self) -> dict[str, Tensor]:
+        """Make one optimiser step, count it, and let an average see the weights."""
+        parts = self.step()
+        self.done += 1
+        if self.averaged is not None and self._counts():
+            self.averaged.average.add(self.model.state_dict())
+        return parts
 
     def step(self, rate: float | None = None) -> dict[str, Tensor]:
         """Make one optimiser step, at the schedule's rate; everything it draws is named by (seed, step, process)."""

@@ -21,6 +21,7 @@ STEPS, BATCH, SIDE, ROUNDS = 20, 32, 112, 3
 """Of whole trainings, and of the steps of ERM."""
 SMALL_BATCH, SMALL_SIDE, SMALL_STEPS, SMALL_ROUNDS = 24, 64, 3, 5
 """Of the steps of every algorithm."""
+AVERAGED = {f"erm with {kind}": {"averaging": kind} for kind in ("ema", "swad")}
 
 
 def train_cases(threads: int) -> list[dict[str, Any]]:
@@ -30,7 +31,7 @@ def train_cases(threads: int) -> list[dict[str, Any]]:
     images and the saved model, but no checkpoints. Its peer makes the same network, draws random batches, clips, steps
     `torch.optim.AdamW` and evaluates the same images; it never augments. The peer of ERM's steps is handed the rows of
     the very batches. Against ERM both have our augmentation; a ratio of 0.5 is an algorithm at twice ERM's time, late
-    in its training, when what is annealed is at work.
+    in its training, when what is annealed is at work. ERM's own ratio there says how much is noise.
     """
     torch.set_num_threads(threads)
     return [*_trainings(threads), _erm_steps(threads), *_algorithm_steps(threads)]
@@ -59,20 +60,21 @@ def _erm_steps(threads: int) -> dict[str, Any]:
         bare = _BareSteps(config, train, [run.sampler.batch(step)[0] for step in range(8 * count)])
         ours, peer = _steps(run, count), partial(bare.run, count)
         clock, items = _clock(threads), count * BATCH
-        return paired("erm step", ours, items=items, peer_name="bare step", peer=peer, rounds=7, clock=clock)
+        name = "erm step, no augmentation"
+        return paired(name, ours, items=items, peer_name="bare step", peer=peer, rounds=7, clock=clock)
 
 
 def _algorithm_steps(threads: int) -> list[dict[str, Any]]:
     """Pair steps of each algorithm with steps of ERM: a small network, three domains, our augmentation."""
     train, dev, target = (_images(count, SMALL_SIDE) for count in (255, 16, 129))
     rows = []
-    for name, algorithm in ALGORITHMS.items():
-        config = _config(True, algorithm=name, size=SMALL_SIDE, batch_size=SMALL_BATCH)
-        adapts = target if algorithm.setting == "adaptation" else None
+    for name, changes in {**{name: {"algorithm": name} for name in ALGORITHMS}, **AVERAGED}.items():
+        config = _config(True, size=SMALL_SIDE, batch_size=SMALL_BATCH, **changes)
+        adapts = target if ALGORITHMS[config.algorithm].setting == "adaptation" else None
         sets = {"train": train, "dev": dev, "seed": 0}
         with tempfile.TemporaryDirectory() as out, ExitStack() as runs:
             erm = runs.enter_context(
-                open_run(config.model_copy(update={"algorithm": "erm"}), **sets, out=Path(out))  # type: ignore[arg-type]  # the three differ
+                open_run(_config(True, size=SMALL_SIDE, batch_size=SMALL_BATCH), **sets, out=Path(out))  # type: ignore[arg-type]  # the three differ
             )
             run = runs.enter_context(open_run(config, **sets, out=Path(out), target=adapts))  # type: ignore[arg-type]
             erm.done = run.done = 9 * config.steps // 10
@@ -104,8 +106,7 @@ def _config(augmented: bool = False, **changes: object) -> TrainConfig:
 def _steps(run: Any, count: int) -> Callable[[], None]:
     def make() -> None:
         for _ in range(count):
-            run.step()
-            run.done += 1
+            run.advance()
 
     return make
 
