@@ -1,9 +1,8 @@
 """Train an algorithm on one set, pick weights on source-dev, and resume at any step to the same result."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,9 @@ from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from spooflab.adapters.dev_figures import dev_figures
-from spooflab.adapters.finite_guard import not_finite
 from spooflab.adapters.image_set import ImageSet, Unlabelled
 from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness, reseed
+from spooflab.adapters.lent_engine import LentEngine
 from spooflab.adapters.model_files import build_algorithm, save_model
 from spooflab.adapters.optimiser import adamw, learning_rate, optimiser_tensors, restore_optimiser
 from spooflab.adapters.run_identity import check_same_run, run_identity
@@ -122,7 +121,7 @@ def open_run(
 
 
 class _Run:
-    """The state of one training, and the `Engine` that algorithms are lent."""
+    """The state of one training."""
 
     def __init__(
         self,
@@ -152,41 +151,13 @@ class _Run:
         # Convolutions run a quarter faster with channels last, on CPU and GPU alike.
         self.model.to(accelerator.device).to(memory_format=torch.channels_last)
         self.averaged = AveragedNetwork(config.averaging, self.model) if config.averaging.kind != "none" else None
-        self.parameters = list(self.model.parameters())
         self.optimizer = adamw(self.model, config)
-        self.wrapped, self.stepper = accelerator.prepare(self.model, self.optimizer)
+        names = None if target is None else target.keys
+        self.engine = LentEngine(accelerator, self.model, self.optimizer, config, names)
         self.done, self.clock = 0, StepClock()
         self.selection = Selection(config.monitor)
         self.log = RunLog(out / "log.jsonl", accelerator, tracked=config.tracker != "none")
-        self.micro: list[Batch] = []
-        self.losses_seen: list[Tensor] = []
         self.identity = run_identity(config, train, dev, seed, target)
-
-    # The Engine of `Algorithm.step`.
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = self.wrapped(batch)
-        self.losses_seen.append(losses["loss"].detach())
-        return losses
-
-    def backward(self, loss: Tensor, *, last: bool = True) -> None:
-        with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
-            self.accelerator.backward(loss)
-
-    def optimise(self) -> None:
-        # As accelerate clips, without its look at every gradient for kinds that are not made here.
-        self.accelerator.unscale_gradients()
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
-        witness = torch.stack(self.losses_seen).sum()
-        # fp16 gradients overflow by design now and then: the scaler skips that step and lowers its scale.
-        if not math.isfinite(float(witness if self.config.precision == "fp16" else witness + norm)):
-            names = None if self.target is None else self.target.keys
-            raise not_finite(self.done, self.losses_seen, float(norm), self.micro, names)
-        self.stepper.step()
-        self.stepper.zero_grad()
-        self.losses_seen.clear()
-
-    # The loop.
 
     def resume(self) -> None:
         """Take up the newest verified checkpoint of `out`, if it is this run's."""
@@ -229,8 +200,9 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.done) if rate is None else rate
         with self.clock.data():
-            self.micro = self._batches()
-        return self.model.step(self.micro, self)
+            batches = self._batches()
+        self.engine.begin(self.done, batches)
+        return self.model.step(batches, self.engine)
 
     def evaluate(self) -> None:
         """Score source-dev and keep the weights if they are the best so far; EMA's in place of the plain ones.
@@ -269,7 +241,7 @@ class _Run:
 
     def result(self, started: float) -> FitResult:
         """Load the best weights, save the model, and say how it went."""
-        model = self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
+        model = self.accelerator.unwrap_model(self.engine.wrapped, keep_fp32_wrapper=False)
         vars(model).pop("forward", None)  # what mixed precision left on the instance
         model.load_state_dict(self.selection.weights)
         model.eval()

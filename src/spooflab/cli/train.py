@@ -94,8 +94,8 @@ def _find_lr(job: "TrainJob", store: Path, out: Path, console: Console, *, json:
         console.print("The loss fell nowhere: no suggestion.")
     else:
         console.print(
-            f"The loss fell fastest at {curve.suggestion:.2e}: train at that, a third and a tenth of it. The config has "
-            f"{job.training.lr:.2e}. All rates: {out / 'lr_finder.csv'}"
+            f"The loss fell fastest at {curve.suggestion:.2e}: train at that, a third and a tenth of it. "
+            f"The config has {job.training.lr:.2e}. All rates: {out / 'lr_finder.csv'}"
         )
     if json:
         summary = {"out": str(out), "suggestion": curve.suggestion, "diverged_at": curve.diverged_at}
