@@ -25,10 +25,14 @@ def sample_augment(
     config: AugmentConfig, keys: Sequence[str], epochs: Sequence[int], *, size: int, seed: int
 ) -> AugmentParams:
     """Draw each image's changes from its own generator, named by (seed, epoch, key): order and batch do not matter."""
+    reach = int(config.shift * size)
+    if not (config.flip or reach or config.gain):  # whatever were drawn, nothing would change
+        return AugmentParams(
+            torch.zeros(len(keys), dtype=torch.bool), torch.zeros(len(keys), 2).long(), torch.ones(len(keys), 3)
+        )
     draws = torch.stack(
         [torch.rand(6, generator=generator(seed, "augment", e, key)) for e, key in zip(epochs, keys, strict=True)]
     )
-    reach = int(config.shift * size)
     shift = ((2 * reach + 1) * draws[:, 1:3]).long().clamp_(max=2 * reach) - reach
     return AugmentParams(draws[:, 0] < config.flip, shift, 1 + config.gain * (2 * draws[:, 3:6] - 1))
 

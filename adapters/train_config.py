@@ -3,7 +3,7 @@
 import inspect
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.class_loss import ClassLossConfig
@@ -39,6 +39,22 @@ class AugmentConfig(Config):
     gain: float = Field(default=0.1, ge=0, lt=1, description="largest relative change of each colour channel")
 
 
+class AveragingConfig(Config):
+    """Whether the weights along the training are averaged; `averaging: ema` is short for `averaging: {kind: ema}`."""
+
+    kind: Literal["none", "ema", "swad"] = Field(
+        default="none",
+        description="ema: source-dev picks among exponential averages; swad: the mean over the valley of its loss",
+    )
+    decay: float = Field(default=0.99, ge=0, lt=1, description="ema: over about 1 / (1 − decay) steps")
+    optimum_patience: PositiveInt = Field(default=3, description="swad: N_s, evaluations")
+    overfit_patience: PositiveInt = Field(default=6, description="swad: N_e, evaluations")
+    tolerance: float = Field(default=1.3, ge=1, description="swad: r")
+    statistics_steps: PositiveInt = Field(
+        default=20, description="last steps whose batches give averaged weights their batch-norm statistics"
+    )
+
+
 class TrainConfig(Config):
     """One training. The same config, data and seed give the same weights on the same machine type."""
 
@@ -64,6 +80,8 @@ class TrainConfig(Config):
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup_steps: int = Field(default=20, ge=0)
+    schedule: Literal["cosine", "constant"] = Field(default="cosine", description="of the rate after the warm-up")
+    averaging: AveragingConfig = AveragingConfig()
     clip_norm: float = Field(default=5.0, gt=0)
     precision: Literal["no", "bf16", "fp16"] = "no"
     device: Literal["auto", "cpu"] = "auto"
@@ -78,6 +96,11 @@ class TrainConfig(Config):
     log_every: PositiveInt = 10
     tracker: Literal["none", "tensorboard"] = "none"
 
+    @field_validator("averaging", mode="before")
+    @classmethod
+    def _kind_alone(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _known(self) -> "TrainConfig":
         if self.algorithm not in ALGORITHMS:
@@ -90,6 +113,8 @@ class TrainConfig(Config):
             raise ValueError("class_loss logit_adjusted on balanced batches is cross-entropy; wanted balance: none")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} does not divide into {self.accumulate} micro-batches")
+        if self.averaging.kind == "swad" and self.patience is not None:
+            raise ValueError("averaging swad ends the training by its own rule; leave patience out")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import pyarrow as pa
 from pydantic import Field
@@ -40,6 +41,19 @@ def train(job: TrainJob, store_root: Path, out: Path, *, progress: Progress | No
         DataError: no store, nothing left to train on or to adapt to, or a class missing on one side of the split.
         ConfigError: settings that do not fit, or `out` holds another run.
     """
+    return fit(job.training, **load_sets(job, store_root), seed=job.seed, out=out, progress=progress)
+
+
+class Sets(TypedDict):
+    """What a training reads; `target` where its algorithm adapts."""
+
+    train: ImageSet
+    dev: ImageSet
+    target: ImageSet | None
+
+
+def load_sets(job: TrainJob, store_root: Path) -> Sets:
+    """Load the images of `train`; errors are the same."""
     index = read_index(store_root)
     rows = chosen_rows(index, job)
     groups = index.column("subject_group").to_pylist()
@@ -47,15 +61,11 @@ def train(job: TrainJob, store_root: Path, out: Path, *, progress: Progress | No
     size, domain_by = job.training.size, job.training.domain_by
     images = ImageSet.load(store_root, index.take(rows), size, domain_by, maps=job.training.pixel.needs_maps)
     side = [groups[row] in dev_groups for row in rows]
-    return fit(
-        job.training,
-        train=images.subset([i for i, is_dev in enumerate(side) if not is_dev]),
-        dev=images.subset([i for i, is_dev in enumerate(side) if is_dev]),
-        seed=job.seed,
-        out=out,
-        target=_target(job, index, rows, store_root),
-        progress=progress,
-    )
+    return {
+        "train": images.subset([i for i, is_dev in enumerate(side) if not is_dev]),
+        "dev": images.subset([i for i, is_dev in enumerate(side) if is_dev]),
+        "target": _target(job, index, rows, store_root),
+    }
 
 
 def chosen_rows(index: pa.Table, job: TrainJob) -> list[int]:

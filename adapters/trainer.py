@@ -1,10 +1,8 @@
 """Train an algorithm on one set, pick weights on source-dev, and resume at any step to the same result."""
 
-import json
-import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,20 +12,27 @@ from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.augmentation import apply_augment, move_maps, sample_augment
+from spooflab.adapters.averaged_network import AveragedNetwork
+from spooflab.adapters.averaging import Ema, Swad, Valley
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.batch_order import batch_order, class_shares
 from spooflab.adapters.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from spooflab.adapters.dev_figures import dev_figures
 from spooflab.adapters.image_set import ImageSet, Unlabelled
-from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness
+from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness, reseed
+from spooflab.adapters.lent_engine import LentEngine
 from spooflab.adapters.model_files import build_algorithm, save_model
+from spooflab.adapters.optimiser import adamw, learning_rate, optimiser_tensors, restore_optimiser
 from spooflab.adapters.run_identity import check_same_run, run_identity
+from spooflab.adapters.run_log import RunLog
 from spooflab.adapters.scoring import predict_scores
+from spooflab.adapters.selection import Selection
 from spooflab.adapters.set_checks import check_labelled, check_maps, check_target
 from spooflab.adapters.shuffled_walk import ShuffledWalk
+from spooflab.adapters.step_clock import StepClock
 from spooflab.adapters.temperature import calibrate
 from spooflab.adapters.train_config import TrainConfig
-from spooflab.errors import ConfigError, DataError
+from spooflab.errors import ConfigError
 from spooflab.seeds import seed as named_seed
 
 if TYPE_CHECKING:
@@ -43,15 +48,17 @@ class FitResult:
 
     Attributes:
         model: the algorithm with the weights of `best_step`, in eval mode.
-        best_step: optimiser steps after which source-dev was best.
-        dev_history: one row per evaluation: `step`, `eer`, `loss`.
+        best_step: optimiser steps after which source-dev was best; of a SWAD, the last step that it averages.
+        dev: source-dev figures of these weights: `step`, `eer`, `loss`.
+        dev_history: one such row per evaluation: of averaged weights for EMA, of the plain ones for SWAD.
         seconds: wall time of this call (a resumed run counts its last part).
         steps: optimiser steps made in all.
-        stopped_early: whether patience ended it.
+        stopped_early: whether patience, or the end of SWAD's valley, ended it.
     """
 
     model: Algorithm
     best_step: int
+    dev: dict[str, float]
     dev_history: list[dict[str, float]]
     seconds: float
     steps: int
@@ -87,30 +94,36 @@ def fit(
         DataError: unusable sets, or a loss that is not finite.
         ConfigError: unusable settings, or `out` holds another run.
     """
-    check_labelled("train", train, config.size)
-    check_labelled("dev", dev, config.size)
-    check_target(config, target, train, dev)
-    check_maps(config, train)
-    unlabelled = None if target is None else target.unlabelled()
     started = time.perf_counter()
-    with lent_accelerator(config, out) as accelerator, own_randomness(accelerator.device):
-        run = _Run(config, accelerator, train, dev, seed, out, progress, unlabelled)
+    with open_run(config, train=train, dev=dev, seed=seed, out=out, target=target, progress=progress) as run:
         run.resume()
         run.loop()
         return run.result(started)
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the rate of optimiser step `step` (from 0): linear warm-up, then a half cosine down to 0."""
-    warmup = min(config.warmup_steps, config.steps - 1)
-    if step < warmup:
-        return config.lr * (step + 1) / (warmup + 1)
-    done = (step - warmup) / (config.steps - warmup)
-    return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+@contextmanager
+def open_run(
+    config: TrainConfig,
+    *,
+    train: ImageSet,
+    dev: ImageSet,
+    seed: int,
+    out: Path,
+    target: ImageSet | None = None,
+    progress: Progress | None = None,
+) -> Iterator["_Run"]:
+    """Lend a training that has not made a step and written nothing; arguments and errors are those of `fit`."""
+    check_labelled("train", train, config.size)
+    check_labelled("dev", dev, config.size)
+    check_target(config, target, train, dev)
+    check_maps(config, train)
+    unlabelled = None if target is None else target.unlabelled()
+    with lent_accelerator(config, out) as accelerator, own_randomness(accelerator.device):
+        yield _Run(config, accelerator, train, dev, seed, out, progress, unlabelled)
 
 
 class _Run:
-    """The state of one training, and the `Engine` that algorithms are lent."""
+    """The state of one training."""
 
     def __init__(
         self,
@@ -135,42 +148,19 @@ class _Run:
         domains, self.domain = torch.unique(train.domains, return_inverse=True)
         self.sampler = batch_order(config, train.labels, self.domain, seed)
         self.walk = ShuffledWalk(len(target), batch_size=config.batch_size, seed=seed) if target is not None else None
-        torch.manual_seed(named_seed(seed, "init"))
+        reseed(accelerator.device, named_seed(seed, "init"))
         shares = class_shares(config, train.labels)
         self.model = build_algorithm(config, num_domains=len(domains), shares=shares).train()
         # Convolutions run a quarter faster with channels last, on CPU and GPU alike.
-        self.model.to(memory_format=torch.channels_last)
-        self.optimizer = _adamw(self.model, config)
-        self.wrapped, self.stepper = accelerator.prepare(self.model, self.optimizer)
-        self.done, self.stale, self.best_step = 0, 0, 0
-        self.history: list[dict[str, float]] = []
-        self.best: dict[str, Tensor] = {}
-        self.micro: list[Batch] = []
-        self.losses_seen: list[Tensor] = []
+        self.model.to(accelerator.device).to(memory_format=torch.channels_last)
+        self.averaged = AveragedNetwork(config.averaging, self.model) if config.averaging.kind != "none" else None
+        self.optimizer = adamw(self.model, config)
+        names = None if target is None else target.keys
+        self.engine = LentEngine(accelerator, self.model, self.optimizer, config, names)
+        self.done, self.clock = 0, StepClock()
+        self.selection = Selection(config.monitor)
+        self.log = RunLog(out / "log.jsonl", accelerator, tracked=config.tracker != "none")
         self.identity = run_identity(config, train, dev, seed, target)
-
-    # The Engine of `Algorithm.step`.
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = self.wrapped(batch)
-        self.losses_seen.append(losses["loss"].detach())
-        return losses
-
-    def backward(self, loss: Tensor, *, last: bool = True) -> None:
-        with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
-            self.accelerator.backward(loss)
-
-    def optimise(self) -> None:
-        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip_norm)
-        witness = torch.stack(self.losses_seen).sum()
-        # fp16 gradients overflow by design now and then: the scaler skips that step and lowers its scale.
-        if not math.isfinite(float(witness if self.config.precision == "fp16" else witness + norm)):
-            self._not_finite(float(norm))
-        self.stepper.step()
-        self.stepper.zero_grad()
-        self.losses_seen.clear()
-
-    # The loop.
 
     def resume(self) -> None:
         """Take up the newest verified checkpoint of `out`, if it is this run's."""
@@ -179,90 +169,98 @@ class _Run:
         if found is not None:
             check_same_run(found.state["identity"], self.identity, self.out)
             self._restore(found)
-        self._trim_log()
+        self.log.trim(self.done)
         for name in torn:
-            self._log({"event": "torn_checkpoint", "name": name, "resumed_at": self.done})
+            self.log.write({"event": "torn_checkpoint", "name": name, "resumed_at": self.done})
         if not self.done:
             for label, domain in self.sampler.empty_cells():
-                self._log({"event": "empty_cell", "label": label, "domain": domain})
+                self.log.write({"event": "empty_cell", "label": label, "domain": domain})
 
     def loop(self) -> None:
-        """Step until the plan or the patience ends."""
-        tic, tic_step = time.perf_counter(), self.done
+        """Step until the plan, the patience or SWAD's valley ends."""
         while not self._finished():
-            parts = self.step()
-            self.done += 1
+            with self.clock.step():
+                parts = self.advance()
             if self.done % self.config.log_every == 0 or self.done == self.config.steps:
-                rate = (self.done - tic_step) * self.config.batch_size / (time.perf_counter() - tic)
-                self._report(parts, rate)
-                tic, tic_step = time.perf_counter(), self.done
+                self._report(parts)
             if self.done % self.config.eval_every == 0 or self.done == self.config.steps:
                 self.evaluate()
-                tic, tic_step = time.perf_counter(), self.done
             every = self.config.checkpoint_every
             if every and (self.done % every == 0 or self._finished()):
                 self.checkpoint()
 
-    def step(self) -> dict[str, Tensor]:
-        """Make one optimiser step; everything it draws is named by (seed, step, process)."""
-        torch.manual_seed(named_seed(self.seed, "step", self.done, self.accelerator.process_index))
+    def advance(self) -> dict[str, Tensor]:
+        """Make one optimiser step, count it, and let an average see the weights."""
+        parts = self.step()
+        self.done += 1
+        if self.averaged is not None and self._counts():
+            self.averaged.average.add(self.model.state_dict())
+        return parts
+
+    def step(self, rate: float | None = None) -> dict[str, Tensor]:
+        """Make one optimiser step, at the schedule's rate; everything it draws is named by (seed, step, process)."""
+        self._reseed("step")
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.done)
-        self.micro = self._batches()
-        return self.model.step(self.micro, self)
+            group["lr"] = learning_rate(self.config, self.done) if rate is None else rate
+        with self.clock.data():
+            batches = self._batches()
+        self.engine.begin(self.done, batches)
+        return self.model.step(batches, self.engine)
 
     def evaluate(self) -> None:
-        """Score source-dev and keep the weights if they are the best so far."""
-        if not self.model.selectable and self.done < self.config.steps:
+        """Score source-dev and keep the weights if they are the best so far; EMA's in place of the plain ones.
+
+        SWAD watches the plain weights' loss, and takes the mean over its valley once the training is over.
+        """
+        if not self._counts():
             return
-        scores = predict_scores(self.model, self.dev, self.config.eval_batch_size)
-        figures = dev_figures(scores, self.dev.labels.numpy())
-        if self.accelerator.num_processes > 1:
-            figures = self._from_main(figures)
-        self.history.append({"step": float(self.done), **figures})
-        self._log({"event": "dev", "step": self.done, **figures})
-        best = min(self.history, key=lambda row: _rank(row, self.config.monitor))
-        self.stale = 0 if best is self.history[-1] else self.stale + 1
-        if best is self.history[-1]:
-            self.best_step = self.done
-            self.best = {name: t.detach().cpu().clone() for name, t in self.model.state_dict().items()}
+        average = None if self.averaged is None else self.averaged.average
+        scored = self._averaged() if isinstance(average, Ema) else self.model
+        figures = self._figures(scored)
+        self._log_dev("dev", figures)
+        self.selection.consider(self.done, figures, scored.state_dict())
+        if isinstance(average, Swad):
+            average.evaluated(figures["loss"])
+            if self._finished():
+                self._take_valley(average.valley)
 
     def checkpoint(self) -> None:
         """Write all that `resume` needs."""
         if not self.accelerator.is_main_process:
             return
         tensors = {f"model/{name}": t for name, t in self.model.state_dict().items()}
-        tensors |= {f"best/{name}": t for name, t in self.best.items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{index}/{name}": t for name, t in slots.items()}
+        tensors |= {f"best/{name}": t for name, t in self.selection.weights.items()}
+        tensors |= {f"optimizer/{name}": t for name, t in optimiser_tensors(self.optimizer).items()}
+        if self.averaged is not None:
+            tensors |= {f"average/{name}": t for name, t in self.averaged.tensors().items()}
         scaler = self.accelerator.scaler
         state = {
             "identity": self.identity,
-            "history": self.history,
-            "best_step": self.best_step,
-            "stale": self.stale,
+            **self.selection.state(),
+            "averaging": None if self.averaged is None else self.averaged.state(),
             "scaler": scaler.state_dict() if scaler is not None else None,
         }
         save_checkpoint(self.out / "checkpoints", self.done, tensors, state)
 
     def result(self, started: float) -> FitResult:
         """Load the best weights, save the model, and say how it went."""
-        model = self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
+        model = self.accelerator.unwrap_model(self.engine.wrapped, keep_fp32_wrapper=False)
         vars(model).pop("forward", None)  # what mixed precision left on the instance
-        model.load_state_dict(self.best)
+        model.load_state_dict(self.selection.weights)
         model.eval()
         if self.config.calibrate:
             calibrate(model, self.dev, self.config.eval_batch_size)
         if self.accelerator.is_main_process:
-            dev = next(row for row in self.history if row["step"] == self.best_step)
-            notes = {"setting": model.setting, "seed": self.seed, "best_step": self.best_step, "dev": dev}
+            best_step, dev = self.selection.best_step, self.selection.dev
+            notes = {"setting": model.setting, "seed": self.seed, "best_step": best_step, "dev": dev}
             save_model(model, self.config, self.out, notes=notes)
         if self.config.tracker != "none":
             self.accelerator.end_training()
         return FitResult(
             model=model,
-            best_step=self.best_step,
-            dev_history=self.history,
+            best_step=self.selection.best_step,
+            dev=self.selection.dev,
+            dev_history=self.selection.history,
             seconds=time.perf_counter() - started,
             steps=self.done,
             stopped_early=self.done < self.config.steps,
@@ -270,27 +268,60 @@ class _Run:
 
     def _finished(self) -> bool:
         patience = self.config.patience
-        return self.done >= self.config.steps or (patience is not None and self.stale >= patience)
+        ended = self.averaged is not None and self.averaged.finished
+        return self.done >= self.config.steps or ended or (patience is not None and self.selection.stale >= patience)
 
-    def _batches(self) -> list[Batch]:
-        """Draw this process's micro-batches of the step: contiguous parts of the global batch."""
+    def _counts(self) -> bool:
+        """Whether the weights after the step just made are averaged and scored: an algorithm may not be there yet."""
+        return self.model.selectable or self.done == self.config.steps
+
+    def _reseed(self, what: str) -> None:
+        reseed(self.accelerator.device, named_seed(self.seed, what, self.done, self.accelerator.process_index))
+
+    def _figures(self, model: Algorithm) -> dict[str, float]:
+        scores = predict_scores(model, self.dev, self.config.eval_batch_size)
+        figures = dev_figures(scores, self.dev.labels.numpy())
+        return self._from_main(figures) if self.accelerator.num_processes > 1 else figures
+
+    def _averaged(self) -> Algorithm:
+        """Return the averaged network; batch norm takes its statistics from the batches of the last steps."""
+        assert self.averaged is not None
+        self._reseed("statistics")
+        first = max(0, self.done - self.config.averaging.statistics_steps)
+        with self.accelerator.autocast():
+            return self.averaged.network(batch for step in range(first, self.done) for batch in self._batches(step))
+
+    def _take_valley(self, valley: Valley) -> None:
+        """Let the mean over SWAD's valley be what the training gives back."""
+        averaged, rows = self._averaged(), self.selection.history
+        figures = self._figures(averaged)
+        last = len(rows) - 1 if valley.end is None else valley.end
+        begin = last if valley.start is None else valley.start
+        after = rows[begin - 1]["step"] if begin else 0
+        span = {"after_step": int(after), "to_step": int(rows[last]["step"])}
+        self._log_dev("averaged", figures, **span)
+        self.selection.take(span["to_step"], figures, averaged.state_dict())
+
+    def _batches(self, step: int | None = None) -> list[Batch]:
+        """Draw this process's micro-batches of a step (the next one): contiguous parts of the global batch."""
         config, device = self.config, self.accelerator.device
-        rows, epochs = self.sampler.batch(self.done)
+        step = self.done if step is None else step
+        rows, epochs = self.sampler.batch(step)
         share = config.batch_size // (self.accelerator.num_processes * config.accumulate)
         first = self.accelerator.process_index * config.accumulate
         batches = []
         for part in range(first, first + config.accumulate):
             chosen = slice(part * share, (part + 1) * share)
             index = torch.tensor(rows[chosen])
-            target, target_rows = self._target(chosen)
+            target, target_rows = self._target(chosen, step)
             images, maps = self._augmented(self.train, rows[chosen], epochs[chosen])
             batches.append(
                 Batch(
                     images=images,
                     label=self.train.labels[index].to(device),
                     domain=self.domain[index].to(device),
-                    seed=named_seed(self.seed, "batch", self.done, part),
-                    progress=self.done / config.steps,
+                    seed=named_seed(self.seed, "batch", step, part),
+                    progress=step / config.steps,
                     keys=[self.train.keys[i] for i in rows[chosen]],
                     species=[self.train.species[i] for i in rows[chosen]],
                     maps=maps,
@@ -300,11 +331,11 @@ class _Run:
             )
         return batches
 
-    def _target(self, chosen: slice) -> tuple[Tensor | None, Tensor | None]:
-        """Return the part `chosen` of the step's target images, and their rows."""
+    def _target(self, chosen: slice, step: int) -> tuple[Tensor | None, Tensor | None]:
+        """Return the part `chosen` of a step's target images, and their rows."""
         if self.target is None or self.walk is None:
             return None, None
-        rows, epochs = self.walk.batch(self.done)
+        rows, epochs = self.walk.batch(step)
         images, _ = self._augmented(self.target, rows[chosen], epochs[chosen])
         return images, torch.tensor(rows[chosen], device=images.device)
 
@@ -322,48 +353,28 @@ class _Run:
 
     def _restore(self, found: Checkpoint) -> None:
         tensors, state = found
-        model = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
-        self.model.load_state_dict(model)
-        self.best = {name.removeprefix("best/"): t for name, t in tensors.items() if name.startswith("best/")}
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer/"):
-                _, index, slot = name.split("/")
-                # The fused optimiser walks memory: moments must lie as their parameter does (channels last).
-                like = parameters[int(index)]
-                slots.setdefault(int(index), {})[slot] = (
-                    torch.empty_like(like, device="cpu").copy_(tensor) if tensor.shape == like.shape else tensor
-                )
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        self.model.load_state_dict(_under("model/", tensors))
+        restore_optimiser(self.optimizer, _under("optimizer/", tensors))
+        self.selection.restore(_under("best/", tensors), state)
+        if self.averaged is not None:
+            self.averaged.restore(_under("average/", tensors), state["averaging"], self.accelerator.device)
         if state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.done, self.history = state["step"], state["history"]
-        self.best_step, self.stale = state["best_step"], state["stale"]
+        self.done = state["step"]
 
-    def _report(self, parts: dict[str, Tensor], images_per_s: float) -> None:
+    def _report(self, parts: dict[str, Tensor]) -> None:
         row = {name: float(value) for name, value in parts.items()}
-        row |= {"lr": self.optimizer.param_groups[0]["lr"], "images_per_s": round(images_per_s, 1)}
-        self._log({"event": "train", "step": self.done, **row})
-        if self.config.tracker != "none":
-            self.accelerator.log(row, step=self.done)
+        row |= {"lr": self.optimizer.param_groups[0]["lr"], **self.clock.figures(self.config.batch_size)}
+        self.log.write({"event": "train", "step": self.done, **row})
+        self.log.track(row, self.done)
         if self.progress is not None:
-            latest = {f"dev_{k}": v for k, v in self.history[-1].items() if k != "step"} if self.history else {}
+            history = self.selection.history
+            latest = {f"dev_{k}": v for k, v in history[-1].items() if k != "step"} if history else {}
             self.progress(self.done, self.config.steps, row | latest)
 
-    def _log(self, row: dict[str, Any]) -> None:
-        if self.accelerator.is_main_process:
-            with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-
-    def _trim_log(self) -> None:
-        """Drop the rows of steps that will be made again, and a half-written last line."""
-        path = self.out / "log.jsonl"
-        if path.exists() and self.accelerator.is_main_process:
-            whole = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-            kept = [line for line in whole if json.loads(line).get("step", 0) <= self.done] if self.done else []
-            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    def _log_dev(self, event: str, figures: dict[str, float], **span: int) -> None:
+        self.log.write({"event": event, "step": self.done, **span, **figures})
+        self.log.track({f"{event}_{name}": value for name, value in figures.items()}, self.done)
 
     def _from_main(self, figures: dict[str, float]) -> dict[str, float]:
         from accelerate.utils import broadcast
@@ -372,32 +383,6 @@ class _Run:
         shared: Any = broadcast(values)
         return dict(zip(figures, shared.tolist(), strict=True))
 
-    def _not_finite(self, norm: float) -> None:
-        bad = [i for i, loss in enumerate(self.losses_seen) if not math.isfinite(float(loss))]
-        what = f"loss is {float(self.losses_seen[bad[0]])}" if bad else f"gradient norm is {norm}"
-        micro = self.micro[bad[0] : bad[0] + 1] if bad and bad[0] < len(self.micro) else self.micro
-        keys = [key for batch in micro for key in batch.keys]
-        seen = f"step {self.done}: {what}; batch keys: {', '.join(keys)}"
-        if self.target is not None:
-            rows = [row for batch in micro if batch.target_rows is not None for row in batch.target_rows.tolist()]
-            seen += f"; target keys: {', '.join(self.target.keys[row] for row in rows)}"
-        raise DataError(
-            seen,
-            wanted="finite numbers",
-            next_step="look at these images; else lower lr, or set precision: 'no'",
-        )
 
-
-def _adamw(model: Algorithm, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices and kernels but not biases, norms or scales."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
-
-
-def _rank(row: dict[str, float], monitor: str) -> tuple[float, float]:
-    # A small dev set reaches EER 0 early and often; the loss decides among equals.
-    return (row[monitor], row["loss"])
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -195,3 +195,14 @@ def test_the_command_prints_json_alone_on_stdout(root: Path, tmp_path: Path, cap
         assert model.predict(torch.rand(2, 3, 40, 40)).shape == (2,)
     with pytest.raises(ConfigError, match="no data"):
         train_command(path, out=tmp_path / "other")
+
+
+def test_the_command_finds_a_rate_and_trains_nothing(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(JOB), encoding="utf-8")
+    assert train_command(path, out=tmp_path / "out", data=root, find_lr=True, json=True) == 0
+    printed = capsys.readouterr()
+    suggestion = json.loads(printed.out)["suggestion"]
+    assert 1e-6 < suggestion < 1
+    assert f"fell fastest at {suggestion:.2e}" in printed.err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["lr_finder.csv", "lr_finder.json"]

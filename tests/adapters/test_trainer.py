@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interrupted import StopHere, final_state, log_rows, stop_at, weights
+from interrupted import small as config
 
 from spooflab.adapters import (
     ALGORITHMS,
@@ -31,59 +33,68 @@ from spooflab.adapters.checkpoints import load_checkpoint, save_checkpoint
 from spooflab.adapters.dev_figures import dev_figures
 from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness
 from spooflab.adapters.model_files import build_algorithm
-from spooflab.adapters.trainer import _Run, learning_rate
+from spooflab.adapters.optimiser import learning_rate
+from spooflab.adapters.trainer import _Run
 from spooflab.errors import ConfigError, DataError
 
 Toy = Callable[..., ImageSet]
 
 
-def config(**changes: object) -> TrainConfig:
-    fields: dict[str, object] = {
-        "backbone": {"options": {"embedding_size": 8, "hidden_sizes": [8, 8, 12, 16]}},
-        "device": "cpu",
-        "size": 32,
-        "steps": 16,
-        "batch_size": 8,
-        "eval_every": 4,
-        "eval_batch_size": 16,
-        "checkpoint_every": 5,
-        "log_every": 2,
-        "warmup_steps": 3,
-    }
-    return TrainConfig.model_validate(fields | changes)
-
-
-def weights(folder: Path) -> bytes:
-    return (folder / "model.safetensors").read_bytes()
-
-
-class StopHere(Exception):
-    pass
-
-
-def stop_at(step: int) -> Callable[[int, int, dict[str, float]], None]:
-    def tell(done: int, total: int, figures: dict[str, float]) -> None:
-        if done >= step:
-            raise StopHere
-
-    return tell
-
-
-@pytest.mark.parametrize("algorithm", ["erm", "dann", "mixstyle", "ohem"])
-def test_resumes_to_the_same_bytes(algorithm: str, toy: Toy, tmp_path: Path):
-    sets = {"train": toy(48), "dev": toy(16, root=1)}
-    whole = fit(config(algorithm=algorithm), **sets, seed=4, out=tmp_path / "whole")
-    for step in (4, 12):  # before the first checkpoint, and between two later ones
+def resumes_to_the_same_bytes(plan: TrainConfig, sets: dict[str, ImageSet], stops: Sequence[int], out: Path) -> None:
+    whole = fit(plan, **sets, seed=4, out=out / "whole")
+    for step in stops:
         with pytest.raises(StopHere):
-            fit(config(algorithm=algorithm), **sets, seed=4, out=tmp_path / "cut", progress=stop_at(step))
-    resumed = fit(config(algorithm=algorithm), **sets, seed=4, out=tmp_path / "cut")
-    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+            fit(plan, **sets, seed=4, out=out / "cut", progress=stop_at(step))
+    resumed = fit(plan, **sets, seed=4, out=out / "cut")
+    assert weights(out / "cut") == weights(out / "whole")
+    assert final_state(out / "cut") == final_state(out / "whole")
     assert resumed.dev_history == whole.dev_history
     assert resumed.best_step == whole.best_step
-    logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("whole", "cut")]
-    drop = {"images_per_s"}
-    rows = [[{k: v for k, v in json.loads(line).items() if k not in drop} for line in log] for log in logs]
-    assert rows[0] == rows[1]
+    assert log_rows(out / "cut") == log_rows(out / "whole")
+
+
+@pytest.mark.parametrize("algorithm", ["erm", "dann", "safas", "gacfas", "groupdro"])
+def test_resumes_to_the_same_bytes(algorithm: str, toy: Toy, tmp_path: Path):
+    sets = {"train": toy(48), "dev": toy(16, root=1)}
+    # Before the first checkpoint, and between two later ones.
+    resumes_to_the_same_bytes(config(algorithm=algorithm), sets, (4, 12), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_resumes_to_the_same_bytes(algorithm: str, toy: Toy, tmp_path: Path):
+    sets = {"train": toy(48), "dev": toy(16, root=1)}
+    if ALGORITHMS[algorithm].setting == "adaptation":
+        sets["target"] = toy(20, root=2)
+    hparams = {"pretrain": 0.3} if algorithm == "adda" else {}
+    resumes_to_the_same_bytes(config(algorithm=algorithm, hparams=hparams, steps=12), sets, (8,), tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_training_and_resume(tmp_path: Path):
+    script = Path(__file__).parents[1] / "kits" / "two_processes.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+    def run(launcher: Sequence[str], name: str, stop: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [*launcher, str(script), str(tmp_path / name), str(stop)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+    for launcher, name in ((torchrun, "two"), ([sys.executable], "one")):
+        done = run(launcher, name)
+        assert done.returncode == 0, done.stderr
+    assert "StopHere" in run(torchrun, "cut", 8).stderr
+    assert run(torchrun, "cut").returncode == 0
+    assert weights(tmp_path / "cut") == weights(tmp_path / "two")
+    assert final_state(tmp_path / "cut") == final_state(tmp_path / "two")
+    assert log_rows(tmp_path / "cut") == log_rows(tmp_path / "two")
+    # Without batch norm two halves of a batch are the batch, but for the order of sums.
+    ones, twos = (
+        {row["step"]: row["loss"] for row in log_rows(tmp_path / name) if row["event"] == "dev"}
+        for name in ("one", "two")
+    )
+    assert twos == pytest.approx(ones, rel=1e-3)
+    assert len(set(ones.values())) == len(ones) > 2
 
 
 def test_a_dropout_network_resumes_to_the_same_bytes(toy: Toy, tmp_path: Path):
@@ -98,37 +109,21 @@ def test_a_dropout_network_resumes_to_the_same_bytes(toy: Toy, tmp_path: Path):
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
 
-KILLED = """
-import sys
-from pathlib import Path
-sys.path.insert(0, str(Path(sys.argv[1])))
-import torch
-torch.set_num_threads(1)
-from conftest import toy_images
-from test_trainer import config
-from spooflab.adapters import fit
-fit(config(steps=150, eval_every=25), train=toy_images(48), dev=toy_images(16, root=1), seed=4, out=Path(sys.argv[2]))
-"""
-
-
 @pytest.mark.slow
-def test_survives_a_kill_at_any_moment(toy: Toy, tmp_path: Path):
-    long = config(steps=150, eval_every=25)
-    sets = {"train": toy(48), "dev": toy(16, root=1)}
-    fit(long, **sets, seed=4, out=tmp_path / "whole")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    child = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path / "cut")], env=environment
-    )
-    checkpoints = tmp_path / "cut" / "checkpoints"
-    while child.poll() is None and not list(checkpoints.glob("step-*")):
-        time.sleep(0.05)
-    time.sleep(random.Random(os.urandom(8)).uniform(0.0, 0.5))
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    assert not (tmp_path / "cut" / "model.safetensors").exists()
-    fit(long, **sets, seed=4, out=tmp_path / "cut")
-    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+def test_twenty_kills_change_nothing(tmp_path: Path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    script = Path(__file__).parents[1] / "kits" / "killed.py"
+    done = subprocess.run([sys.executable, str(script), str(whole), str(cut)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lives = json.loads(done.stdout)
+    assert [life["signal"] for life in lives] == [signal.SIGKILL] * 20
+    steps = [int(life["kept"][0][5:]) for life in lives if life["kept"]]
+    assert steps == sorted(steps)  # no kill takes a step back
+    assert len(set(steps)) > 5
+    assert weights(cut) == weights(whole)
+    assert final_state(cut) == final_state(whole)
+    assert (cut / "model.json").read_bytes() == (whole / "model.json").read_bytes()
+    assert [row for row in log_rows(cut) if row["event"] != "torn_checkpoint"] == log_rows(whole)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "no_state", "empty"])
@@ -335,11 +330,37 @@ def test_an_algorithm_may_take_the_step_into_its_own_hands(toy: Toy, tmp_path: P
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
 
-def test_the_tracker_writes_tensorboard_events(toy: Toy, tmp_path: Path):
+def test_the_tracker_gets_every_figure_of_the_log(toy: Toy, tmp_path: Path):
     pytest.importorskip("tensorboard")
-    fit(config(tracker="tensorboard", steps=4), train=toy(16), dev=toy(16, root=1), seed=0, out=tmp_path)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    plan = config(tracker="tensorboard", steps=6, eval_every=3, algorithm="dann", averaging="swad")
+    fit(plan, train=toy(16), dev=toy(16, root=1), seed=0, out=tmp_path)
     (events,) = tmp_path.rglob("events.out.tfevents.*")
-    assert b"images_per_s" in events.read_bytes()
+    tracked = EventAccumulator(str(events)).Reload()
+    scalars = {(tag, e.step): e.value for tag in tracked.Tags()["scalars"] for e in tracked.Scalars(tag)}
+    expected = {}
+    for row in map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines()):
+        event, step = row.pop("event"), row.pop("step", None)
+        names = {"train": row, "dev": ("eer", "loss"), "averaged": ("eer", "loss")}.get(event, ())
+        expected |= {(name if event == "train" else f"{event}_{name}", step): row[name] for name in names}
+    assert {"loss", "lr", "images_per_s", "data_share", "dev_eer", "averaged_loss"} < {tag for tag, _ in expected}
+    assert scalars == pytest.approx(expected, rel=1e-6)  # events are float32
+
+
+def test_the_log_tells_what_waits_for_data(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    batches = _Run._batches
+
+    def slowly(self: _Run, step: int | None = None) -> list[Batch]:
+        time.sleep(0.05)
+        return batches(self, step)
+
+    monkeypatch.setattr(_Run, "_batches", slowly)
+    fit(config(steps=4, eval_every=1), train=toy(16), dev=toy(16, root=1), seed=0, out=tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    for row in (row for row in rows if row["event"] == "train"):
+        assert 0.05 <= row["data_s"] < row["data_s"] / row["data_share"] * 1.01
+        assert 8 / row["images_per_s"] == pytest.approx(row["data_s"] / row["data_share"], rel=0.02)
 
 
 def test_fp16_on_the_cpu_is_refused_with_the_choices(toy: Toy, tmp_path: Path):
@@ -396,3 +417,5 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     assert rates[53] == pytest.approx(0.5)
     assert 0 < rates[-1] < 1e-3
     assert all(a > b for a, b in pairwise(rates[3:]))
+    constant = config(steps=103, warmup_steps=3, lr=1.0, schedule="constant")
+    assert [learning_rate(constant, step) for step in range(103)] == [*rates[:3], *[1.0] * 100]
