@@ -59,6 +59,11 @@ class Algorithm(nn.Module):
         """Whether the weights are what the method is after; source-dev picks among such weights only."""
         return True
 
+    @property
+    def needs_images(self) -> bool:
+        """Whether `update` changes images, or what is inside the backbone's frozen part: no cached map will do."""
+        return False
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, a scalar to be minimised, and its parts (scalars, detached or not) for the log."""
         raise NotImplementedError

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
-from spooflab.adapters.augmentation import apply_augment, sample_augment
 from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from spooflab.adapters.dev_figures import dev_figures
+from spooflab.adapters.feed import CachedFeed, Feed
+from spooflab.adapters.frozen_part import fed_with_maps
 from spooflab.adapters.image_set import ImageSet, Unlabelled
 from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness
-from spooflab.adapters.model_files import build_algorithm, save_model
+from spooflab.adapters.model_files import build_algorithm, read_model_files, save_model
 from spooflab.adapters.run_identity import check_same_run, run_identity
-from spooflab.adapters.scoring import predict_scores
 from spooflab.adapters.set_checks import check_labelled, check_target
 from spooflab.adapters.shuffled_walk import ShuffledWalk
 from spooflab.adapters.train_config import TrainConfig
@@ -66,6 +66,8 @@ def fit(
     out: Path,
     target: ImageSet | None = None,
     progress: Progress | None = None,
+    cache: Path | None = None,
+    start: Path | None = None,
 ) -> FitResult:
     """Train, or go on where `out` stopped. The process's random state is left as it was.
 
@@ -81,6 +83,9 @@ def fit(
         target: images to adapt to, for algorithms of setting `adaptation` and for these alone. Their labels, domains
             and species are dropped here; batches of the source's size walk through them in a shuffled order.
         progress: told about each logged step.
+        cache: folder of a `FeatureCache`: what is frozen of the backbone is run once for each image (and view), now or
+            by whichever training came first. Results are the same, to rounding; the saved model works on images.
+        start: folder of a model that an earlier call saved, whose backbone's weights are the start of this one.
 
     Raises:
         DataError: unusable sets, or a loss that is not finite.
@@ -92,7 +97,7 @@ def fit(
     unlabelled = None if target is None else target.unlabelled()
     started = time.perf_counter()
     with lent_accelerator(config, out) as accelerator, own_randomness(accelerator.device):
-        run = _Run(config, accelerator, train, dev, seed, out, progress, unlabelled)
+        run = _Run(config, accelerator, train, dev, seed, out, progress, unlabelled, cache, start)
         run.resume()
         run.loop()
         return run.result(started)
@@ -120,6 +125,8 @@ class _Run:
         out: Path,
         progress: Progress | None,
         target: Unlabelled | None = None,
+        cache: Path | None = None,
+        start: Path | None = None,
     ) -> None:
         processes = accelerator.num_processes
         if config.batch_size % (processes * config.accumulate):
@@ -134,17 +141,21 @@ class _Run:
         self.sampler = BalancedSampler(train.labels, self.domain, batch_size=config.batch_size, seed=seed)
         self.walk = ShuffledWalk(len(target), batch_size=config.batch_size, seed=seed) if target is not None else None
         torch.manual_seed(named_seed(seed, "init"))
-        self.model = build_algorithm(config, num_domains=len(domains)).train()
+        self.model = build_algorithm(config, num_domains=len(domains), start=start).train()
         # Convolutions run a quarter faster with channels last, on CPU and GPU alike.
         self.model.to(memory_format=torch.channels_last)
         self.optimizer = _adamw(self.model, config)
         self.wrapped, self.stepper = accelerator.prepare(self.model, self.optimizer)
+        device = accelerator.device
+        self.feed = Feed(config, seed, device) if cache is None else CachedFeed(config, seed, device, self.model, cache)
         self.done, self.stale, self.best_step = 0, 0, 0
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
         self.micro: list[Batch] = []
         self.losses_seen: list[Tensor] = []
         self.identity = run_identity(config, train, dev, seed, target)
+        if start is not None:
+            self.identity["start"] = read_model_files(start)[0]["sha256"]
 
     # The Engine of `Algorithm.step`.
 
@@ -206,13 +217,14 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.done)
         self.micro = self._batches()
-        return self.model.step(self.micro, self)
+        with fed_with_maps(self.model) if self.feed.cached else nullcontext():
+            return self.model.step(self.micro, self)
 
     def evaluate(self) -> None:
         """Score source-dev and keep the weights if they are the best so far."""
         if not self.model.selectable and self.done < self.config.steps:
             return
-        scores = predict_scores(self.model, self.dev, self.config.eval_batch_size)
+        scores = self.feed.scores(self.model, self.dev)
         figures = dev_figures(scores, self.dev.labels.numpy())
         if self.accelerator.num_processes > 1:
             figures = self._from_main(figures)
@@ -280,7 +292,7 @@ class _Run:
             target, target_rows = self._target(chosen)
             batches.append(
                 Batch(
-                    images=self._augmented(self.train, rows[chosen], epochs[chosen]),
+                    images=self.feed.batch(self.train, rows[chosen], epochs[chosen]),
                     label=self.train.labels[index].to(device),
                     domain=self.domain[index].to(device),
                     seed=named_seed(self.seed, "batch", self.done, part),
@@ -289,6 +301,7 @@ class _Run:
                     species=[self.train.species[i] for i in rows[chosen]],
                     target=target,
                     target_rows=target_rows,
+                    cached=self.feed.cached,
                 )
             )
         return batches
@@ -298,14 +311,8 @@ class _Run:
         if self.target is None or self.walk is None:
             return None, None
         rows, epochs = self.walk.batch(self.done)
-        images = self._augmented(self.target, rows[chosen], epochs[chosen])
+        images = self.feed.batch(self.target, rows[chosen], epochs[chosen])
         return images, torch.tensor(rows[chosen], device=images.device)
-
-    def _augmented(self, images: ImageSet | Unlabelled, rows: list[int], epochs: list[int]) -> Tensor:
-        keys = [images.keys[i] for i in rows]
-        params = sample_augment(self.config.augment, keys, epochs, size=self.config.size, seed=self.seed)
-        chosen = images.images.index_select(0, torch.tensor(rows))
-        return apply_augment(chosen.to(self.accelerator.device), params)
 
     def _restore(self, found: Checkpoint) -> None:
         tensors, state = found
