@@ -6,12 +6,12 @@ A file holds the maps of some images, each under a digest of its pixels (and, fo
 augmentation is named by). So folds, seeds and algorithms that share a frozen part share its work, image by image.
 """
 
-import fcntl
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from spooflab.adapters.scoring import as_input
 from spooflab.adapters.train_config import AugmentConfig
 from spooflab.atomic import write_over
 from spooflab.errors import ConfigError
+from spooflab.folder_lock import alone_in
 
 FORMAT = 1
 """Raised when a file's meaning changes."""
@@ -34,6 +35,10 @@ FORMAT = 1
 _FILE_BYTES = 256 << 20
 """Of maps in one file, about."""
 _BATCH = 64
+
+
+_DIGESTS: WeakKeyDictionary[ImageSet | Unlabelled, list[bytes]] = WeakKeyDictionary()
+"""Of the images of sets that are still in use: each set is hashed once."""
 
 
 class Maps:
@@ -87,12 +92,13 @@ class FeatureCache:
         return self._maps(images, f"{settings}-{view}", augment, view)
 
     def _maps(self, images: ImageSet | Unlabelled, space: str, augment: AugmentConfig | None, view: int) -> Maps:
-        names = image_digests(images.images, None if augment is None else images.keys)
+        if images not in _DIGESTS:
+            _DIGESTS[images] = image_digests(images.images)
+        names = _DIGESTS[images] if augment is None else _with_keys(_DIGESTS[images], images.keys)
         folder = self.folder / space
-        folder.mkdir(parents=True, exist_ok=True)
         held = _held(folder)
         if any(name not in held for name in names):
-            with _alone(folder):
+            with alone_in(folder):
                 held = _held(folder)
                 missing = [row for row, name in enumerate(names) if name not in held]
                 for part in self._parts(images, missing, augment, view):
@@ -134,13 +140,17 @@ class FeatureCache:
         return (maps.permute(0, 2, 3, 1) if maps.ndim == 4 else maps).cpu().contiguous()
 
 
-def image_digests(images: Tensor, keys: Sequence[str] | None) -> list[bytes]:
-    """Return a digest of each image (N, 3, S, S) uint8, and of its key where there are keys."""
+def image_digests(images: Tensor) -> list[bytes]:
+    """Return a digest of each image (N, 3, S, S) uint8."""
     pixels = images.contiguous().numpy()
-    digests = [hashlib.blake2b(pixels[i].data, digest_size=16) for i in range(len(pixels))]
-    for digest, key in zip(digests, keys or (), strict=keys is not None):
-        digest.update(key.encode())
-    return [digest.digest() for digest in digests]
+    return [hashlib.blake2b(pixels[i].data, digest_size=16).digest() for i in range(len(pixels))]
+
+
+def _with_keys(digests: Sequence[bytes], keys: Sequence[str]) -> list[bytes]:
+    return [
+        hashlib.blake2b(digest + key.encode(), digest_size=16).digest()
+        for digest, key in zip(digests, keys, strict=True)
+    ]
 
 
 def _write(folder: Path, names: list[bytes], maps: Tensor) -> None:
@@ -182,11 +192,3 @@ def _content(ids: Tensor, maps: Tensor) -> str:
     digest.update(ids.numpy().data)
     digest.update(maps.numpy().data)
     return digest.hexdigest()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from the same work; the system lets go when the holder dies."""
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

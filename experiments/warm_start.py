@@ -1,15 +1,13 @@
 """A fold's common start: one training on its training rows alone, from whose backbone all its algorithms set out."""
 
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spooflab.errors import DataError
 from spooflab.experiments.run_spec import RunSpec
+from spooflab.folder_lock import alone_in
 
 if TYPE_CHECKING:
     from spooflab.adapters import ImageSet
@@ -44,7 +42,7 @@ def warm_start(spec: RunSpec, shared: Path, *, train: "ImageSet", dev: "ImageSet
     folder = shared / "pretrained" / before.run_id
     if _usable(folder):
         return folder
-    with _alone(folder):
+    with alone_in(folder):
         if not _usable(folder):
             config = TrainConfig.model_validate(before.train_config)
             fit(config, train=train, dev=dev, seed=before.seed, out=folder)
@@ -66,11 +64,3 @@ def _usable(folder: Path) -> bool:
     except DataError:
         return False
     return True
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
