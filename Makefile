@@ -8,7 +8,7 @@ WORKERS ?= 2
 # One torch thread per process: the work is split over processes, and bytes do not depend on threads.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help quickstart test check lint format bench docs-pictures clean
+.PHONY: help quickstart test check lint format bench benchmark docs-pictures clean
 
 help:
 	@echo "make quickstart  install, generate a small set, train three algorithms leave-one-attack-out, write report.html"
@@ -16,6 +16,7 @@ help:
 	@echo "make test        install, run every test"
 	@echo "make check       format, lint, types, import arrows, fast tests"
 	@echo "make bench       speed against named peers"
+	@echo "make benchmark   every algorithm on unseen attacks and unseen devices (about two hours on two cores)"
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is wanted, seen " + sys.version.split()[0] + "; try: make PYTHON=python3.12 ...")'
@@ -57,6 +58,9 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/spooflab bench all
 	$(BIN)/spooflab bench augment --malloc default
+
+benchmark: $(VENV)/.dev
+	$(BIN)/python -m spooflab.experiments.embedded_benchmark $(OUT)/benchmark --workers $(WORKERS) --into docs/benchmark.md
 
 docs-pictures: $(VENV)/.dev
 	$(BIN)/python examples/docs_pictures.py docs/pictures

@@ -24,6 +24,7 @@ from spooflab.adapters.dann_target import DANNTarget
 from spooflab.adapters.dsu import DSU
 from spooflab.adapters.efdmix import EFDMix
 from spooflab.adapters.erm import ERM
+from spooflab.adapters.feature_cache import FeatureCache
 from spooflab.adapters.fish import Fish
 from spooflab.adapters.fishr import Fishr
 from spooflab.adapters.fourier_mix import FourierMix
@@ -106,6 +107,7 @@ __all__ = [
     "DANNTarget",
     "EFDMix",
     "Engine",
+    "FeatureCache",
     "Fish",
     "Fishr",
     "FitResult",

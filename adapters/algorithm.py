@@ -77,6 +77,11 @@ class Algorithm(nn.Module):
         """Whether `update` learns from labels at this point of the training; pixel-wise supervision goes with it."""
         return True
 
+    @property
+    def needs_images(self) -> bool:
+        """Whether `update` changes images, or what is inside the backbone's frozen part: no cached map will do."""
+        return False
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, a scalar to be minimised, and its parts (scalars, detached or not) for the log."""
         raise NotImplementedError

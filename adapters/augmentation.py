@@ -24,15 +24,20 @@ class AugmentParams(Params):
 def sample_augment(
     config: AugmentConfig, keys: Sequence[str], epochs: Sequence[int], *, size: int, seed: int
 ) -> AugmentParams:
-    """Draw each image's changes from its own generator, named by (seed, epoch, key): order and batch do not matter."""
+    """Draw each image's changes from its own generator, named by (seed, epoch, key): order and batch do not matter.
+
+    With `views` V, those of epoch e are view e mod V, named by (view, key): the same for every seed.
+    """
     reach = int(config.shift * size)
     if not (config.flip or reach or config.gain):  # whatever were drawn, nothing would change
         return AugmentParams(
             torch.zeros(len(keys), dtype=torch.bool), torch.zeros(len(keys), 2).long(), torch.ones(len(keys), 3)
         )
-    draws = torch.stack(
-        [torch.rand(6, generator=generator(seed, "augment", e, key)) for e, key in zip(epochs, keys, strict=True)]
-    )
+    if config.views is None:
+        gens = [generator(seed, "augment", e, key) for e, key in zip(epochs, keys, strict=True)]
+    else:
+        gens = [generator(0, "view", e % config.views, key) for e, key in zip(epochs, keys, strict=True)]
+    draws = torch.stack([torch.rand(6, generator=gen) for gen in gens])
     shift = ((2 * reach + 1) * draws[:, 1:3]).long().clamp_(max=2 * reach) - reach
     return AugmentParams(draws[:, 0] < config.flip, shift, 1 + config.gain * (2 * draws[:, 3:6] - 1))
 

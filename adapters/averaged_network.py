@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.averaging import Ema, Swad
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.batch_statistics import gathers_statistics, renew_statistics
+from spooflab.adapters.frozen_part import fed_with_maps
 from spooflab.adapters.train_config import AveragingConfig
 
 
@@ -43,15 +45,17 @@ class AveragedNetwork:
         """Whether later weights change nothing."""
         return isinstance(self.average, Swad) and self.average.finished
 
-    def network(self, batches: Iterable[Batch]) -> Algorithm:
+    def network(self, batches: Iterable[Batch], *, cached: bool = False) -> Algorithm:
         """Return the averaged network, in training mode and good until the next call.
 
         Args:
             batches: what batch norm, where there is one (`wants_batches`), takes its statistics from.
+            cached: whether these hold maps of the backbone's frozen part.
         """
         self._twin.load_state_dict(self.average.average())
         if self.wants_batches:
-            renew_statistics(self._twin, batches)
+            with fed_with_maps(self._twin) if cached else nullcontext():
+                renew_statistics(self._twin, batches)
         return self._twin
 
     def tensors(self) -> dict[str, Tensor]:

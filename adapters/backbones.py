@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
+from spooflab.adapters.frozen_part import resting, upper
 from spooflab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class Backbone(nn.Module):
         dim: length of the feature vector.
         stages: the network's stages (convolutional) or blocks (transformer), in order.
         frozen: whether it computes as in use (no dropout, statistics at rest) and without gradients, even in training.
+        frozen_stages: how many of the first stages do so; see `frozen_part`.
+        takes_maps: whether `forward` is given the frozen part's output in place of images.
+        size: side of the images in pixels.
     """
 
     model: Any  # transformers' models are untyped here
@@ -75,7 +79,8 @@ class Backbone(nn.Module):
 
     def __init__(self, model: nn.Module, *, size: int, mean: list[float], deviation: list[float]) -> None:
         super().__init__()
-        self.model, self.frozen = model, False
+        self.model, self.size = model, size
+        self.frozen, self.frozen_stages, self.takes_maps = False, 0, False
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(1, 3, 1, 1), persistent=False)
         self.dim = self._measure(size)
@@ -92,11 +97,17 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to (B, dim): the model's pooled output, else its class token or spatial mean."""
+        if self.takes_maps:
+            return upper(self, images)
         # (x − mean) / deviation in one pass over the image.
         pixels = torch.addcmul(-self.mean / self.deviation, images, 1 / self.deviation)
         # Adversarial images want gradients through a frozen network, too.
         with torch.set_grad_enabled(torch.is_grad_enabled() and (not self.frozen or images.requires_grad)):
-            out = self.model(pixel_values=pixels)
+            return self.pooled(pixels)
+
+    def pooled(self, pixels: Tensor) -> Tensor:
+        """Return the features (B, dim) of normalised images (B, 3, H, W)."""
+        out = self.model(pixel_values=pixels)
         pooled = getattr(out, "pooler_output", None)
         if pooled is None:
             last: Tensor = out.last_hidden_state
@@ -105,13 +116,23 @@ class Backbone(nn.Module):
         return features
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; a frozen network stays as in use."""
-        return super().train(mode and not self.frozen)
+        """Set the mode; a frozen network, or part, stays as in use."""
+        super().train(mode and not self.frozen)
+        for module in resting(self):
+            module.eval()
+        return self
 
     @contextmanager
     def after_stages(self, changes: Mapping[int, Change]) -> Iterator[None]:
-        """While open, the output of stage i is replaced by `changes[i]` of it."""
+        """While open, the output of stage i is replaced by `changes[i]` of it.
+
+        Raises:
+            ConfigError: a stage that does not run, because the network is given maps from after it.
+        """
         stages = self.stages
+        first = len(stages) if self.frozen else self.frozen_stages - 1
+        if self.takes_maps and any(position < first for position in changes):
+            raise ConfigError(f"stages {sorted(changes)} are to be changed, and stage {first} is the first that runs")
         with ExitStack() as stack:
             for position, change in changes.items():
                 handle = stages[position].register_forward_hook(_hook(change))

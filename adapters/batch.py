@@ -27,6 +27,7 @@ class Batch:
         maps: (B, 5, m, m) `spooflab.adapters.pixel_maps.CHANNELS`, moved as the images are; for pixel-wise supervision.
         target: (T, 3, H, W) unlabelled images of the domain that is adapted to; for unsupervised adaptation alone.
         target_rows: (T,) int64, each target image's row in its set, for methods that remember images.
+        cached: whether `images` and `target` are not images but what the backbone's frozen part made of them.
     """
 
     images: Tensor
@@ -39,10 +40,12 @@ class Batch:
     maps: Tensor | None = None
     target: Tensor | None = None
     target_rows: Tensor | None = None
+    cached: bool = False
 
     def __post_init__(self) -> None:
         size = self.images.shape[0]
-        if self.images.ndim != 4 or self.images.shape[1] != 3 or not self.images.is_floating_point():
+        shaped = self.images.ndim >= 2 if self.cached else self.images.ndim == 4 and self.images.shape[1] == 3
+        if not shaped or not self.images.is_floating_point():
             raise ValueError(f"images: seen {self.images.dtype} {tuple(self.images.shape)}, wanted float (B, 3, H, W)")
         if self.target is not None and self.target.shape[1:] != self.images.shape[1:]:
             raise ValueError(

@@ -58,9 +58,9 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, torn
 
 
-def tensor_bytes(tensors: dict[str, Tensor]) -> bytes:
-    """Serialise tensors as safetensors; views and shared memory become copies."""
-    return safetensors.torch.save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
+def tensor_bytes(tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> bytes:
+    """Serialise tensors, and notes in the header, as safetensors; views and shared memory become copies."""
+    return safetensors.torch.save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, notes)
 
 
 def _steps(folder: Path) -> list[Path]:

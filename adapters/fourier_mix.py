@@ -64,6 +64,11 @@ class FourierMix(Algorithm):
         self.probability, self.beta, self.alpha = probability, beta, alpha
         self.share: Share = share
 
+    @property
+    def needs_images(self) -> bool:
+        """Yes: images are mixed."""
+        return True
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, and `mixed`, the share of the images that were mixed."""
         gen = generator(batch.seed, "fourier_mix")

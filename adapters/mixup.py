@@ -41,6 +41,11 @@ class Mixup(Algorithm):
         check_mix("mixup", mix)
         self.alpha, self.mix = alpha, mix
 
+    @property
+    def needs_images(self) -> bool:
+        """Yes: images are mixed."""
+        return True
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`: cross-entropy with mixed images and labels."""
         partner = draw_partners(self.mix, batch.domain, generator(batch.seed, "mixup")).to(batch.images.device)

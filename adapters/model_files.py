@@ -24,7 +24,12 @@ from spooflab.errors import DataError
 WEIGHTS, CARD = "model.safetensors", "model.json"
 
 
-def build_algorithm(config: TrainConfig, *, num_domains: int, shares: Sequence[float] = EVEN) -> Algorithm:
+_UNUSABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
+
+
+def build_algorithm(
+    config: TrainConfig, *, num_domains: int, shares: Sequence[float] = EVEN, start: Path | None = None
+) -> Algorithm:
     """Make the algorithm with fresh (or downloaded) backbone weights; initialisation draws from torch's global RNG.
 
     Hyper-parameters were checked by name in `TrainConfig` and are checked by value in the constructor.
@@ -33,9 +38,12 @@ def build_algorithm(config: TrainConfig, *, num_domains: int, shares: Sequence[f
         config: what to make.
         num_domains: number of training domains.
         shares: of attack and bona fide in the batches to come, for class losses that ask.
+        start: folder of a model that `fit` saved, whose backbone's weights these ones start from.
     """
-    backbone = tune(build_backbone(config.backbone, config.size), config.backbone)
-    return _assembled(config, backbone, num_domains, shares)
+    backbone = build_backbone(config.backbone, config.size)
+    if start is not None:
+        _load_backbone(backbone, start)
+    return _assembled(config, tune(backbone, config.backbone), num_domains, shares)
 
 
 def save_model(model: Algorithm, config: TrainConfig, out: Path, *, notes: dict[str, Any]) -> None:
@@ -54,6 +62,22 @@ def save_model(model: Algorithm, config: TrainConfig, out: Path, *, notes: dict[
     write_over(out / CARD, json.dumps(card, indent=1).encode())
 
 
+def read_model_files(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the card and the verified weights, still serialised, of a saved model.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    card = _read_card(folder)
+    try:
+        data = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    if hashlib.sha256(data).hexdigest() != card.get("sha256"):
+        raise _unusable(folder, ValueError(f"{WEIGHTS} is not the file that {CARD} describes"))
+    return card, data
+
+
 def load_model(folder: Path) -> Algorithm:
     """Rebuild the model that `fit` saved in `folder`, in eval mode on the CPU.
 
@@ -61,19 +85,14 @@ def load_model(folder: Path) -> Algorithm:
         DataError: a file is missing or damaged, or the weights do not fit the network.
     """
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        data = (folder / WEIGHTS).read_bytes()
-        if hashlib.sha256(data).hexdigest() != card["sha256"]:
-            raise ValueError(f"{WEIGHTS} is not the file that {CARD} describes")
+        card, data = read_model_files(folder)
         config = TrainConfig.model_validate(card["config"])
         backbone = tune(rebuild_backbone(card["backbone"], config.size), config.backbone)
         model = _assembled(config, backbone, card["num_domains"], card.get("class_shares", EVEN))
         model.load_state_dict(safetensors.torch.load(data))
         model.score_temperature = float(card.get("score_temperature", 1.0))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise DataError(
-            f"{folder}: no usable model: {str(error).splitlines()[0]}", wanted=f"{WEIGHTS} and {CARD} of one training"
-        ) from error
+    except _UNUSABLE as error:
+        raise _unusable(folder, error) from error
     # The layout that `fit` trains and scores in: another one picks other kernels, which round otherwise.
     return model.eval().to(memory_format=torch.channels_last)
 
@@ -84,3 +103,26 @@ def _assembled(config: TrainConfig, backbone: Backbone, num_domains: int, shares
     if config.pixel.on:
         model.pixel = PixelHead(config.pixel, backbone, config.size)
     return model
+
+
+def _load_backbone(backbone: Backbone, folder: Path) -> None:
+    try:
+        tensors = safetensors.torch.load(read_model_files(folder)[1])
+        prefix = "backbone."
+        backbone.load_state_dict({k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)})
+    except _UNUSABLE as error:
+        raise _unusable(folder, error) from error
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    try:
+        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unusable(folder, error) from error
+    return card
+
+
+def _unusable(folder: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{folder}: no usable model: {str(error).splitlines()[0]}", wanted=f"{WEIGHTS} and {CARD} of one training"
+    )

@@ -1,6 +1,8 @@
 """Scores of an image set: the same for every batch size."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -8,16 +10,23 @@ import torch
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
+from spooflab.adapters.frozen_part import fed_with_maps
 from spooflab.adapters.image_set import ImageSet
+
+if TYPE_CHECKING:
+    from spooflab.adapters.feature_cache import Maps
 
 
 @torch.inference_mode()
-def predict_scores(model: Algorithm, images: ImageSet, batch_size: int = 64) -> npt.NDArray[np.float64]:
+def predict_scores(
+    model: Algorithm, images: ImageSet, batch_size: int = 64, *, maps: "Maps | None" = None
+) -> npt.NDArray[np.float64]:
     """Score every image in order, (N,) bona fide likelihoods; the batch size changes speed only.
 
-    The model is used in eval mode (batch statistics and mixing off) and put back as it was.
+    The model is used in eval mode (batch statistics and mixing off) and put back as it was. With `maps`, what its
+    frozen part made of these very images, the rest of it alone is run.
     """
-    return _in_batches(model, model.predict, images, batch_size)
+    return _in_batches(model, model.predict, images, batch_size, maps)
 
 
 @torch.inference_mode()
@@ -27,14 +36,23 @@ def predict_log_odds(model: Algorithm, images: ImageSet, batch_size: int = 64) -
 
 
 def _in_batches(
-    model: Algorithm, function: Callable[[Tensor], Tensor], images: ImageSet, batch_size: int
+    model: Algorithm,
+    function: Callable[[Tensor], Tensor],
+    images: ImageSet,
+    batch_size: int,
+    maps: "Maps | None" = None,
 ) -> npt.NDArray[np.float64]:
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    starts = range(0, len(images), batch_size)
+    parts = []
     try:
-        parts = [function(as_input(images.images[i : i + batch_size], device)).cpu().double() for i in starts]
+        with nullcontext() if maps is None else fed_with_maps(model):
+            for start in range(0, len(images), batch_size):
+                rows = range(start, min(start + batch_size, len(images)))
+                chunk = images.images[rows.start : rows.stop]
+                shown = as_input(chunk, device) if maps is None else maps.rows(rows, device)
+                parts.append(function(shown).cpu().double())
     finally:
         model.train(training)
     return torch.cat(parts).numpy() if parts else np.empty(0)

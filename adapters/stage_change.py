@@ -43,6 +43,12 @@ class StageChange(Algorithm):
             raise ConfigError(f"{self.NAME}: layers {list(layers)}", wanted=f"stages in 0…{len(backbone.stages) - 1}")
         self.probability, self.layers = probability, tuple(layers)
 
+    @property
+    def needs_images(self) -> bool:
+        """Whether a stage is changed before the last frozen one, whose output may be cached."""
+        last = len(self.backbone.stages) if self.backbone.frozen else self.backbone.frozen_stages - 1
+        return min(self.layers) < last
+
     def change(self, batch: Batch, layer: int, gen: torch.Generator) -> Change:
         """Draw, from `gen` and from generators named by (`batch.seed`, `NAME`, `layer`, …), what the stage does."""
         raise NotImplementedError

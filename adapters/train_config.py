@@ -24,9 +24,18 @@ class BackboneConfig(Config):
     tuning: Literal["full", "frozen", "lora"] = Field(
         default="full", description="what of it learns: everything, nothing (a linear probe), or low-rank updates"
     )
+    frozen_stages: int = Field(
+        default=0, ge=0, description="stages (or blocks), from the first, that do not learn; with tuning 'full'"
+    )
     lora_rank: PositiveInt = Field(default=8, description="rank of the updates")
     lora_alpha: PositiveInt = Field(default=8, description="updates are scaled by alpha / rank")
     lora_dropout: float = Field(default=0.4, ge=0, lt=1, description="of what the updates are shown")
+
+    @model_validator(mode="after")
+    def _one_freezing(self) -> "BackboneConfig":
+        if self.frozen_stages and self.tuning != "full":
+            raise ValueError(f"frozen_stages {self.frozen_stages} with tuning {self.tuning!r}; choose one of them")
+        return self
 
 
 class AugmentConfig(Config):
@@ -37,6 +46,9 @@ class AugmentConfig(Config):
         default=0.06, ge=0, lt=0.5, description="largest shift, as a share of the side, reflected border"
     )
     gain: float = Field(default=0.1, ge=0, lt=1, description="largest relative change of each colour channel")
+    views: PositiveInt | None = Field(
+        default=None, description="versions of each image, taken in turn, whatever the seed; None draws each time anew"
+    )
 
 
 class AveragingConfig(Config):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
-from spooflab.adapters.augmentation import apply_augment, move_maps, sample_augment
 from spooflab.adapters.averaged_network import AveragedNetwork
 from spooflab.adapters.averaging import Ema, Swad, Valley
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.batch_order import batch_order, class_shares
 from spooflab.adapters.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from spooflab.adapters.dev_figures import dev_figures
+from spooflab.adapters.feed import CachedFeed, Feed
+from spooflab.adapters.frozen_part import fed_with_maps
 from spooflab.adapters.image_set import ImageSet, Unlabelled
 from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness, reseed
 from spooflab.adapters.lent_engine import LentEngine
-from spooflab.adapters.model_files import build_algorithm, save_model
+from spooflab.adapters.model_files import build_algorithm, read_model_files, save_model
 from spooflab.adapters.optimiser import adamw, learning_rate, optimiser_tensors, restore_optimiser
 from spooflab.adapters.run_identity import check_same_run, run_identity
 from spooflab.adapters.run_log import RunLog
-from spooflab.adapters.scoring import predict_scores
 from spooflab.adapters.selection import Selection
 from spooflab.adapters.set_checks import check_labelled, check_maps, check_target
 from spooflab.adapters.shuffled_walk import ShuffledWalk
@@ -74,6 +74,8 @@ def fit(
     out: Path,
     target: ImageSet | None = None,
     progress: Progress | None = None,
+    cache: Path | None = None,
+    start: Path | None = None,
 ) -> FitResult:
     """Train, or go on where `out` stopped. The process's random state is left as it was.
 
@@ -89,13 +91,26 @@ def fit(
         target: images to adapt to, for algorithms of setting `adaptation` and for these alone. Their labels, domains
             and species are dropped here; batches of the source's size walk through them in a shuffled order.
         progress: told about each logged step.
+        cache: folder of a `FeatureCache`: what is frozen of the backbone is run once for each image (and view), now or
+            by whichever training came first. Results are the same, to rounding; the saved model works on images.
+        start: folder of a model that an earlier call saved, whose backbone's weights are the start of this one.
 
     Raises:
         DataError: unusable sets, or a loss that is not finite.
         ConfigError: unusable settings, or `out` holds another run.
     """
     started = time.perf_counter()
-    with open_run(config, train=train, dev=dev, seed=seed, out=out, target=target, progress=progress) as run:
+    with open_run(
+        config,
+        train=train,
+        dev=dev,
+        seed=seed,
+        out=out,
+        target=target,
+        progress=progress,
+        cache=cache,
+        start=start,
+    ) as run:
         run.resume()
         run.loop()
         return run.result(started)
@@ -111,6 +126,8 @@ def open_run(
     out: Path,
     target: ImageSet | None = None,
     progress: Progress | None = None,
+    cache: Path | None = None,
+    start: Path | None = None,
 ) -> Iterator["_Run"]:
     """Lend a training that has not made a step and written nothing; arguments and errors are those of `fit`."""
     check_labelled("train", train, config.size)
@@ -119,7 +136,7 @@ def open_run(
     check_maps(config, train)
     unlabelled = None if target is None else target.unlabelled()
     with lent_accelerator(config, out) as accelerator, own_randomness(accelerator.device):
-        yield _Run(config, accelerator, train, dev, seed, out, progress, unlabelled)
+        yield _Run(config, accelerator, train, dev, seed, out, progress, unlabelled, cache, start)
 
 
 class _Run:
@@ -135,6 +152,8 @@ class _Run:
         out: Path,
         progress: Progress | None,
         target: Unlabelled | None = None,
+        cache: Path | None = None,
+        start: Path | None = None,
     ) -> None:
         processes = accelerator.num_processes
         if config.batch_size % (processes * config.accumulate):
@@ -150,17 +169,21 @@ class _Run:
         self.walk = ShuffledWalk(len(target), batch_size=config.batch_size, seed=seed) if target is not None else None
         reseed(accelerator.device, named_seed(seed, "init"))
         shares = class_shares(config, train.labels)
-        self.model = build_algorithm(config, num_domains=len(domains), shares=shares).train()
+        self.model = build_algorithm(config, num_domains=len(domains), shares=shares, start=start).train()
         # Convolutions run a quarter faster with channels last, on CPU and GPU alike.
         self.model.to(accelerator.device).to(memory_format=torch.channels_last)
         self.averaged = AveragedNetwork(config.averaging, self.model) if config.averaging.kind != "none" else None
         self.optimizer = adamw(self.model, config)
         names = None if target is None else target.keys
         self.engine = LentEngine(accelerator, self.model, self.optimizer, config, names)
+        device = accelerator.device
+        self.feed = Feed(config, seed, device) if cache is None else CachedFeed(config, seed, device, self.model, cache)
         self.done, self.clock = 0, StepClock()
         self.selection = Selection(config.monitor)
         self.log = RunLog(out / "log.jsonl", accelerator, tracked=config.tracker != "none")
         self.identity = run_identity(config, train, dev, seed, target)
+        if start is not None:
+            self.identity["start"] = read_model_files(start)[0]["sha256"]
 
     def resume(self) -> None:
         """Take up the newest verified checkpoint of `out`, if it is this run's."""
@@ -205,7 +228,8 @@ class _Run:
         with self.clock.data():
             batches = self._batches()
         self.engine.begin(self.done, batches)
-        return self.model.step(batches, self.engine)
+        with fed_with_maps(self.model) if self.feed.cached else nullcontext():
+            return self.model.step(batches, self.engine)
 
     def evaluate(self) -> None:
         """Score source-dev and keep the weights if they are the best so far; EMA's in place of the plain ones.
@@ -279,7 +303,7 @@ class _Run:
         reseed(self.accelerator.device, named_seed(self.seed, what, self.done, self.accelerator.process_index))
 
     def _figures(self, model: Algorithm) -> dict[str, float]:
-        scores = predict_scores(model, self.dev, self.config.eval_batch_size)
+        scores = self.feed.scores(model, self.dev)
         figures = dev_figures(scores, self.dev.labels.numpy())
         return self._from_main(figures) if self.accelerator.num_processes > 1 else figures
 
@@ -289,7 +313,8 @@ class _Run:
         self._reseed("statistics")
         first = max(0, self.done - self.config.averaging.statistics_steps)
         with self.accelerator.autocast():
-            return self.averaged.network(batch for step in range(first, self.done) for batch in self._batches(step))
+            batches = (batch for step in range(first, self.done) for batch in self._batches(step))
+            return self.averaged.network(batches, cached=self.feed.cached)
 
     def _take_valley(self, valley: Valley) -> None:
         """Let the mean over SWAD's valley be what the training gives back."""
@@ -314,19 +339,19 @@ class _Run:
             chosen = slice(part * share, (part + 1) * share)
             index = torch.tensor(rows[chosen])
             target, target_rows = self._target(chosen, step)
-            images, maps = self._augmented(self.train, rows[chosen], epochs[chosen])
             batches.append(
                 Batch(
-                    images=images,
+                    images=self.feed.batch(self.train, rows[chosen], epochs[chosen]),
                     label=self.train.labels[index].to(device),
                     domain=self.domain[index].to(device),
                     seed=named_seed(self.seed, "batch", step, part),
                     progress=step / config.steps,
                     keys=[self.train.keys[i] for i in rows[chosen]],
                     species=[self.train.species[i] for i in rows[chosen]],
-                    maps=maps,
+                    maps=self.feed.pixel_maps(self.train, rows[chosen], epochs[chosen]),
                     target=target,
                     target_rows=target_rows,
+                    cached=self.feed.cached,
                 )
             )
         return batches
@@ -336,20 +361,8 @@ class _Run:
         if self.target is None or self.walk is None:
             return None, None
         rows, epochs = self.walk.batch(step)
-        images, _ = self._augmented(self.target, rows[chosen], epochs[chosen])
+        images = self.feed.batch(self.target, rows[chosen], epochs[chosen])
         return images, torch.tensor(rows[chosen], device=images.device)
-
-    def _augmented(
-        self, images: ImageSet | Unlabelled, rows: list[int], epochs: list[int]
-    ) -> tuple[Tensor, Tensor | None]:
-        keys = [images.keys[i] for i in rows]
-        params = sample_augment(self.config.augment, keys, epochs, size=self.config.size, seed=self.seed)
-        chosen = images.images.index_select(0, torch.tensor(rows))
-        maps = images.maps if isinstance(images, ImageSet) and self.config.pixel.needs_maps else None
-        if maps is not None:
-            maps = move_maps(maps.index_select(0, torch.tensor(rows)), params, self.config.size)
-            maps = maps.to(self.accelerator.device)
-        return apply_augment(chosen.to(self.accelerator.device), params), maps
 
     def _restore(self, found: Checkpoint) -> None:
         tensors, state = found

@@ -1,10 +1,11 @@
-"""How much of a backbone learns: all of it, nothing, or low-rank updates of its attention."""
+"""How much of a backbone learns: all of it, its later stages, nothing, or low-rank updates of its attention."""
 
 from typing import Any
 
 from torch import nn
 
 from spooflab.adapters.backbones import Backbone
+from spooflab.adapters.frozen_part import freeze_stages
 from spooflab.adapters.train_config import BackboneConfig
 from spooflab.errors import ConfigError
 
@@ -13,16 +14,18 @@ _QUERY_VALUE = ("q_proj", "v_proj", "query", "value")
 
 
 def tune(backbone: Backbone, config: BackboneConfig) -> Backbone:
-    """Freeze the backbone, or put low-rank updates into it, as configured; changed in place and returned.
+    """Freeze the backbone or its first stages, or put low-rank updates into it; changed in place and returned.
 
     `frozen` leaves a linear probe: the head, and what else an algorithm has of its own. `lora` (Hu et al. 2022) trains
     updates of rank r of the queries and values alone, scaled by α / r, as FoundPAD (Ozgur et al. 2025) does with CLIP;
     new weights come from torch's global generator.
 
     Raises:
-        ConfigError: `lora` where nothing has queries and values, or without peft.
+        ConfigError: `lora` where nothing has queries and values, or without peft; stages that cannot be frozen.
     """
     if config.tuning == "full":
+        if config.frozen_stages:
+            freeze_stages(backbone, config.frozen_stages)
         return backbone
     backbone.requires_grad_(False)
     if config.tuning == "frozen":

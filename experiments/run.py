@@ -3,7 +3,7 @@
 import hashlib
 import os
 import traceback
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ def run_cell(spec: RunSpec, out: Path) -> None:
         RunFolder(out / "runs" / spec.run_id),
         index=_index(spec.data),
         pictures=lambda keys: iter_images(spec.data, keys),
-        trainer=train_and_score,
+        trainer=partial(train_and_score, shared=out),
     )
 
 

@@ -31,6 +31,9 @@ class RunSpec:
         train, dev, test: keys, in order.
         data: folder of the data set (not part of the identity: moving it changes nothing).
         fingerprint: hash of the data set's keys and images.
+        pretrain: training settings of the run whose backbone is this one's start; None starts afresh.
+        cache: whether what is frozen of the backbone is run once (not part of the identity: it changes no more than
+            rounding does).
     """
 
     label: str
@@ -43,11 +46,13 @@ class RunSpec:
     test: tuple[str, ...]
     data: Path
     fingerprint: str
+    pretrain: dict[str, Any] | None = None
+    cache: bool = False
 
     @property
     def identity(self) -> dict[str, Any]:
         """What the run's result is a function of."""
-        return {
+        facts = {
             "format": FORMAT,
             "spooflab": spooflab.__version__,
             "train_config": self.train_config,
@@ -57,6 +62,7 @@ class RunSpec:
             "rows": {part: _digest(list(getattr(self, part))) for part in ("train", "dev", "test")},
             "data": self.fingerprint,
         }
+        return facts if self.pretrain is None else {**facts, "pretrain": self.pretrain}
 
     @property
     def run_id(self) -> str:

@@ -19,6 +19,8 @@ from spooflab.experiments.run import failure_record, run_cell
 from spooflab.experiments.run_folder import RunFolder, write_atomic
 from spooflab.experiments.run_spec import RunSpec, data_fingerprint, training_rows
 from spooflab.experiments.study_config import StudyConfig
+from spooflab.experiments.training import make_start
+from spooflab.experiments.warm_start import pretrain_settings, pretraining
 
 STUDY_FILE = "study.json"
 
@@ -89,6 +91,9 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
     keys = column(index, "key")
     fingerprint = data_fingerprint(index)
     settings = {algorithm.title: train_settings(config, algorithm.title) for algorithm in config.algorithms}
+    pretrain = (
+        None if config.pretrain is None else _checked(pretrain_settings(config.pretrain, config.train), "pretrain")
+    )
     runs = []
     for fold in folds:
         train = training_rows(index, fold, config.train_size, config.protocol.split.seed)
@@ -103,6 +108,8 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
             test=tuple(keys[fold.test].tolist()),
             data=root,
             fingerprint=fingerprint,
+            pretrain=pretrain,
+            cache=config.cache,
         )
         for seed in config.seeds:
             runs += [replace(blank, label=title, train_config=s, seed=seed) for title, s in settings.items()]
@@ -114,12 +121,16 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
 
 def train_settings(config: StudyConfig, title: str) -> dict[str, Any]:
     """Return every training setting of one column, defaults filled in and checked by the trainer's own schema."""
+    algorithm = next(a for a in config.algorithms if a.title == title)
+    merged = {**config.train, **algorithm.train, "algorithm": algorithm.name, "hparams": algorithm.hparams}
+    return _checked(merged, f"algorithm {title}")
+
+
+def _checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
     from spooflab.adapters import TrainConfig
     from spooflab.config import parse_config
 
-    algorithm = next(a for a in config.algorithms if a.title == title)
-    merged = {**config.train, **algorithm.train, "algorithm": algorithm.name, "hparams": algorithm.hparams}
-    return parse_config(merged, TrainConfig, origin=f"algorithm {title}").model_dump(mode="json")
+    return parse_config(settings, TrainConfig, origin=origin).model_dump(mode="json")
 
 
 def data_folder(config: StudyConfig, data: Path | None) -> Path:
@@ -192,7 +203,11 @@ def run_study(
         if problem := problems[run.fold]:
             report(run, DataError(problem, wanted="both classes in train, dev and test"))
     runnable = [run for run in pending if not problems[run.fold]]
-    run_all(runnable, task, out, plan.config.workers if workers is None else workers, report)
+    processes = plan.config.workers if workers is None else workers
+    # Ahead of the cells, so that none waits for another's start. What fails here fails, and is told, in its cells.
+    starts = {start.run_id: run for run in reversed(runnable) if (start := pretraining(run)) is not None}
+    run_all(list(reversed(starts.values())), make_start, out, processes, lambda _run, _error: None)
+    run_all(runnable, task, out, processes, report)
     return outcome
 
 

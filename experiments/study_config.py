@@ -36,6 +36,13 @@ class StudyConfig(Config):
         default=(0,), min_length=1, description="training seeds; none of them moves the data split"
     )
     train: dict[str, Any] = Field(default_factory=dict, description="training settings of all columns")
+    pretrain: dict[str, Any] | None = Field(
+        default=None,
+        description="training settings of one run for each fold and seed, whose backbone all algorithms start from",
+    )
+    cache: bool = Field(
+        default=False, description="run what is frozen of a backbone once for each image; it fills OUT/features"
+    )
     train_size: PositiveInt | None = Field(default=None, description="training rows per fold, balanced; None takes all")
     metric: Literal["acer", "hter"] = Field(default="acer", description="the figure that algorithms are compared by")
     bootstrap: int = Field(default=2000, ge=100, description="resamples of subjects; below 2000 is for trying only")

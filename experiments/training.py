@@ -34,28 +34,61 @@ Trainer = Callable[[RunSpec, Path], Trained]
 """Trains one run inside a folder of its own and scores its dev and test rows."""
 
 
-def train_and_score(spec: RunSpec, out: Path) -> Trained:
+def train_and_score(spec: RunSpec, out: Path, shared: Path | None = None) -> Trained:
     """Train with `spooflab.adapters`. Test images are scored once, after the weights are chosen on dev rows.
 
     An algorithm of setting `adaptation` trains on the fold's test images as well, without their labels (transductive
     adaptation, as its papers report it); all others never see them.
+
+    Args:
+        spec: what to train on what.
+        out: folder of this training.
+        shared: folder of what runs have in common, warm starts and cached features; None takes `out`.
     """
-    from spooflab.adapters import ALGORITHMS, TrainConfig, fit, predict_scores
+    from spooflab.adapters import ALGORITHMS, FeatureCache, ImageSet, TrainConfig, fit, predict_scores
+    from spooflab.experiments.warm_start import warm_start
+
+    config = TrainConfig.model_validate(spec.train_config)
+    train, dev, test = _parts(spec)
+    adapts = ALGORITHMS[config.algorithm].setting == "adaptation"
+    shared = shared or out
+    start = warm_start(spec, shared, train=train, dev=dev)
+    frozen = config.backbone.tuning == "frozen" or config.backbone.frozen_stages
+    cache = shared / "features" if spec.cache and frozen else None
+    target = test if adapts else None
+    result = fit(config, train=train, dev=dev, seed=spec.seed, out=out, target=target, cache=cache, start=start)
+    features = None if cache is None else FeatureCache(cache, result.model.backbone)
+
+    def scores(images: ImageSet) -> FloatArray:
+        maps = None if features is None else features.plain(images)
+        return np.asarray(predict_scores(result.model, images, config.eval_batch_size, maps=maps), dtype=np.float64)
+
+    return Trained(
+        dev=scores(dev),
+        test=scores(test),
+        best_step=int(result.best_step),
+        seconds=float(result.seconds),
+        history=[dict(entry) for entry in result.dev_history],
+    )
+
+
+def make_start(spec: RunSpec, shared: Path) -> None:
+    """Make what `spec` and all cells of its fold and seed start from: a task for worker processes, as `run_cell` is."""
+    from spooflab.experiments.warm_start import warm_start
+
+    train, dev, _ = _parts(spec)
+    warm_start(spec, shared, train=train, dev=dev)
+
+
+def _parts(spec: RunSpec) -> Any:
+    """Return the images of the train, dev and test rows."""
+    from spooflab.adapters import TrainConfig
 
     config = TrainConfig.model_validate(spec.train_config)
     keys = (*spec.train, *spec.dev, *spec.test)
     images = _images(spec.data, keys, config.size, config.domain_by, config.pixel.needs_maps)
     ends = np.cumsum([len(spec.train), len(spec.dev), len(spec.test)])
-    train, dev, test = (images.subset(list(range(end - n, end))) for end, n in zip(ends, _lengths(spec), strict=True))
-    adapts = ALGORITHMS[config.algorithm].setting == "adaptation"
-    result = fit(config, train=train, dev=dev, seed=spec.seed, out=out, target=test if adapts else None)
-    return Trained(
-        dev=np.asarray(predict_scores(result.model, dev, config.eval_batch_size), dtype=np.float64),
-        test=np.asarray(predict_scores(result.model, test, config.eval_batch_size), dtype=np.float64),
-        best_step=int(result.best_step),
-        seconds=float(result.seconds),
-        history=[dict(entry) for entry in result.dev_history],
-    )
+    return [images.subset(list(range(end - n, end))) for end, n in zip(ends, _lengths(spec), strict=True)]
 
 
 def _lengths(spec: RunSpec) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 from spooflab.experiments.bench.attacks import attack_cases
 from spooflab.experiments.bench.augment import augment_cases
+from spooflab.experiments.bench.cache import cache_cases
 from spooflab.experiments.bench.diffusion import diffusion_cases
 from spooflab.experiments.bench.faces import face_cases
 from spooflab.experiments.bench.gpu import gpu_cases
@@ -12,6 +13,7 @@ SUITES = {
     "attacks": attack_cases,
     "augment": augment_cases,
     "train": train_cases,
+    "cache": cache_cases,
     "diffusion": diffusion_cases,
     "gpu": gpu_cases,
 }

@@ -28,7 +28,7 @@ def test_test_images_reach_the_trainings_that_adapt(
 
     monkeypatch.setattr(training, "_images", lambda *_: images)
     monkeypatch.setattr("spooflab.adapters.fit", fit)
-    monkeypatch.setattr("spooflab.adapters.predict_scores", lambda model, rows, size: np.zeros(len(rows)))
+    monkeypatch.setattr("spooflab.adapters.predict_scores", lambda model, rows, size, maps: np.zeros(len(rows)))
     spec = RunSpec(
         label="",
         train_config={"algorithm": algorithm, "size": 16},

@@ -26,6 +26,7 @@ class StagedBackbone(nn.Module):
     """Stages of 1 by 1 convolutions, then the spatial mean of the squares (the mean alone would lose deviations)."""
 
     after_stages = Backbone.after_stages
+    frozen, frozen_stages, takes_maps = False, 0, False
 
     def __init__(self, stages: int = 2, dim: int = 4) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from spooflab.errors import ConfigError
 
-Suite = Literal["attacks", "faces", "augment", "train", "diffusion", "gpu", "memory", "all"]
+Suite = Literal["attacks", "faces", "augment", "train", "cache", "diffusion", "gpu", "memory", "all"]
 
 
 def bench(
