@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class RunSpec:
         train, dev, test: keys, in order.
         data: folder of the data set (not part of the identity: moving it changes nothing).
         fingerprint: hash of the data set's keys and images.
+        test_time: method and hyper-parameters by which the trained model adapts to the images it is judged on.
     """
 
     label: str
@@ -43,6 +44,19 @@ class RunSpec:
     test: tuple[str, ...]
     data: Path
     fingerprint: str
+    test_time: dict[str, Any] | None = None
+
+    @property
+    def base(self) -> "RunSpec":
+        """The run that trains the model: of all test-time columns of one training the same, and a column itself."""
+        return replace(self, test_time=None, label=f"{self.label}, not adapted")
+
+    @property
+    def setting(self) -> str:
+        """What the run may see, as `spooflab.adapters.algorithm.Setting` names it."""
+        from spooflab.adapters import ALGORITHMS
+
+        return "test_time" if self.test_time else ALGORITHMS[self.train_config["algorithm"]].setting
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -56,6 +70,7 @@ class RunSpec:
             "held_out": list(self.held_out),
             "rows": {part: _digest(list(getattr(self, part))) for part in ("train", "dev", "test")},
             "data": self.fingerprint,
+            **({"test_time": self.test_time} if self.test_time else {}),
         }
 
     @property

@@ -18,7 +18,7 @@ from spooflab.experiments.protocols import column
 from spooflab.experiments.run import failure_record, run_cell
 from spooflab.experiments.run_folder import RunFolder, write_atomic
 from spooflab.experiments.run_spec import RunSpec, data_fingerprint, training_rows
-from spooflab.experiments.study_config import StudyConfig
+from spooflab.experiments.study_config import AlgorithmConfig, StudyConfig
 
 STUDY_FILE = "study.json"
 
@@ -67,6 +67,7 @@ class Plan:
             "data": describe_data(self.index, self.data),
             "folds": folds,
             "algorithms": [algorithm.title for algorithm in self.config.algorithms],
+            "settings": {run.label: run.setting for run in self.runs},
             "grid": [{"run": r.run_id, "label": r.label, "fold": r.fold, "seed": r.seed} for r in self.runs],
         }
 
@@ -89,6 +90,7 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
     keys = column(index, "key")
     fingerprint = data_fingerprint(index)
     settings = {algorithm.title: train_settings(config, algorithm.title) for algorithm in config.algorithms}
+    adapted = {algorithm.title: test_time_settings(algorithm) for algorithm in config.algorithms}
     runs = []
     for fold in folds:
         train = training_rows(index, fold, config.train_size, config.protocol.split.seed)
@@ -105,7 +107,10 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
             fingerprint=fingerprint,
         )
         for seed in config.seeds:
-            runs += [replace(blank, label=title, train_config=s, seed=seed) for title, s in settings.items()]
+            runs += [
+                replace(blank, label=title, train_config=s, seed=seed, test_time=adapted[title])
+                for title, s in settings.items()
+            ]
     same = len(runs) - len({run.run_id for run in runs})
     if same:
         raise ConfigError(f"{same} runs are the same as another", wanted="algorithms that differ in their settings")
@@ -120,6 +125,26 @@ def train_settings(config: StudyConfig, title: str) -> dict[str, Any]:
     algorithm = next(a for a in config.algorithms if a.title == title)
     merged = {**config.train, **algorithm.train, "algorithm": algorithm.name, "hparams": algorithm.hparams}
     return parse_config(merged, TrainConfig, origin=f"algorithm {title}").model_dump(mode="json")
+
+
+def test_time_settings(algorithm: AlgorithmConfig) -> dict[str, Any] | None:
+    """Return the test-time method of a column with every hyper-parameter, None for a column without one.
+
+    Raises:
+        ConfigError: unknown or unusable, or the algorithm adapts while it trains already.
+    """
+    from spooflab.adapters import ALGORITHMS
+    from spooflab.experiments.at_test_time import method_settings
+
+    if algorithm.test_time is None:
+        return None
+    origin = f"algorithm {algorithm.title}"
+    if algorithm.name in ALGORITHMS and ALGORITHMS[algorithm.name].setting == "adaptation":
+        raise ConfigError(
+            f"{origin}: {algorithm.name} adapts while it trains, and test_time {algorithm.test_time} after it",
+            wanted="one setting per column: test_time on an algorithm for generalisation",
+        )
+    return method_settings(algorithm.test_time, algorithm.test_time_hparams, origin=origin)
 
 
 def data_folder(config: StudyConfig, data: Path | None) -> Path:
@@ -191,7 +216,8 @@ def run_study(
     for run in pending:
         if problem := problems[run.fold]:
             report(run, DataError(problem, wanted="both classes in train, dev and test"))
-    runnable = [run for run in pending if not problems[run.fold]]
+    # Trainings first: what adapts at test time then finds its model instead of waiting for it.
+    runnable = sorted((run for run in pending if not problems[run.fold]), key=lambda run: run.test_time is not None)
     run_all(runnable, task, out, plan.config.workers if workers is None else workers, report)
     return outcome
 

@@ -18,11 +18,21 @@ class AlgorithmConfig(Config):
     label: str = Field(default="", max_length=40, description="heading in the report; empty takes the name")
     hparams: dict[str, Any] = Field(default_factory=dict, description="the algorithm's keyword arguments")
     train: dict[str, Any] = Field(default_factory=dict, description="training settings of this column alone")
+    test_time: str | None = Field(
+        default=None, description="method by which the trained model adapts to the images it is judged on, unlabelled"
+    )
+    test_time_hparams: dict[str, Any] = Field(default_factory=dict, description="that method's keyword arguments")
+
+    @model_validator(mode="after")
+    def _names_its_method(self) -> "AlgorithmConfig":
+        if self.test_time_hparams and self.test_time is None:
+            raise ValueError(f"test_time_hparams {self.test_time_hparams} without test_time")
+        return self
 
     @property
     def title(self) -> str:
         """Heading of the column."""
-        return self.label or self.name
+        return self.label or (f"{self.name} + {self.test_time}" if self.test_time else self.name)
 
 
 class StudyConfig(Config):

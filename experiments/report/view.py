@@ -10,6 +10,7 @@ from spooflab.experiments.report.palette import ATTACK, BONAFIDE, heat, heat_sto
 from spooflab.experiments.report.plots import Curve, critical_difference, det, histogram
 from spooflab.experiments.report.worst import worst_cards
 from spooflab.experiments.results import Cell, Results
+from spooflab.experiments.settings import SEEN, WORDS, by_setting
 from spooflab.experiments.statistics import (
     Friedman,
     Judged,
@@ -40,6 +41,8 @@ def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, A
         "unseen": unseen(results, 1),
         "unseen_many": unseen(results),
         "algorithms": results.algorithms,
+        "settings_of": {label: WORDS[setting] for label, setting in results.settings.items()},
+        "groups": [(WORDS[setting], SEEN[setting], names) for setting, names in by_setting(results).items()],
         "inks": inks(results.algorithms),
         "classes": {"bona fide": BONAFIDE, "attack": ATTACK},
         "ranking": _ranking(summary),
@@ -60,7 +63,7 @@ def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, A
         "damaged": results.damaged,
         "machines": sorted({_machine(cell) for cell in results.done()}),
         "version": spooflab.__version__,
-        "settings": _settings(results),
+        "training": _settings(results),
     }
 
 
