@@ -18,7 +18,7 @@ from spooflab.experiments.protocols import column
 from spooflab.experiments.run import failure_record, run_cell
 from spooflab.experiments.run_folder import RunFolder, write_atomic
 from spooflab.experiments.run_spec import RunSpec, data_fingerprint, training_rows
-from spooflab.experiments.study_config import AlgorithmConfig, StudyConfig
+from spooflab.experiments.study_config import AlgorithmConfig, FoldSettings, StudyConfig
 
 STUDY_FILE = "study.json"
 
@@ -89,10 +89,11 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
     leaks = {fold.name: [check.to_json() for check in require_no_leak(index, fold)] for fold in folds}
     keys = column(index, "key")
     fingerprint = data_fingerprint(index)
-    settings = {algorithm.title: train_settings(config, algorithm.title) for algorithm in config.algorithms}
+    _require_known_folds(config, folds)
     adapted = {algorithm.title: test_time_settings(algorithm) for algorithm in config.algorithms}
     runs = []
     for fold in folds:
+        settings = {a.title: train_settings(config, a.title, fold.name) for a in config.algorithms}
         train = training_rows(index, fold, config.train_size, config.protocol.split.seed)
         blank = RunSpec(
             label="",
@@ -117,14 +118,32 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
     return Plan(config, root, index, folds, leaks, runs)
 
 
-def train_settings(config: StudyConfig, title: str) -> dict[str, Any]:
-    """Return every training setting of one column, defaults filled in and checked by the trainer's own schema."""
+def train_settings(config: StudyConfig, title: str, fold: str = "") -> dict[str, Any]:
+    """Return every training setting of one column, defaults filled in and checked by the trainer's own schema.
+
+    Args:
+        config: the study.
+        title: heading of the column.
+        fold: whose own settings (`by_fold`) count as well.
+    """
     from spooflab.adapters import TrainConfig
     from spooflab.config import parse_config
 
     algorithm = next(a for a in config.algorithms if a.title == title)
-    merged = {**config.train, **algorithm.train, "algorithm": algorithm.name, "hparams": algorithm.hparams}
+    own = algorithm.by_fold.get(fold, FoldSettings())
+    hparams = {**algorithm.hparams, **own.hparams}
+    merged = {**config.train, **algorithm.train, **own.train, "algorithm": algorithm.name, "hparams": hparams}
     return parse_config(merged, TrainConfig, origin=f"algorithm {title}").model_dump(mode="json")
+
+
+def _require_known_folds(config: StudyConfig, folds: list[Fold]) -> None:
+    names = [fold.name for fold in folds]
+    for algorithm in config.algorithms:
+        unknown = sorted(set(algorithm.by_fold) - set(names))
+        if unknown:
+            raise ConfigError(
+                f"algorithm {algorithm.title}: by_fold names {', '.join(unknown)}", wanted=f"some of {', '.join(names)}"
+            )
 
 
 def test_time_settings(algorithm: AlgorithmConfig) -> dict[str, Any] | None:

@@ -11,6 +11,13 @@ from spooflab.experiments.protocols import AnyProtocol, LeaveOneAttackOut
 Setting = bool | int | float | str | None
 
 
+class FoldSettings(Config):
+    """What one fold of a column has of its own, as a search chooses it."""
+
+    hparams: dict[str, Any] = Field(default_factory=dict, description="over the column's hparams")
+    train: dict[str, Any] = Field(default_factory=dict, description="over the column's training settings")
+
+
 class AlgorithmConfig(Config):
     """One column of the study: an algorithm with its hyper-parameters."""
 
@@ -18,6 +25,7 @@ class AlgorithmConfig(Config):
     label: str = Field(default="", max_length=40, description="heading in the report; empty takes the name")
     hparams: dict[str, Any] = Field(default_factory=dict, description="the algorithm's keyword arguments")
     train: dict[str, Any] = Field(default_factory=dict, description="training settings of this column alone")
+    by_fold: dict[str, FoldSettings] = Field(default_factory=dict, description="settings of single folds, by name")
     test_time: str | None = Field(
         default=None, description="method by which the trained model adapts to the images it is judged on, unlabelled"
     )

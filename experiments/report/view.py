@@ -238,9 +238,17 @@ def _machine(cell: Cell) -> str:
 
 def _settings(results: Results) -> list[dict[str, Any]]:
     """Training settings of each algorithm; those shared by all once, under no name."""
-    found: dict[str, dict[str, Any]] = {}
+    seen: dict[str, dict[str, list[Any]]] = {}
     for cell in results.done():
-        found.setdefault(cell.label, dict(_flat(cell.record["identity"]["train_config"])))
+        for name, value in _flat(cell.record["identity"]["train_config"]):
+            values = seen.setdefault(cell.label, {}).setdefault(name, [])
+            if value not in values:
+                values.append(value)
+    # More than one value: chosen fold by fold.
+    found = {
+        label: {name: values[0] if len(values) == 1 else " | ".join(map(str, values)) for name, values in own.items()}
+        for label, own in seen.items()
+    }
     if not found:
         return []
     first = next(iter(found.values()))
