@@ -222,7 +222,9 @@ def _draw(lane: Lane, config: SearchConfig, number: int, count: int) -> None:
     drawn += propose(lane.space, config.search, (algorithm, lane.fold, number), lane.told, count - len(drawn))
     for place, params in enumerate(drawn, start=first):
         settings = lane.settings if place == 0 else with_params(lane.settings, params)
-        lane.trials.append(Trial(place, params, tuple(replace(s, train_config=settings) for s in lane.specs)))
+        label = f"{lane.label}, trial {place}"
+        runs = tuple(replace(spec, label=label, train_config=settings) for spec in lane.specs)
+        lane.trials.append(Trial(place, params, runs))
 
 
 def with_params(settings: dict[str, Any], params: Params) -> dict[str, Any]:

@@ -83,10 +83,11 @@ def summarise_search(config: SearchConfig, lanes: list[Lane]) -> dict[str, Any]:
         else f"mean {config.metric.upper()} on training domains, each left out in turn"
     )
     algorithms = list(dict.fromkeys(lane.label for lane in lanes))
+    stopped = f" {len(open_)} of {len(lanes)} searches are not finished." if open_ else ""
     return {
         "answer": (
-            f"{len(algorithms)} algorithms had {search.trials} trials each on every fold{trainings}, chosen by "
-            f"{judged}; no test row was loaded."
+            f"{len(algorithms)} algorithms get {search.trials} trials each on every fold{trainings}, chosen by "
+            f"{judged}; no test row is loaded.{stopped}"
         ),
         "search": search.model_dump(mode="json"),
         "metric": config.metric,

@@ -250,10 +250,12 @@ def estimate_seconds(plan: Plan, out: Path) -> tuple[float, str]:
     if done:
         seconds = sum(float(f.read()[0]["seconds"]) for f in done) / len(done)
         return seconds * len(missing) / lanes, f"{len(done)} finished runs took {seconds:.0f} s each"
+    # Columns that differ in their test-time method alone train once.
+    trainings = {run.base.run_id: run.base for run in missing}.values()
     pixels = sum(
         3 * run.train_config["steps"] * run.train_config["batch_size"] * run.train_config["size"] ** 2
         + len(run.train + run.dev + run.test) * run.train_config["size"] ** 2
-        for run in missing
+        for run in trainings
     )
     return pixels / _PIXELS_PER_S / lanes, "a rough guess for the smallest backbone on one CPU core each"
 
