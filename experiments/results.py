@@ -77,6 +77,13 @@ class Results:
         """Columns, in the study's order."""
         return list(dict.fromkeys(cell.label for cell in self.cells))
 
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """Column → what it may see: `generalisation`, `adaptation` or `test_time`; empty where nothing tells."""
+        told = {cell.label: str(cell.record.get("setting", "")) for cell in self.cells if cell.status == "done"}
+        planned = self.study.get("settings", {})
+        return {label: str(planned.get(label) or told.get(label, "")) for label in self.algorithms}
+
     @property
     def folds(self) -> list[str]:
         """Rows, in the study's order."""
@@ -147,12 +154,13 @@ def _cell(entry: dict[str, Any], folder: RunFolder) -> Cell:
 
 def results_table(results: Results) -> pa.Table:
     """Return one row per cell: every figure with its interval, oracle columns and gap, counts, and provenance."""
-    return pa.Table.from_pylist([_row(cell, results.replicates) for cell in results.cells], schema=_schema())
+    rows = [{"setting": results.settings[c.label]} | _row(c, results.replicates) for c in results.cells]
+    return pa.Table.from_pylist(rows, schema=_schema())
 
 
 def _schema() -> pa.Schema:
     text, number, whole = pa.string(), pa.float64(), pa.int64()
-    fields = [("run", text), ("algorithm", text), ("fold", text), ("seed", whole), ("status", text)]
+    fields = [("run", text), ("algorithm", text), ("setting", text), ("fold", text), ("seed", whole), ("status", text)]
     fields += [("held_out", pa.list_(text)), ("threshold", number), ("threshold_source", text), ("unit", text)]
     for name in NAMES:
         fields += [(name, number), (f"{name}_low", number), (f"{name}_high", number), (f"{name}_interval", text)]

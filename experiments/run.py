@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from spooflab.errors import SpooflabError
+from spooflab.experiments.at_test_time import adapt_and_score
 from spooflab.experiments.metrics import evaluate
 from spooflab.experiments.protocols import column
 from spooflab.experiments.run_folder import Busy, RunFolder
@@ -33,14 +34,24 @@ SCORES = pa.schema(
 )
 
 
-def execute(spec: RunSpec, folder: RunFolder, *, index: pa.Table, pictures: Pictures, trainer: Trainer) -> None:
+def execute(
+    spec: RunSpec, folder: RunFolder, *, index: pa.Table, pictures: Pictures, trainer: Trainer, wait: bool = False
+) -> None:
     """Do the run and write its folder; a finished one is left as it is.
+
+    Args:
+        spec: what to do.
+        folder: the run's.
+        index: rows of the data set.
+        pictures: image files by key, for the worst errors.
+        trainer: trains and scores.
+        wait: for another process that is at it, instead of raising.
 
     Raises:
         Busy: another process is at it.
         Exception: whatever the training raises; nothing is marked as done.
     """
-    with folder.lease():
+    with folder.lease(wait=wait):
         if folder.done:
             return
         trained = trainer(spec, folder.path / "training")
@@ -99,6 +110,7 @@ def _record(spec: RunSpec, trained: Trained) -> dict[str, Any]:
     return {
         "run": spec.run_id,
         "label": spec.label,
+        "setting": spec.setting,
         "identity": spec.identity,
         "rows": {"train": len(spec.train), "dev": len(spec.dev), "test": len(spec.test)},
         "data": str(spec.data),
@@ -138,7 +150,21 @@ def _machine() -> dict[str, Any]:
 
 
 def run_cell(spec: RunSpec, out: Path) -> None:
-    """Run one cell from the data set on disk: the task that worker processes get."""
+    """Run one cell from the data set on disk: the task that worker processes get.
+
+    A cell that adapts at test time takes the model of its base run, which is run first where it is not done: columns
+    that differ in their test-time method alone train once.
+    """
+    train = partial(train_and_score, shared=out)
+    if spec.test_time is None:
+        _run(spec, out, train)
+        return
+    _run(spec.base, out, train, wait=True)
+    base = RunFolder(out / "runs" / spec.base.run_id)
+    _run(spec, out, lambda run, _: adapt_and_score(run, base))
+
+
+def _run(spec: RunSpec, out: Path, trainer: Trainer, *, wait: bool = False) -> None:
     from spooflab.store import iter_images
 
     execute(
@@ -146,7 +172,8 @@ def run_cell(spec: RunSpec, out: Path) -> None:
         RunFolder(out / "runs" / spec.run_id),
         index=_index(spec.data),
         pictures=lambda keys: iter_images(spec.data, keys),
-        trainer=partial(train_and_score, shared=out),
+        trainer=trainer,
+        wait=wait,
     )
 
 

@@ -92,8 +92,11 @@ class RunFolder:
         )
 
     @contextmanager
-    def lease(self) -> Iterator[None]:
+    def lease(self, *, wait: bool = False) -> Iterator[None]:
         """Hold the run against other processes; the system lets go when the holder dies.
+
+        Args:
+            wait: until the other process is through, instead of raising.
 
         Raises:
             Busy: another process holds it.
@@ -101,7 +104,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except OSError as error:
                 raise Busy(f"{self.path} is being run by another process") from error
             yield

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class RunSpec:
         pretrain: training settings of the run whose backbone is this one's start; None starts afresh.
         cache: whether what is frozen of the backbone is run once (not part of the identity: it changes no more than
             rounding does).
+        test_time: method and hyper-parameters by which the trained model adapts to the images it is judged on.
     """
 
     label: str
@@ -48,6 +49,19 @@ class RunSpec:
     fingerprint: str
     pretrain: dict[str, Any] | None = None
     cache: bool = False
+    test_time: dict[str, Any] | None = None
+
+    @property
+    def base(self) -> "RunSpec":
+        """The run that trains the model: of all test-time columns of one training the same, and a column itself."""
+        return replace(self, test_time=None, label=f"{self.label}, not adapted")
+
+    @property
+    def setting(self) -> str:
+        """What the run may see, as `spooflab.adapters.algorithm.Setting` names it."""
+        from spooflab.adapters import ALGORITHMS
+
+        return "test_time" if self.test_time else ALGORITHMS[self.train_config["algorithm"]].setting
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -61,6 +75,7 @@ class RunSpec:
             "held_out": list(self.held_out),
             "rows": {part: _digest(list(getattr(self, part))) for part in ("train", "dev", "test")},
             "data": self.fingerprint,
+            **({"test_time": self.test_time} if self.test_time else {}),
         }
         return facts if self.pretrain is None else {**facts, "pretrain": self.pretrain}
 

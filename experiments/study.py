@@ -18,7 +18,7 @@ from spooflab.experiments.protocols import column
 from spooflab.experiments.run import failure_record, run_cell
 from spooflab.experiments.run_folder import RunFolder, write_atomic
 from spooflab.experiments.run_spec import RunSpec, data_fingerprint, training_rows
-from spooflab.experiments.study_config import StudyConfig
+from spooflab.experiments.study_config import AlgorithmConfig, FoldSettings, StudyConfig
 from spooflab.experiments.training import make_start
 from spooflab.experiments.warm_start import pretrain_settings, pretraining
 
@@ -69,6 +69,7 @@ class Plan:
             "data": describe_data(self.index, self.data),
             "folds": folds,
             "algorithms": [algorithm.title for algorithm in self.config.algorithms],
+            "settings": {run.label: run.setting for run in self.runs},
             "grid": [{"run": r.run_id, "label": r.label, "fold": r.fold, "seed": r.seed} for r in self.runs],
         }
 
@@ -90,12 +91,14 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
     leaks = {fold.name: [check.to_json() for check in require_no_leak(index, fold)] for fold in folds}
     keys = column(index, "key")
     fingerprint = data_fingerprint(index)
-    settings = {algorithm.title: train_settings(config, algorithm.title) for algorithm in config.algorithms}
     pretrain = (
         None if config.pretrain is None else _checked(pretrain_settings(config.pretrain, config.train), "pretrain")
     )
+    _require_known_folds(config, folds)
+    adapted = {algorithm.title: test_time_settings(algorithm) for algorithm in config.algorithms}
     runs = []
     for fold in folds:
+        settings = {a.title: train_settings(config, a.title, fold.name) for a in config.algorithms}
         train = training_rows(index, fold, config.train_size, config.protocol.split.seed)
         blank = RunSpec(
             label="",
@@ -112,17 +115,28 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
             cache=config.cache,
         )
         for seed in config.seeds:
-            runs += [replace(blank, label=title, train_config=s, seed=seed) for title, s in settings.items()]
+            runs += [
+                replace(blank, label=title, train_config=s, seed=seed, test_time=adapted[title])
+                for title, s in settings.items()
+            ]
     same = len(runs) - len({run.run_id for run in runs})
     if same:
         raise ConfigError(f"{same} runs are the same as another", wanted="algorithms that differ in their settings")
     return Plan(config, root, index, folds, leaks, runs)
 
 
-def train_settings(config: StudyConfig, title: str) -> dict[str, Any]:
-    """Return every training setting of one column, defaults filled in and checked by the trainer's own schema."""
+def train_settings(config: StudyConfig, title: str, fold: str = "") -> dict[str, Any]:
+    """Return every training setting of one column, defaults filled in and checked by the trainer's own schema.
+
+    Args:
+        config: the study.
+        title: heading of the column.
+        fold: whose own settings (`by_fold`) count as well.
+    """
     algorithm = next(a for a in config.algorithms if a.title == title)
-    merged = {**config.train, **algorithm.train, "algorithm": algorithm.name, "hparams": algorithm.hparams}
+    own = algorithm.by_fold.get(fold, FoldSettings())
+    hparams = {**algorithm.hparams, **own.hparams}
+    merged = {**config.train, **algorithm.train, **own.train, "algorithm": algorithm.name, "hparams": hparams}
     return _checked(merged, f"algorithm {title}")
 
 
@@ -131,6 +145,36 @@ def _checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
     from spooflab.config import parse_config
 
     return parse_config(settings, TrainConfig, origin=origin).model_dump(mode="json")
+
+
+def _require_known_folds(config: StudyConfig, folds: list[Fold]) -> None:
+    names = [fold.name for fold in folds]
+    for algorithm in config.algorithms:
+        unknown = sorted(set(algorithm.by_fold) - set(names))
+        if unknown:
+            raise ConfigError(
+                f"algorithm {algorithm.title}: by_fold names {', '.join(unknown)}", wanted=f"some of {', '.join(names)}"
+            )
+
+
+def test_time_settings(algorithm: AlgorithmConfig) -> dict[str, Any] | None:
+    """Return the test-time method of a column with every hyper-parameter, None for a column without one.
+
+    Raises:
+        ConfigError: unknown or unusable, or the algorithm adapts while it trains already.
+    """
+    from spooflab.adapters import ALGORITHMS
+    from spooflab.experiments.at_test_time import method_settings
+
+    if algorithm.test_time is None:
+        return None
+    origin = f"algorithm {algorithm.title}"
+    if algorithm.name in ALGORITHMS and ALGORITHMS[algorithm.name].setting == "adaptation":
+        raise ConfigError(
+            f"{origin}: {algorithm.name} adapts while it trains, and test_time {algorithm.test_time} after it",
+            wanted="one setting per column: test_time on an algorithm for generalisation",
+        )
+    return method_settings(algorithm.test_time, algorithm.test_time_hparams, origin=origin)
 
 
 def data_folder(config: StudyConfig, data: Path | None) -> Path:
@@ -202,7 +246,8 @@ def run_study(
     for run in pending:
         if problem := problems[run.fold]:
             report(run, DataError(problem, wanted="both classes in train, dev and test"))
-    runnable = [run for run in pending if not problems[run.fold]]
+    # Trainings first: what adapts at test time then finds its model instead of waiting for it.
+    runnable = sorted((run for run in pending if not problems[run.fold]), key=lambda run: run.test_time is not None)
     processes = plan.config.workers if workers is None else workers
     # Ahead of the cells, so that none waits for another's start. What fails here fails, and is told, in its cells.
     starts = {start.run_id: run for run in reversed(runnable) if (start := pretraining(run)) is not None}
@@ -220,10 +265,12 @@ def estimate_seconds(plan: Plan, out: Path) -> tuple[float, str]:
     if done:
         seconds = sum(float(f.read()[0]["seconds"]) for f in done) / len(done)
         return seconds * len(missing) / lanes, f"{len(done)} finished runs took {seconds:.0f} s each"
+    # Columns that differ in their test-time method alone train once.
+    trainings = {run.base.run_id: run.base for run in missing}.values()
     pixels = sum(
         3 * run.train_config["steps"] * run.train_config["batch_size"] * run.train_config["size"] ** 2
         + len(run.train + run.dev + run.test) * run.train_config["size"] ** 2
-        for run in missing
+        for run in trainings
     )
     return pixels / _PIXELS_PER_S / lanes, "a rough guess for the smallest backbone on one CPU core each"
 

@@ -11,6 +11,13 @@ from spooflab.experiments.protocols import AnyProtocol, LeaveOneAttackOut
 Setting = bool | int | float | str | None
 
 
+class FoldSettings(Config):
+    """What one fold of a column has of its own, as a search chooses it."""
+
+    hparams: dict[str, Any] = Field(default_factory=dict, description="over the column's hparams")
+    train: dict[str, Any] = Field(default_factory=dict, description="over the column's training settings")
+
+
 class AlgorithmConfig(Config):
     """One column of the study: an algorithm with its hyper-parameters."""
 
@@ -18,11 +25,22 @@ class AlgorithmConfig(Config):
     label: str = Field(default="", max_length=40, description="heading in the report; empty takes the name")
     hparams: dict[str, Any] = Field(default_factory=dict, description="the algorithm's keyword arguments")
     train: dict[str, Any] = Field(default_factory=dict, description="training settings of this column alone")
+    by_fold: dict[str, FoldSettings] = Field(default_factory=dict, description="settings of single folds, by name")
+    test_time: str | None = Field(
+        default=None, description="method by which the trained model adapts to the images it is judged on, unlabelled"
+    )
+    test_time_hparams: dict[str, Any] = Field(default_factory=dict, description="that method's keyword arguments")
+
+    @model_validator(mode="after")
+    def _names_its_method(self) -> "AlgorithmConfig":
+        if self.test_time_hparams and self.test_time is None:
+            raise ValueError(f"test_time_hparams {self.test_time_hparams} without test_time")
+        return self
 
     @property
     def title(self) -> str:
         """Heading of the column."""
-        return self.label or self.name
+        return self.label or (f"{self.name} + {self.test_time}" if self.test_time else self.name)
 
 
 class StudyConfig(Config):

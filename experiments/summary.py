@@ -7,6 +7,7 @@ import numpy as np
 
 from spooflab.experiments.results import Cell, Results
 from spooflab.experiments.scores import FloatArray
+from spooflab.experiments.settings import best_by_setting, settings_sentence
 from spooflab.experiments.statistics import (
     LEVEL,
     Judged,
@@ -44,6 +45,8 @@ def summarise(results: Results) -> dict[str, Any]:
         "verdict": _verdict(ranking, differences),
         "metric": metric,
         "best": ranking[0]["algorithm"] if ranking else None,
+        "settings": results.settings,
+        "best_by_setting": best_by_setting(results, ranking),
         "ranking": ranking,
         "differences": differences,
         "over_folds": over_folds,
@@ -132,6 +135,7 @@ def _ranking(results: Results, folds: list[str], samples: dict[str, FloatArray])
         rows.append(
             {
                 "algorithm": label,
+                "setting": results.settings[label],
                 "mean": float(np.mean([getattr(cell.metrics, results.metric) for cell in cells])),
                 "low": bounds[0] if bounds else None,
                 "high": bounds[1] if bounds else None,
@@ -159,6 +163,7 @@ def _differences(ranking: list[dict[str, Any]], samples: dict[str, FloatArray]) 
                 "high": bounds[1] if bounds else None,
                 "level": level,
                 "sure": bool(bounds and bounds[0] > 0),
+                "same_setting": row["setting"] == ranking[0]["setting"],
             }
         )
     return out
@@ -186,7 +191,8 @@ def answer(results: Results, ranking: list[dict[str, Any]], differences: list[di
         return f"{top['algorithm']} reaches a mean {metric} of {percent(top['mean'])} {over}."
     lead = f"{points(differences[0]['difference'])} below {differences[0]['algorithm']}"
     if kind == "best":
-        return f"{top['algorithm']} generalises best: mean {metric} {percent(top['mean'])} {over}, {lead}."
+        verb = "generalises best" if top["setting"] in ("generalisation", "") else "does best"
+        return f"{top['algorithm']} {verb}: mean {metric} {percent(top['mean'])} {over}, {lead}."
     beaten = [d["algorithm"] for d in differences if d["sure"]]
     level = [d["algorithm"] for d in differences if not d["sure"]]
     if kind == "ahead":
@@ -208,7 +214,7 @@ def certainty(
     folds: list[str],
 ) -> list[str]:
     """Say how sure the answer is, one plain sentence per reason to believe or doubt it."""
-    out: list[str] = []
+    out = [sentence] if (sentence := settings_sentence(results)) else []
     if ranking and differences:
         top, gap = ranking[0]["algorithm"], differences[0]
         subjects = len({s for c in results.done() if c.fold in folds for s in c.test.subject.tolist()})

@@ -57,7 +57,7 @@ def train_and_score(spec: RunSpec, out: Path, shared: Path | None = None) -> Tra
     cache = shared / "features" if spec.cache and frozen else None
     target = test if adapts else None
     result = fit(config, train=train, dev=dev, seed=spec.seed, out=out, target=target, cache=cache, start=start)
-    features = None if cache is None else FeatureCache(cache, result.model.backbone)
+    features = None if cache is None or config.pixel.on else FeatureCache(cache, result.model.backbone)
 
     def scores(images: ImageSet) -> FloatArray:
         maps = None if features is None else features.plain(images)

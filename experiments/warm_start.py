@@ -20,7 +20,7 @@ def pretraining(spec: RunSpec) -> RunSpec | None:
     """
     if spec.pretrain is None:
         return None
-    return replace(spec, label="warm start", train_config=spec.pretrain, pretrain=None, test=())
+    return replace(spec, label="warm start", train_config=spec.pretrain, pretrain=None, test_time=None, test=())
 
 
 def warm_start(spec: RunSpec, shared: Path, *, train: "ImageSet", dev: "ImageSet") -> Path | None:

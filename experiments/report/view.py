@@ -10,6 +10,7 @@ from spooflab.experiments.report.palette import ATTACK, BONAFIDE, heat, heat_sto
 from spooflab.experiments.report.plots import Curve, critical_difference, det, histogram
 from spooflab.experiments.report.worst import worst_cards
 from spooflab.experiments.results import Cell, Results
+from spooflab.experiments.settings import SEEN, WORDS, by_setting
 from spooflab.experiments.statistics import (
     Friedman,
     Judged,
@@ -40,6 +41,8 @@ def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, A
         "unseen": unseen(results, 1),
         "unseen_many": unseen(results),
         "algorithms": results.algorithms,
+        "settings_of": {label: WORDS[setting] for label, setting in results.settings.items()},
+        "groups": [(WORDS[setting], SEEN[setting], names) for setting, names in by_setting(results).items()],
         "inks": inks(results.algorithms),
         "classes": {"bona fide": BONAFIDE, "attack": ATTACK},
         "ranking": _ranking(summary),
@@ -60,7 +63,7 @@ def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, A
         "damaged": results.damaged,
         "machines": sorted({_machine(cell) for cell in results.done()}),
         "version": spooflab.__version__,
-        "settings": _settings(results),
+        "training": _settings(results),
     }
 
 
@@ -235,9 +238,17 @@ def _machine(cell: Cell) -> str:
 
 def _settings(results: Results) -> list[dict[str, Any]]:
     """Training settings of each algorithm; those shared by all once, under no name."""
-    found: dict[str, dict[str, Any]] = {}
+    seen: dict[str, dict[str, list[Any]]] = {}
     for cell in results.done():
-        found.setdefault(cell.label, dict(_flat(cell.record["identity"]["train_config"])))
+        for name, value in _flat(cell.record["identity"]["train_config"]):
+            values = seen.setdefault(cell.label, {}).setdefault(name, [])
+            if value not in values:
+                values.append(value)
+    # More than one value: chosen fold by fold.
+    found = {
+        label: {name: values[0] if len(values) == 1 else " | ".join(map(str, values)) for name, values in own.items()}
+        for label, own in seen.items()
+    }
     if not found:
         return []
     first = next(iter(found.values()))

@@ -16,6 +16,7 @@ NAMES = {
     *("generate", "verify", "replay", "preview", "list", "train", "study", "report", "evaluate", "bench", "doctor"),
     "doctor-loader",
     "diffusion",
+    "search",
     "fit-device",
 }
 TINY = {

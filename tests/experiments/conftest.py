@@ -16,7 +16,11 @@ from spooflab.experiments.run import execute
 from spooflab.experiments.run_folder import RunFolder
 from spooflab.experiments.run_spec import RunSpec
 from spooflab.experiments.training import Trained
+from spooflab.images import encode_png
+from spooflab.provenance import ALGORITHMIC_MEDIA, code_version
+from spooflab.sample import QC_FIGURES, Sample
 from spooflab.seeds import seed as named_seed
+from spooflab.store import Store
 from spooflab.taxonomy import species_of
 
 SPECIES = (
@@ -103,10 +107,54 @@ def index() -> pa.Table:
     return make_index()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def indexed() -> Callable[..., pa.Table]:
     """Make a data set of another size."""
     return make_index
+
+
+def write_store(root: Path, index: pa.Table) -> Path:
+    """Commit a data set whose attacks carry a faint stripe pattern of their own species."""
+    store = Store.create(root, {"made": "by a test"}, shards=1)
+    samples = []
+    kinds = sorted(set(index.column("species").to_pylist()))
+    for place, row in enumerate(index.to_pylist()):
+        rng = np.random.default_rng(place)
+        pixels = rng.normal(120, 20, (32, 32, 3))
+        if row["label"] == "attack":
+            pixels += 40 * np.sin(np.arange(32) * (1.0 + 0.4 * kinds.index(row["species"])))[None, :, None]
+        samples.append(
+            Sample.create(
+                key=row["key"],
+                species=row["species"],
+                image=encode_png(np.clip(pixels, 0, 255).astype(np.uint8)),
+                params=json.loads(row["params"]),
+                qc=dict.fromkeys(QC_FIGURES, 1.0),
+                landmarks=[],
+                box=[],
+                seed=place,
+                digital_source_type=ALGORITHMIC_MEDIA,
+                code_version=code_version(),
+                **{
+                    name: row[name]
+                    for name in (
+                        *("device_id", "device_profile", "subject_id", "subject_group", "source_id"),
+                        *("face_source", "licence", "instrument_id", "donor_id"),
+                    )
+                },
+            )
+        )
+    lease = store.claim(0)
+    assert lease is not None
+    with lease:
+        store.commit(lease, samples)
+    return root
+
+
+@pytest.fixture(scope="session")
+def stored() -> Callable[[Path, pa.Table], Path]:
+    """Commit a data set to disk."""
+    return write_store
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -18,55 +17,13 @@ from spooflab.cli.study import study
 from spooflab.config import load_config
 from spooflab.experiments.study import train_settings
 from spooflab.experiments.study_config import StudyConfig
-from spooflab.images import encode_png
-from spooflab.provenance import ALGORITHMIC_MEDIA, code_version
-from spooflab.sample import QC_FIGURES, Sample
-from spooflab.store import Store
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "studies"
 
 
-def write_store(root: Path, index: pa.Table) -> Path:
-    """Commit a data set whose attacks carry a faint stripe pattern of their own species."""
-    store = Store.create(root, {"made": "by a test"}, shards=1)
-    samples = []
-    kinds = sorted(set(index.column("species").to_pylist()))
-    for place, row in enumerate(index.to_pylist()):
-        rng = np.random.default_rng(place)
-        pixels = rng.normal(120, 20, (32, 32, 3))
-        if row["label"] == "attack":
-            pixels += 40 * np.sin(np.arange(32) * (1.0 + 0.4 * kinds.index(row["species"])))[None, :, None]
-        samples.append(
-            Sample.create(
-                key=row["key"],
-                species=row["species"],
-                image=encode_png(np.clip(pixels, 0, 255).astype(np.uint8)),
-                params=json.loads(row["params"]),
-                qc=dict.fromkeys(QC_FIGURES, 1.0),
-                landmarks=[],
-                box=[],
-                seed=place,
-                digital_source_type=ALGORITHMIC_MEDIA,
-                code_version=code_version(),
-                **{
-                    name: row[name]
-                    for name in (
-                        *("device_id", "device_profile", "subject_id", "subject_group", "source_id"),
-                        *("face_source", "licence", "instrument_id", "donor_id"),
-                    )
-                },
-            )
-        )
-    lease = store.claim(0)
-    assert lease is not None
-    with lease:
-        store.commit(lease, samples)
-    return root
-
-
 @pytest.fixture
-def small(tmp_path: Path, indexed: Callable[..., pa.Table]) -> Path:
-    return write_store(tmp_path / "data", indexed(subjects=12, species=("bonafide", "print_a4", "replay_phone")))
+def small(tmp_path: Path, indexed: Callable[..., pa.Table], stored: Callable[[Path, pa.Table], Path]) -> Path:
+    return stored(tmp_path / "data", indexed(subjects=12, species=("bonafide", "print_a4", "replay_phone")))
 
 
 def config(path: Path, **changes: Any) -> Path:

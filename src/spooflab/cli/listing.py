@@ -72,9 +72,13 @@ def _instruments() -> list[dict[str, Any]]:
 
 
 def _algorithms() -> list[dict[str, Any]]:
-    from spooflab.adapters import ALGORITHMS
+    from spooflab.adapters import ALGORITHMS, TEST_TIME
 
-    return [{"name": name, "summary": _first_line(kind)} for name, kind in ALGORITHMS.items()]
+    known: dict[str, Any] = {**ALGORITHMS, **TEST_TIME}
+    return [
+        {"name": name, "setting": kind.setting, "summary": _first_line(kind), "search": kind.SEARCH}
+        for name, kind in known.items()
+    ]
 
 
 def _protocols() -> list[dict[str, Any]]:
@@ -96,7 +100,7 @@ def _first_line(kind: type) -> str:
     return (kind.__doc__ or "").strip().split("\n")[0]
 
 
-_ONLY_JSON = ("tree", "artefact", "donor", "effects")
+_ONLY_JSON = ("tree", "artefact", "donor", "effects", "search")
 """Columns that would make the table too wide to read."""
 
 _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {

@@ -18,6 +18,7 @@ from spooflab.cli.listing import list_
 from spooflab.cli.preview import preview
 from spooflab.cli.replay import replay
 from spooflab.cli.report import report
+from spooflab.cli.search import search
 from spooflab.cli.study import study
 from spooflab.cli.train import train
 from spooflab.cli.verify import verify
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "list": list_,
     "train": train,
     "study": study,
+    "search": search,
     "report": report,
     "evaluate": evaluate,
     "bench": bench,

@@ -65,6 +65,7 @@ def _show_plan(plan: Any, out: Path, *, as_json: bool) -> int:
         "runs": len(plan.runs),
         "cached": cached,
         "algorithms": [a.title for a in config.algorithms],
+        "settings": {run.label: run.setting for run in plan.runs},
         "folds": folds,
         "seeds": list(config.seeds),
         "estimate_seconds": round(seconds),
@@ -86,7 +87,8 @@ def _show_plan(plan: Any, out: Path, *, as_json: bool) -> int:
         f" · about {duration(seconds)} here · {cached} cached",
         highlight=False,
     )
-    console.print(f"algorithms: {', '.join(plain['algorithms'])}", highlight=False)
+    told = [f"{name} ({setting.replace('_', ' ')})" for name, setting in plain["settings"].items()]
+    console.print(f"algorithms: {', '.join(told)}", highlight=False)
     console.print(f"estimate: {basis}; no leak in any fold", highlight=False, style="dim")
     return 0
 
