@@ -1,5 +1,6 @@
 """Learning algorithms, backbones and the trainer."""
 
+from spooflab.adapters.ada import ADA
 from spooflab.adapters.adabn import AdaBN
 from spooflab.adapters.adda import ADDA
 from spooflab.adapters.afn import AFN
@@ -7,6 +8,7 @@ from spooflab.adapters.algorithm import Algorithm, Engine
 from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.at_test_time import TEST_TIME, AtTestTime
 from spooflab.adapters.atdoc import ATDOC
+from spooflab.adapters.augmax import AugMax
 from spooflab.adapters.backbones import PRESETS, Backbone
 from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import ATTACK, BONAFIDE, Batch
@@ -59,6 +61,7 @@ from spooflab.adapters.trainer import FitResult, fit
 from spooflab.adapters.vrex import VREx
 
 __all__ = [
+    "ADA",
     "ADDA",
     "AFN",
     "ALGORITHMS",
@@ -95,6 +98,7 @@ __all__ = [
     "AdaBN",
     "Algorithm",
     "AtTestTime",
+    "AugMax",
     "AugmentConfig",
     "Backbone",
     "BackboneConfig",

@@ -1,9 +1,11 @@
 """Every algorithm by the name that configurations use."""
 
+from spooflab.adapters.ada import ADA
 from spooflab.adapters.adda import ADDA
 from spooflab.adapters.afn import AFN
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.atdoc import ATDOC
+from spooflab.adapters.augmax import AugMax
 from spooflab.adapters.bnm import BNM
 from spooflab.adapters.bsp import BSP
 from spooflab.adapters.cdan import CDAN
@@ -68,6 +70,8 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "ib_erm": IBERM,
     "sam": SAM,
     "cdann": CDANN,
+    "ada": ADA,
+    "augmax": AugMax,
     "cdan": CDAN,
     "dann_target": DANNTarget,
     "adda": ADDA,
