@@ -8,6 +8,9 @@ from spooflab.experiments.readers import (
     casia_fasd,
     celeba_spoof,
     folder,
+    hf_parquet,
+    hifimask,
+    hq_wmca,
     manifest,
     msu_mfsd,
     oulu_npu,
@@ -15,6 +18,10 @@ from spooflab.experiments.readers import (
     replay_mobile,
     siw,
     siw_mv2,
+    synthaspoof,
+    three_dmad,
+    uniattack,
+    wmca,
 )
 from spooflab.experiments.readers.item import Broken, RealItem
 
@@ -29,8 +36,15 @@ READERS: dict[str, Reader] = {
     "siw": siw.read,
     "siw_mv2": siw_mv2.read,
     "celeba_spoof": celeba_spoof.read,
+    "wmca": wmca.read,
+    "hq_wmca": hq_wmca.read,
+    "hifimask": hifimask.read,
+    "three_dmad": three_dmad.read,
+    "uniattack": uniattack.read,
+    "synthaspoof": synthaspoof.read,
     "folder": folder.read,
     "manifest": manifest.read,
+    "hf_parquet": hf_parquet.read,
 }
 
 

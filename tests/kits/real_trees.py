@@ -14,7 +14,7 @@ def picture(seed: int, side: int = 32) -> np.ndarray:
     """Return a smooth (side, side, 3) picture that no other seed gives."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def png(seed: int, side: int = 32) -> bytes:
