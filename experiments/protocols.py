@@ -146,8 +146,9 @@ class Official(Config):
 
     name: Literal["official"] = "official"
     protocol: str = Field(min_length=1, description="name in the records' `splits`, with or without a sub-fold")
-    dev: float = Field(default=0.2, gt=0, lt=1, description="share of the training groups, where no dev part is given")
-    seed: int = 0
+    split: SubjectSplit = Field(
+        default=SubjectSplit(), description="share `dev` and seed, where no dev part is given; `test` is the protocol's"
+    )
 
     def folds(self, index: pa.Table) -> list[Fold]:
         """Return the protocol's folds in order of name.
@@ -174,13 +175,13 @@ class Official(Config):
             present = np.unique(groups[train]).tolist()
             if len(present) < 2:
                 raise DataError(f"{name}: {len(present)} training groups and no dev part", wanted="2 groups or more")
-            names = sorted(present, key=lambda group: seed(self.seed, "subject split", group))
-            cut = names[: min(max(1, round(self.dev * len(names))), len(names) - 1)]
+            names = sorted(present, key=lambda group: seed(self.split.seed, "subject split", group))
+            cut = names[: min(max(1, round(self.split.dev * len(names))), len(names) - 1)]
             dev = train & np.isin(groups, cut)
             train = train & ~dev
             note = f"the protocol has no dev part: {len(cut)} of {len(names)} training groups serve as one"
-        rows = (order[np.flatnonzero(mask)] for mask in (train, dev, told == "test"))
-        return Fold(name, *rows, (), "species", note)
+        rows = [order[np.flatnonzero(mask)] for mask in (train, dev, told == "test")]
+        return Fold(name, rows[0], rows[1], rows[2], (), "species", note)
 
 
 def _splits(params: str) -> dict[str, str]:

@@ -117,8 +117,9 @@ def _decode(data: bytes, config: IngestConfig) -> Pixels | SkipSample:
 def _turned(pixels: Pixels | SkipSample, orientation: Orientation) -> Pixels | SkipSample:
     if isinstance(pixels, SkipSample) or orientation == "display":
         return pixels
-    turns = {"rot180": lambda p: p[::-1, ::-1], "rot90ccw": np.rot90, "transpose": lambda p: p.swapaxes(0, 1)}
-    return np.ascontiguousarray(turns[orientation](pixels))
+    if orientation == "transpose":
+        return np.ascontiguousarray(pixels.swapaxes(0, 1))
+    return np.ascontiguousarray(np.rot90(pixels, 2 if orientation == "rot180" else 1))
 
 
 def _parquet_bytes(path: Path, row: int) -> bytes:

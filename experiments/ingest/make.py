@@ -110,7 +110,7 @@ class Maker:
             raise shot.pixels
         cut, face = self._cut(item, shot, shot.pixels, track)
         box = np.asarray(cut.box(face.box), dtype=np.float32)
-        points = (face.points - np.float32((cut.x, cut.y))) * np.float32(cut.scale)
+        points = (face.points - np.array([cut.x, cut.y], dtype=np.float32)) * np.float32(cut.scale)
         name = self.config.reader
         return Sample.create(
             key=key_of(index, shot.frame),

@@ -17,6 +17,7 @@ NAMES = {
     "doctor-loader",
     "diffusion",
     "fit-device",
+    "ingest",
 }
 TINY = {
     "n": 4,
@@ -43,7 +44,7 @@ def test_the_commands_are_the_contract() -> None:
     assert set(COMMANDS) == NAMES
 
 
-@pytest.mark.parametrize("kind", ["attacks", "devices", "instruments", "algorithms", "protocols", "configs"])
+@pytest.mark.parametrize("kind", ["attacks", "devices", "instruments", "algorithms", "protocols", "configs", "datasets"])
 def test_list_json_is_a_list_of_named_objects(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", kind, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

@@ -8,7 +8,7 @@ import pytest
 
 from spooflab.errors import DataError
 from spooflab.experiments.leakage import require_no_leak
-from spooflab.experiments.protocols import Official
+from spooflab.experiments.protocols import Official, SubjectSplit
 
 
 def index_of(splits: list[dict[str, str]], groups: list[str]) -> pa.Table:
@@ -45,12 +45,12 @@ def test_sub_folds_are_folds_and_parts_are_as_recorded() -> None:
 def test_a_dev_part_is_cut_from_training_people_where_none_is_given() -> None:
     groups = [f"g{n // 2}" for n in range(24)]
     index = index_of([{"p": "train" if n < 20 else "test"} for n in range(24)], groups)
-    (fold,) = Official(protocol="p", dev=0.3).folds(index)
+    (fold,) = Official(protocol="p", split=SubjectSplit(dev=0.3)).folds(index)
     assert len(fold.dev) == 6
     assert not set(np.array(groups)[fold.dev]) & set(np.array(groups)[fold.train])
     assert sorted([*fold.train, *fold.dev]) == list(range(20))
     assert "3 of 10" in fold.note
-    (again,) = Official(protocol="p", dev=0.3).folds(index)
+    (again,) = Official(protocol="p", split=SubjectSplit(dev=0.3)).folds(index)
     assert again.dev.tolist() == fold.dev.tolist()
     require_no_leak(index, fold)
 
