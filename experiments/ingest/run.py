@@ -73,11 +73,20 @@ def ingest(
     *,
     workers: int = 1,
     resume: bool = False,
+    begun: Callable[[Listing], None] | None = None,
     progress: Callable[[ShardDone], None] | None = None,
 ) -> tuple[Summary, Findings | None]:
     """Make every shard that `out` lacks; when all are there, check them and write card, lists and findings.
 
     The bytes of a shard depend on data set, configuration and code alone, not on workers, order or interruptions.
+
+    Args:
+        config: what to read, and how.
+        out: the store's folder; must be empty or absent unless `resume`.
+        workers: processes; 1 works in this process.
+        resume: continue a store that holds the same plan.
+        begun: called once with what the reader found.
+        progress: called after each commit, in this process.
 
     Returns:
         What is committed, and the findings, None while shards are missing.
@@ -90,6 +99,8 @@ def ingest(
         raise ConfigError(f"workers: {workers}", wanted="a number of processes >= 1")
     _prepare.cache_clear()  # files may have changed since this process listed them
     listing, _ = _prepare(config.model_dump_json())
+    if begun is not None:
+        begun(listing)
     plan = _plan(config, listing)
     shards = len(listing.shards) - 1
     store = Store.open(out, plan=plan) if resume else Store.create(out, plan=plan, shards=shards)
@@ -117,7 +128,11 @@ def make_shard(config_json: str, out: Path, shard: int) -> ShardDone | None:
         samples, skips = [], []
         for index in range(listing.shards[shard], listing.shards[shard + 1]):
             lease.renew()
-            made, skipped = maker.make(index, listing.items[index])
+            try:
+                made, skipped = maker.make(index, listing.items[index])
+            except Exception as error:
+                error.add_note(f"while reading {listing.items[index].name}")
+                raise
             samples += made
             skips += skipped
         record = store.commit(lease, samples, skips)

@@ -1,4 +1,4 @@
-"""HQ-WMCA (Heusch et al., IEEE T-BIOM 2(3), 2020, doi:10.1109/TBIOM.2020.2992338;
+"""HQ-WMCA (Heusch et al., IEEE T-BIOM, 2020;
 https://www.idiap.ch/en/dataset/hq-wmca).
 
 Layout: HDF5 files `.../DD.MM.YY/SITE_SESSION_CLIENT_PRESENTER_TYPE_SUBTYPE_PAI-HASH.h5`

@@ -1,4 +1,4 @@
-"""3DMAD (Erdogmus, Marcel, BTAS 2013, doi:10.1109/BTAS.2013.6712688; https://www.idiap.ch/en/dataset/3dmad).
+"""3DMAD (Erdogmus, Marcel, BTAS 2013; https://www.idiap.ch/en/dataset/3dmad).
 
 Layout: HDF5 files `CC_SS_shot.hdf5` (`04_01_05.hdf5`), in `Data/` or `session0N/Data/`: client 1-17, session 1-3,
 shot 1-5; `Color_Data` (N, 3, 480, 640), `Depth_Data`, `Eye_Pos`. Sessions 1 and 2 are bona fide, 3 shows a hard resin

@@ -49,6 +49,7 @@ def ingest(
     """
     from spooflab.experiments.ingest.card import figures
     from spooflab.experiments.ingest.config import IngestConfig
+    from spooflab.experiments.ingest.run import Listing
     from spooflab.experiments.ingest.run import ingest as run
     from spooflab.generators.run import ShardDone
 
@@ -61,11 +62,16 @@ def ingest(
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
 
+        def begun(listing: Listing) -> None:
+            shards = len(listing.shards) - 1
+            progress.update(task, total=shards)
+            console.print(f"{len(listing.items)} clips or pictures, {len(listing.broken)} misfits, {shards} shards")
+
         def tell(done: ShardDone) -> None:
             progress.advance(task)
             console.print(f"shard {done.shard} ✓ {done.rows} rows, {done.skips} skipped  sha256 {done.sha256[:12]}")
 
-        summary, findings = run(config, out, workers=workers, resume=resume, progress=tell)
+        summary, findings = run(config, out, workers=workers, resume=resume, begun=begun, progress=tell)
     seconds = time.monotonic() - started
     console.print(
         f"{summary.rows} rows, {summary.skips} skipped, {summary.committed}/{summary.shards} shards in {seconds:.0f} s."

@@ -22,6 +22,7 @@ from spooflab.experiments.readers import (
     siw_mv2,
 )
 from spooflab.experiments.readers.catalogue import READERS
+from spooflab.experiments.readers.item import Broken, RealItem
 
 
 def test_oulu_npu(tmp_path: Path) -> None:
@@ -263,3 +264,40 @@ def test_linked_folders_and_hidden_files_are_not_entered(tmp_path: Path) -> None
     items, broken = told(list(folder.read(tmp_path / "root")))
     assert set(items) == {"live/2.png"}
     assert broken == []
+
+
+ODD = (
+    "",
+    "x",
+    "1_1_01_1",
+    "attack_client001",
+    "003-1-1-1-1",
+    "client001",
+    "1",
+    "HR_1",
+    "Live_1",
+    "ü ,\"'",
+    "1_01_0_1_1_1",
+)
+FOLDERS = (
+    "Train_files", "train_release/1", "train/real", "train/attack/hand", "train", "scene01/real", "Train/live/003",
+    "Live", "Spoof/Print", "Data/train/1/live", "Data", "Data/live", "pro_3_text", "Protocols/Protocol_1", "protocol",
+    "metas/a",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_odd_names_and_empty_files_are_told_and_stop_no_reader(name: str, tmp_path: Path) -> None:
+    for place in FOLDERS:
+        for stem in ODD:
+            for suffix in (".avi", ".mov", ".png", ".hdf5", ".txt"):
+                write(tmp_path, f"{place}/{stem or 'é'}{suffix}")
+    write(tmp_path, "labels.csv", "image_path,label\n,\n../x.png,bonafide\n")
+    write(tmp_path, "manifest.csv", "path,label\n,\n../x.png,live\n")
+    write(tmp_path, "train.parquet", b"no")
+    write(tmp_path, "Protocol-train.txt", "a\nb 0_0_0\n../x.png 9\n")
+    entries = list(READERS[name](tmp_path))
+    again = list(READERS[name](tmp_path))
+    assert entries == again
+    assert all(isinstance(entry, RealItem) or entry.reason for entry in entries)
+    assert any(isinstance(entry, Broken) for entry in entries)
