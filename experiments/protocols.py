@@ -4,6 +4,7 @@ Subjects are split once, by groups among which donors are drawn, with a seed tha
 algorithm and every fold judges the same test subjects.
 """
 
+import json
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -135,10 +136,65 @@ class LeaveOneDeviceOut(Config):
         ]
 
 
-AnyProtocol = Annotated[LeaveOneAttackOut | LeaveOneDeviceOut, Field(discriminator="name")]
-PROTOCOLS: dict[str, type[LeaveOneAttackOut] | type[LeaveOneDeviceOut]] = {
+class Official(Config):
+    """A data set's own protocol: the parts that its lists or names give each picture, as `spooflab ingest` recorded.
+
+    `oulu_p3` takes the folds `oulu_p3.1` to `oulu_p3.6`, `oulu_p3.2` that one alone. Where the protocol has no dev
+    part, a share of the training people is cut off for it, by groups and hash as in `SubjectSplit`: thresholds are
+    never chosen on test.
+    """
+
+    name: Literal["official"] = "official"
+    protocol: str = Field(min_length=1, description="name in the records' `splits`, with or without a sub-fold")
+    split: SubjectSplit = Field(
+        default=SubjectSplit(), description="share `dev` and seed, where no dev part is given; `test` is the protocol's"
+    )
+
+    def folds(self, index: pa.Table) -> list[Fold]:
+        """Return the protocol's folds in order of name.
+
+        Raises:
+            DataError: no picture's record has the protocol, or training has one group and no dev part is given.
+        """
+        index, order = by_key(index)
+        parts = [_splits(text) for text in column(index, "params").tolist()]
+        known = sorted({name for row in parts for name in row})
+        names = [name for name in known if name == self.protocol or name.startswith(f"{self.protocol}.")]
+        if not names:
+            raise DataError(
+                f"no picture is in protocol {self.protocol!r}",
+                wanted=f"one of {', '.join(known) or 'none is recorded'}",
+            )
+        return [self._fold(name, index, order, parts) for name in names]
+
+    def _fold(self, name: str, index: pa.Table, order: IntArray, parts: list[dict[str, str]]) -> Fold:
+        told = np.asarray([row.get(name, "") for row in parts], dtype=np.str_)
+        train, dev, note = told == "train", told == "dev", ""
+        if not dev.any():
+            groups = column(index, "subject_group")
+            present = np.unique(groups[train]).tolist()
+            if len(present) < 2:
+                raise DataError(f"{name}: {len(present)} training groups and no dev part", wanted="2 groups or more")
+            names = sorted(present, key=lambda group: seed(self.split.seed, "subject split", group))
+            cut = names[: min(max(1, round(self.split.dev * len(names))), len(names) - 1)]
+            dev = train & np.isin(groups, cut)
+            train = train & ~dev
+            note = f"the protocol has no dev part: {len(cut)} of {len(names)} training groups serve as one"
+        rows = [order[np.flatnonzero(mask)] for mask in (train, dev, told == "test")]
+        return Fold(name, rows[0], rows[1], rows[2], (), "species", note)
+
+
+def _splits(params: str) -> dict[str, str]:
+    """Return the official parts in a picture's record; a generated picture has none."""
+    splits = json.loads(params or "{}").get("splits", {})
+    return splits if isinstance(splits, dict) else {}
+
+
+AnyProtocol = Annotated[LeaveOneAttackOut | LeaveOneDeviceOut | Official, Field(discriminator="name")]
+PROTOCOLS: dict[str, type[LeaveOneAttackOut] | type[LeaveOneDeviceOut] | type[Official]] = {
     "leave_one_attack_out": LeaveOneAttackOut,
     "leave_one_device_out": LeaveOneDeviceOut,
+    "official": Official,
 }
 
 

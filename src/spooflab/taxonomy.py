@@ -79,6 +79,14 @@ def _baseline(name: str, summary: str) -> Species:
     return Species(name, "baseline", "presentation", "impersonation", summary, tree, "complete")
 
 
+def _coarse(name: str, family: str, tree: tuple[str, ...], artefact: Artefact, summary: str) -> Species:
+    channel: Channel = "injection" if tree[0] == "digital" else "presentation"
+    role: Role = "attacker" if artefact in ("partial", "altered") or family in ("mask", "adversarial") else "claimed"
+    donor: Role = "claimed" if family == "mask" else ""
+    goal: Goal = "concealment" if artefact in ("partial", "altered") or family == "adversarial" else "impersonation"
+    return Species(name, family, channel, goal, summary, tree, artefact, role, donor)
+
+
 _ROWS = (
     Species("bonafide", "bonafide", "presentation", "none", "a live person before the camera", ("live",), "none"),
     _flat("print_a4", "print", "print", "face printed on office paper: AM or FM halftone"),
@@ -223,7 +231,51 @@ _ROWS = (
 )
 
 SPECIES: dict[str, Species] = {row.name: row for row in _ROWS}
-"""Every single species by name; `species_of` also knows chains of them."""
+"""Every single species that is made here, by name; `species_of` also knows `COARSE` and chains."""
+
+_COARSE_ROWS = (
+    _coarse("print_unspecified", "print", ("physical", "2d", "print"), "complete", "print on a paper that is not told"),
+    _coarse(
+        "replay_unspecified", "replay", ("physical", "2d", "replay"), "complete", "face on a screen that is not told"
+    ),
+    _coarse("mask_unspecified", "mask", ("physical", "3d", "unspecified"), "complete", "worn mask, material not told"),
+    _coarse(
+        "makeup_unspecified", "makeup", ("physical", "worn", "makeup"), "altered", "makeup whose purpose is not told"
+    ),
+    _coarse("partial_unspecified", "partial", ("physical", "worn", "partial"), "partial", "part of the face covered"),
+    _coarse(
+        "physical_unspecified",
+        "unspecified",
+        ("physical", "unspecified"),
+        "complete",
+        "presentation attack, kind not told",
+    ),
+    _coarse(
+        "swap_unspecified", "swap", ("digital", "editing", "face_swap"), "none", "face swapped by a method not told"
+    ),
+    _coarse(
+        "adversarial_unspecified",
+        "adversarial",
+        ("digital", "adversarial", "unspecified"),
+        "none",
+        "adversarial pixels or attributes, method not told",
+    ),
+    _coarse(
+        "generated_unspecified",
+        "generated",
+        ("digital", "generation", "unspecified"),
+        "none",
+        "face from a generative model",
+    ),
+    _coarse(
+        "digital_unspecified", "unspecified", ("digital", "unspecified"), "none", "injection attack, kind not told"
+    ),
+)
+
+COARSE: dict[str, Species] = {row.name: row for row in _COARSE_ROWS}
+"""What data sets of others tell no more closely. Nothing here makes them; a picture that is read may be one."""
+
+_KNOWN = SPECIES | COARSE
 
 
 def species_of(name: str) -> Species:
@@ -236,7 +288,7 @@ def species_of(name: str) -> Species:
         KeyError: the name, or a step of it, is unknown, or a chain has the bona fide presentation as a step.
     """
     steps = name.split("+")
-    rows = [SPECIES[step] for step in steps]
+    rows = [_KNOWN[step] for step in steps]
     if len(rows) == 1:
         return rows[0]
     if "bonafide" in steps:
@@ -259,4 +311,4 @@ def species_of(name: str) -> Species:
 def is_species(name: str) -> bool:
     """Whether `species_of` knows the name."""
     steps = name.split("+")
-    return all(step in SPECIES for step in steps) and (len(steps) == 1 or "bonafide" not in steps)
+    return all(step in _KNOWN for step in steps) and (len(steps) == 1 or "bonafide" not in steps)

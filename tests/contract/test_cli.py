@@ -18,6 +18,7 @@ NAMES = {
     "diffusion",
     "search",
     "fit-device",
+    "ingest",
 }
 TINY = {
     "n": 4,
@@ -44,7 +45,9 @@ def test_the_commands_are_the_contract() -> None:
     assert set(COMMANDS) == NAMES
 
 
-@pytest.mark.parametrize("kind", ["attacks", "devices", "instruments", "algorithms", "protocols", "configs"])
+@pytest.mark.parametrize(
+    "kind", ["attacks", "devices", "instruments", "algorithms", "protocols", "configs", "datasets"]
+)
 def test_list_json_is_a_list_of_named_objects(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", kind, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

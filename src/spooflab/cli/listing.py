@@ -10,11 +10,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-Kind = Literal["attacks", "devices", "instruments", "algorithms", "protocols", "configs"]
+Kind = Literal["attacks", "devices", "instruments", "algorithms", "protocols", "configs", "datasets"]
 
 
 def list_(kind: tyro.conf.Positional[Kind], /, *, json: bool = False) -> int:
-    """List attacks, devices, instruments, algorithms, protocols or shipped configurations.
+    """List attacks, devices, instruments, algorithms, protocols, configurations or real data sets that are read.
 
     Args:
         kind: what to list.
@@ -96,6 +96,17 @@ def _configs() -> list[dict[str, Any]]:
     return rows
 
 
+def _datasets() -> list[dict[str, Any]]:
+    import inspect
+
+    from spooflab.experiments.readers.catalogue import READERS
+
+    modules = {name: inspect.getmodule(read) for name, read in READERS.items()}
+    return [
+        {"name": name, "source": (inspect.getdoc(module) or "").split("\n\n")[0]} for name, module in modules.items()
+    ]
+
+
 def _first_line(kind: type) -> str:
     return (kind.__doc__ or "").strip().split("\n")[0]
 
@@ -110,4 +121,5 @@ _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "algorithms": _algorithms,
     "protocols": _protocols,
     "configs": _configs,
+    "datasets": _datasets,
 }

@@ -14,6 +14,7 @@ from spooflab.cli.doctor_loader import doctor_loader
 from spooflab.cli.evaluate import evaluate
 from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
+from spooflab.cli.ingest import ingest
 from spooflab.cli.listing import list_
 from spooflab.cli.preview import preview
 from spooflab.cli.replay import replay
@@ -26,6 +27,7 @@ from spooflab.errors import SkipSample, SpooflabError
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "generate": generate,
+    "ingest": ingest,
     "verify": verify,
     "replay": replay,
     "preview": preview,

@@ -1,0 +1,198 @@
+"""Ingest a data set: list it, make every pending shard, then check what lies there and write the card."""
+
+import hashlib
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spooflab.allocator import keep_freed_memory
+from spooflab.errors import ConfigError, DataError
+from spooflab.experiments.ingest.card import write_card
+from spooflab.experiments.ingest.config import IngestConfig
+from spooflab.experiments.ingest.findings import Findings, find
+from spooflab.experiments.ingest.make import Maker
+from spooflab.experiments.readers.catalogue import reader_of
+from spooflab.experiments.readers.item import Broken, RealItem
+from spooflab.generators.run import ShardDone, Summary, summarise
+from spooflab.lease import LeaseLost
+from spooflab.provenance import code_facts
+from spooflab.records import canonical_json
+from spooflab.store import Store
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a reader found, cut into shards.
+
+    Attributes:
+        items: clips and pictures, in the reader's order.
+        broken: files that do not fit the layout.
+        shards: numbers of the first item of each shard, and of the end.
+        sha256: of everything that the reader told, and of file sizes.
+    """
+
+    items: tuple[RealItem, ...]
+    broken: tuple[Broken, ...]
+    shards: tuple[int, ...]
+    sha256: str
+
+
+def list_data_set(config: IngestConfig) -> Listing:
+    """Run the reader over the data set's names and lists; no pixel is read.
+
+    Raises:
+        ConfigError: no such reader.
+        DataError: the folder is not that data set, or nothing in it fits.
+    """
+    root = Path(config.root)
+    told = list(reader_of(config.reader)(root))
+    items = tuple(entry for entry in told if isinstance(entry, RealItem))[: config.limit]
+    broken = tuple(entry for entry in told if isinstance(entry, Broken))
+    if not items:
+        first = f"; the first of {len(broken)} misfits: {broken[0].path}: {broken[0].reason}" if broken else ""
+        raise DataError(f"{root}: nothing fits the layout of {config.reader}{first}", wanted="see docs/readers.md")
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(canonical_json({**item.to_record(), "bytes": _size(root, item)}) + b"\n")
+    for entry in broken:
+        digest.update(canonical_json([entry.path, entry.reason]) + b"\n")
+    return Listing(items, broken, _cuts(items, config), digest.hexdigest())
+
+
+def ingest(
+    config: IngestConfig,
+    out: Path,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    begun: Callable[[Listing], None] | None = None,
+    progress: Callable[[ShardDone], None] | None = None,
+) -> tuple[Summary, Findings | None]:
+    """Make every shard that `out` lacks; when all are there, check them and write card, lists and findings.
+
+    The bytes of a shard depend on data set, configuration and code alone, not on workers, order or interruptions.
+
+    Args:
+        config: what to read, and how.
+        out: the store's folder; must be empty or absent unless `resume`.
+        workers: processes; 1 works in this process.
+        resume: continue a store that holds the same plan.
+        begun: called once with what the reader found.
+        progress: called after each commit, in this process.
+
+    Returns:
+        What is committed, and the findings, None while shards are missing.
+
+    Raises:
+        DataError: `out` holds something else, or data set, configuration or code differ from the stored plan.
+        ConfigError: an unknown reader, or a package that is missing.
+    """
+    if workers < 1:
+        raise ConfigError(f"workers: {workers}", wanted="a number of processes >= 1")
+    _prepare.cache_clear()  # files may have changed since this process listed them
+    listing, _ = _prepare(config.model_dump_json())
+    if begun is not None:
+        begun(listing)
+    plan = _plan(config, listing)
+    shards = len(listing.shards) - 1
+    store = Store.open(out, plan=plan) if resume else Store.create(out, plan=plan, shards=shards)
+    for done in _run(config.model_dump_json(), out, store.pending(), workers):
+        if done is not None and progress is not None:
+            progress(done)
+    summary = summarise(store)
+    if summary.committed < summary.shards:
+        return summary, None
+    findings = find(store, [item.name for item in listing.items], listing.broken, near=config.near)
+    write_card(out, config, listing.sha256, findings)
+    return summary, findings
+
+
+def make_shard(config_json: str, out: Path, shard: int) -> ShardDone | None:
+    """Make and commit one shard; None where another process holds, has finished or has taken it over."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    listing, maker = _prepare(config_json)
+    store = Store.open(out)
+    lease = store.claim(shard)
+    if lease is None:
+        return None
+    with lease, suppress(LeaseLost):
+        samples, skips = [], []
+        for index in range(listing.shards[shard], listing.shards[shard + 1]):
+            lease.renew()
+            try:
+                made, skipped = maker.make(index, listing.items[index])
+            except Exception as error:
+                error.add_note(f"while reading {listing.items[index].name}")
+                raise
+            samples += made
+            skips += skipped
+        record = store.commit(lease, samples, skips)
+        return ShardDone(shard, record.rows, len(record.skips), record.sha256)
+    return None
+
+
+def _plan(config: IngestConfig, listing: Listing) -> dict[str, Any]:
+    return {
+        "kind": "ingest",
+        "config": config.model_dump(mode="json"),
+        "items": len(listing.items),
+        "broken": len(listing.broken),
+        "listing_sha256": listing.sha256,
+        "code": code_facts(),
+    }
+
+
+def _run(text: str, out: Path, pending: list[int], workers: int) -> Iterator[ShardDone | None]:
+    if workers == 1:
+        for shard in pending:
+            yield make_shard(text, out, shard)
+        return
+    # Forked children would inherit torch's thread pool in an unusable state; spawned ones start clean.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(make_shard, text, out, shard) for shard in pending]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                f"a worker process died (killed, or out of memory); {out} keeps every committed shard",
+                wanted=f"{workers} workers that stay alive",
+                next_step="run the same command again with --resume, perhaps with fewer --workers",
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@lru_cache(maxsize=1)
+def _prepare(config_json: str) -> tuple[Listing, Maker]:
+    config = IngestConfig.model_validate_json(config_json)
+    return list_data_set(config), Maker(config)
+
+
+def _size(root: Path, item: RealItem) -> int:
+    try:
+        return -1 if item.kind == "frames" else (root / item.path).stat().st_size
+    except OSError:
+        return -1  # the maker meets the same obstacle and gives the reason
+
+
+def _cuts(items: tuple[RealItem, ...], config: IngestConfig) -> tuple[int, ...]:
+    """Deal whole items to shards of about `shard_size` pictures."""
+    cuts, held = [0], 0
+    for number, item in enumerate(items):
+        pictures = 1 if item.kind in ("image", "parquet") else config.frames
+        if held and held + pictures > config.shard_size:
+            cuts.append(number)
+            held = 0
+        held += pictures
+    return (*cuts, len(items))
