@@ -69,7 +69,9 @@ class PrimarySample(TorchFunctionMode):
         super().__init__()
         wrong = [u for u in point if not 0 <= u < 1 and u == u]
         if wrong:
-            raise ConfigError(f"coordinate {wrong[0]}", wanted="a number in [0, 1), or NaN to leave it to the generator")
+            raise ConfigError(
+                f"coordinate {wrong[0]}", wanted="a number in [0, 1), or NaN to leave it to the generator"
+            )
         self.generator, self.point = generator, tuple(point)
         self.values: list[float] = []
         self.axes: list[Axis] = []
