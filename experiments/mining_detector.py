@@ -36,7 +36,7 @@ class Detector:
     def scores(self, images: Tensor, batch_size: int = 64) -> FloatArray:
         """Return the log-odds (N,) of images (N, 3, S, S) uint8."""
         device = next(self.model.parameters()).device
-        parts = [self.model.predict(as_input(part, device)).cpu() for part in images.split(batch_size)]
+        parts = [self.model.predict(as_input(part, device)).cpu() for part in torch.split(images, batch_size)]
         odds: FloatArray = log_odds(torch.cat(parts)).numpy()
         return odds
 

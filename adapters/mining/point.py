@@ -89,8 +89,15 @@ class Made:
 class Maker(Protocol):
     """Makes samples for a mining loop, which knows no generator."""
 
-    species: Sequence[str]
-    devices: Sequence[str]
+    @property
+    def species(self) -> Sequence[str]:
+        """What can be made, `bonafide` among it."""
+        ...
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """Ids of the devices."""
+        ...
 
     def space(self, species: str) -> Space:
         """Return the cubes that a point of this species moves in."""

@@ -17,6 +17,7 @@ NAMES = {
     "doctor-loader",
     "diffusion",
     "fit-device",
+    "mine",
 }
 TINY = {
     "n": 4,

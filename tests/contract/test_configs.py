@@ -9,6 +9,7 @@ import pytest
 from spooflab.adapters import TrainJob
 from spooflab.augment import load_profile
 from spooflab.config import load_config, load_yaml
+from spooflab.experiments.mining_config import MiningConfig
 from spooflab.experiments.study_config import StudyConfig
 from spooflab.generators.config import GenerationConfig
 from spooflab.generators.diffusion.training.config import DiffusionTrainConfig
@@ -40,6 +41,12 @@ def test_generation(path: Path) -> None:
 @pytest.mark.parametrize("path", named("studies"), ids=lambda p: p.stem)
 def test_studies(path: Path) -> None:
     assert load_config(path, StudyConfig).algorithms
+
+
+@pytest.mark.parametrize("path", named("mining"), ids=lambda p: p.stem)
+def test_mining(path: Path) -> None:
+    config = load_config(path, MiningConfig)
+    assert len(config.seeds) >= 5
 
 
 DIFFUSION = sorted((ROOT / "training").glob("diffusion_*.yaml"))

@@ -15,6 +15,7 @@ from spooflab.cli.evaluate import evaluate
 from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
 from spooflab.cli.listing import list_
+from spooflab.cli.mine import mine
 from spooflab.cli.preview import preview
 from spooflab.cli.replay import replay
 from spooflab.cli.report import report
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "study": study,
     "report": report,
     "evaluate": evaluate,
+    "mine": mine,
     "bench": bench,
     "fit-device": fit_device,
     "diffusion": diffusion,
