@@ -37,6 +37,22 @@ class AugmentConfig(Config):
     gain: float = Field(default=0.1, ge=0, lt=1, description="largest relative change of each colour channel")
 
 
+class ResampleConfig(Config):
+    """Which training images come more often, renewed as training goes on; classes and domains stay balanced.
+
+    - `loss`: by the loss of the image as it is (Loshchilov and Hutter 2016 rank by it).
+    - `disagreement`: by the variance of the prediction over augmented views, summed over both classes (Gao et al. 2020,
+      equation 2, there for labels to ask for).
+    - `false_accepts`: attacks whose nearest neighbour among the features is a bona fide, or nearly.
+    """
+
+    by: Literal["loss", "disagreement", "false_accepts"] = "loss"
+    every: PositiveInt | None = Field(default=None, description="steps between renewals; None is about an epoch")
+    temperature: float = Field(default=1.0, gt=0, description="of the odds, in standard deviations of the hardness")
+    floor: float = Field(default=0.3, gt=0, le=1, description="share of the odds that stays even")
+    views: int = Field(default=4, ge=2, description="augmented views of `disagreement`")
+
+
 class TrainConfig(Config):
     """One training. The same config, data and seed give the same weights on the same machine type."""
 
@@ -44,6 +60,7 @@ class TrainConfig(Config):
     hparams: dict[str, Hyper] = Field(default_factory=dict, description="the algorithm's keyword arguments")
     backbone: BackboneConfig = BackboneConfig()
     augment: AugmentConfig = AugmentConfig()
+    resample: ResampleConfig | None = Field(default=None, description="hard images more often; None deals all evenly")
     size: int = Field(default=128, ge=16, le=2048, description="side of the network's input, pixels")
     domain_by: tuple[str, ...] = Field(
         default=("device_profile",), min_length=1, description="columns that name a domain"

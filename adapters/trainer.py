@@ -20,6 +20,7 @@ from spooflab.adapters.checkpoints import Checkpoint, load_checkpoint, save_chec
 from spooflab.adapters.dev_figures import dev_figures
 from spooflab.adapters.image_set import ImageSet, Unlabelled
 from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness
+from spooflab.adapters.mining.resampling import ResampledSampler, renew
 from spooflab.adapters.model_files import build_algorithm, save_model
 from spooflab.adapters.run_identity import check_same_run, run_identity
 from spooflab.adapters.scoring import predict_scores
@@ -131,7 +132,7 @@ class _Run:
         self.accelerator: Any = accelerator  # its annotations promise None and bool where it never gives them
         self.seed, self.out, self.progress = seed, out, progress
         domains, self.domain = torch.unique(train.domains, return_inverse=True)
-        self.sampler = BalancedSampler(train.labels, self.domain, batch_size=config.batch_size, seed=seed)
+        self.sampler = _sampler(config, train.labels, self.domain, seed)
         self.walk = ShuffledWalk(len(target), batch_size=config.batch_size, seed=seed) if target is not None else None
         torch.manual_seed(named_seed(seed, "init"))
         self.model = build_algorithm(config, num_domains=len(domains)).train()
@@ -205,6 +206,8 @@ class _Run:
         torch.manual_seed(named_seed(self.seed, "step", self.done, self.accelerator.process_index))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.done)
+        if isinstance(self.sampler, ResampledSampler) and self.sampler.due(self.done):
+            renew(self.sampler, self.model, self.train, self.config, self.done)
         self.micro = self._batches()
         return self.model.step(self.micro, self)
 
@@ -232,6 +235,8 @@ class _Run:
         tensors |= {f"best/{name}": t for name, t in self.best.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": t for name, t in slots.items()}
+        if isinstance(self.sampler, ResampledSampler):
+            tensors["resample/probability"] = self.sampler.probability
         scaler = self.accelerator.scaler
         state = {
             "identity": self.identity,
@@ -312,6 +317,8 @@ class _Run:
         model = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
         self.model.load_state_dict(model)
         self.best = {name.removeprefix("best/"): t for name, t in tensors.items() if name.startswith("best/")}
+        if isinstance(self.sampler, ResampledSampler):
+            self.sampler.probability = tensors["resample/probability"]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
@@ -373,6 +380,13 @@ class _Run:
             wanted="finite numbers",
             next_step="look at these images; else lower lr, or set precision: 'no'",
         )
+
+
+def _sampler(config: TrainConfig, labels: Tensor, domain: Tensor, seed: int) -> BalancedSampler:
+    if config.resample is None:
+        return BalancedSampler(labels, domain, batch_size=config.batch_size, seed=seed)
+    every = config.resample.every or max(1, round(len(labels) / config.batch_size))
+    return ResampledSampler(labels, domain, batch_size=config.batch_size, seed=seed, every=every)
 
 
 def _adamw(model: Algorithm, config: TrainConfig) -> torch.optim.AdamW:
