@@ -82,7 +82,7 @@ def measured(
 ) -> Tensor:
     """Return how hard each training image is (N,) float64, as `ResampleConfig.by` says."""
     device, training = next(model.parameters()).device, model.training
-    chunks = torch.arange(len(train)).split(config.eval_batch_size)
+    chunks = torch.split(torch.arange(len(train)), config.eval_batch_size)
     model.eval()
     try:
         if how.by == "false_accepts":

@@ -79,7 +79,9 @@ def test_instruments() -> None:
 
 def test_no_yaml_lies_elsewhere() -> None:
     known = {
-        path for folder in ("devices", "generation", "studies", "training", "instruments") for path in named(folder)
+        path
+        for folder in ("devices", "generation", "studies", "training", "instruments", "mining")
+        for path in named(folder)
     }
     assert set(ROOT.rglob("*.yaml")) == known
     assert all(isinstance(load_yaml(path), dict) for path in known)
