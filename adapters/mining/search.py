@@ -13,6 +13,7 @@ from spooflab.adapters.mining.ledger import Ledger, Render
 from spooflab.adapters.mining.point import Coordinate, Maker, Point, Space
 from spooflab.adapters.mining.region import Region
 from spooflab.errors import ConfigError
+from spooflab.seeds import generator
 from spooflab.seeds import seed as named_seed
 
 LIMIT = 12.0
@@ -52,7 +53,8 @@ class SearchSettings:
         startup: trials drawn from the region of earlier rounds (or the prior) before the search takes over.
         trials: trials in all.
         diversity: λ: what a sample that lies on a found one loses, in log-odds.
-        radius: h, feature distance over which a found sample repels; None takes the median distance of the startup.
+        radius: h, feature distance over which a found sample repels; None takes half the median distance of the
+            startup's samples.
     """
 
     startup: int
@@ -77,9 +79,12 @@ def search(
 
     An attack is worth its bona fide log-odds ℓ, a bona fide sample -ℓ, both clamped to ±12, less λ c, with crowding
     c = max over the fooling samples found before of exp(-‖f - f_j‖² / 2h²) of unit features f. A refused sample is
-    worth -12 - λ, the least there is. Trials come from a tree-structured Parzen estimator (Bergstra et al. 2011) that
-    is seeded anew for each trial by name, so that the same answers lead to the same questions: a search is resumed by
-    repeating it over its ledger. CMA-ES would need one fixed cube, and each species has its own.
+    worth -12 - λ, the least there is.
+
+    Each species has an estimator of its own (tree-structured Parzen, Bergstra et al. 2011), seeded anew for each trial
+    by name, so that the same answers lead to the same questions: a search is resumed by repeating it over its ledger.
+    Which species a trial has is drawn with odds in proportion to (fooling + 1) / (trials + 2): one estimator over all
+    of them goes where most fooled, and in the next round elsewhere.
 
     Args:
         maker: makes the samples.
@@ -95,7 +100,7 @@ def search(
     sign = -1.0 if tuple(species) == ("bonafide",) else 1.0
     if sign > 0 and "bonafide" in species:
         raise ConfigError("a search for attacks and bona fide at once", wanted="one search for each")
-    study, trials = _study(), list[Trial]()
+    studies, trials = {name: _study() for name in species}, list[Trial]()
     found: list[Tensor] = []
     features: list[Tensor] = []
     radius = settings.radius
@@ -107,8 +112,9 @@ def search(
             asked = None
         else:
             if radius is None:
-                radius = _median_distance(features)
-            asked, point = _ask(study, species, spaces, maker.devices, named)
+                radius = _median_distance(features) / 2
+            kind = _next_species(trials, species, named)
+            asked, point = _ask(studies[kind], spaces[kind], maker.devices, named)
         render = ledger.render(maker, point)
         log_odds, crowding, value, fooled = math.nan, 0.0, -LIMIT - settings.diversity, False
         if render.image is not None:
@@ -123,9 +129,9 @@ def search(
             if fooled:
                 found.append(unit)
         if asked is not None:
-            study.tell(asked, value)
+            studies[point.species].tell(asked, value)
         elif render.image is not None:
-            _tell_start(study, species, spaces, maker.devices, render, value)
+            _tell_start(studies[point.species], spaces[point.species], maker.devices, render, value)
         trials.append(Trial(render, log_odds, crowding, value, fooled))
     return trials
 
@@ -164,18 +170,25 @@ def _study() -> Any:
     return optuna.create_study(direction="maximize")
 
 
-def _ask(
-    study: Any, species: Sequence[str], spaces: Mapping[str, Space], devices: Sequence[str], seed: int
-) -> tuple[Any, Point]:
+def _next_species(trials: Sequence[Trial], species: Sequence[str], seed: int) -> str:
+    """Draw a species with odds in proportion to (fooling + 1) / (trials + 2)."""
+    counts = {name: [1.0, 2.0] for name in species}
+    for trial in trials:
+        counts[trial.render.point.species][0] += trial.fooled
+        counts[trial.render.point.species][1] += 1
+    odds = torch.tensor([won / tried for won, tried in counts.values()], dtype=torch.float64)
+    return species[int(torch.multinomial(odds, 1, generator=generator(seed, "species")))]
+
+
+def _ask(study: Any, space: Space, devices: Sequence[str], seed: int) -> tuple[Any, Point]:
     from optuna.samplers import TPESampler
 
     # What was told before is enough to start from; Optuna's own random start-up would waste renders.
     study.sampler = TPESampler(seed=seed % 2**32, n_startup_trials=1)
     trial = study.ask()
-    kind = trial.suggest_categorical("species", list(species))
     device = trial.suggest_categorical("device", list(devices))
     cubes: dict[str, list[float]] = {"attack": [], "shot": []}
-    for part, name, coordinate in _named(spaces[kind]):
+    for part, name, coordinate in _named(space):
         u = math.nan
         if _is_choice(coordinate):
             u = (
@@ -184,29 +197,19 @@ def _ask(
         elif coordinate.searched:
             u = min(float(trial.suggest_float(name, 0.0, 1.0)), _BELOW_ONE)
         cubes[part].append(u)
-    return trial, Point(kind, device, named_seed(seed, "sample"), tuple(cubes["attack"]), tuple(cubes["shot"]))
+    return trial, Point(space.species, device, named_seed(seed, "sample"), tuple(cubes["attack"]), tuple(cubes["shot"]))
 
 
-def _tell_start(
-    study: Any,
-    species: Sequence[str],
-    spaces: Mapping[str, Space],
-    devices: Sequence[str],
-    render: Render,
-    value: float,
-) -> None:
+def _tell_start(study: Any, space: Space, devices: Sequence[str], render: Render, value: float) -> None:
     """Tell the study of a sample that it did not ask for, with the coordinates that the sample's seed drew."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
     from optuna.trial import create_trial
 
     point = full_point(render)
-    params: dict[str, Any] = {"species": point.species, "device": point.device}
-    distributions: dict[str, Any] = {
-        "species": CategoricalDistribution(list(species)),
-        "device": CategoricalDistribution(list(devices)),
-    }
+    params: dict[str, Any] = {"device": point.device}
+    distributions: dict[str, Any] = {"device": CategoricalDistribution(list(devices))}
     drawn = (*point.attack, *point.shot)
-    for u, (_, name, coordinate) in zip(drawn, _named(spaces[point.species]), strict=True):
+    for u, (_, name, coordinate) in zip(drawn, _named(space), strict=True):
         if _is_choice(coordinate):
             distributions[name] = CategoricalDistribution(list(range(coordinate.axis.choices)))
             params[name] = int(u * coordinate.axis.choices)
@@ -216,10 +219,10 @@ def _tell_start(
 
 
 def _named(space: Space) -> Iterator[tuple[str, str, Coordinate]]:
-    """Yield the part, the study's name and the coordinate of every axis; shots share their names over species."""
-    for part, axes, owner in (("attack", space.attack, space.species), ("shot", space.shot, "shot")):
+    """Yield the part, the name in the study and the coordinate of every axis."""
+    for part, axes in (("attack", space.attack), ("shot", space.shot)):
         for place, coordinate in enumerate(axes):
-            yield part, f"{owner}/{place}", coordinate
+            yield part, f"{part}/{place}", coordinate
 
 
 def _is_choice(coordinate: Coordinate) -> bool:
