@@ -1,10 +1,10 @@
 """Generator in the loop: rounds of search and training, beside a random control and beside no new data.
 
-For each seed a detector is trained on a base set. Then, round by round, the arm `mined` searches the attacks' and
-devices' parameters for what its detector gets wrong, the arm `random` draws as many samples from the prior, and each
-trains a detector anew on the base set and all that it has rendered so far: same steps, same initial weights. The arm
-`erm` gets no new data; its detector is that of the base set. All are judged on subjects and camera units that no arm
-trains on: a pool of the prior, and its part that detectors of other training sets find hardest.
+A base set is drawn once, and for each seed a detector is trained on it. Then, round by round, the arm `mined` searches
+the attacks' and devices' parameters for what its detector gets wrong, the arm `random` draws as many samples from the
+prior, and each trains a detector anew on the base set and all that it has rendered so far: same steps, same initial
+weights. The arm `erm` gets no new data; its detector is that of the base set. All are judged on subjects and camera
+units that no arm trains on: a pool of the prior, and its part that detectors of other training sets find hardest.
 """
 
 import json
@@ -39,6 +39,7 @@ class Ground:
 
     Attributes:
         makers: the lab by subjects and camera units.
+        base: what every arm of every seed starts from.
         dev: fixes thresholds.
         pool: tested on.
         hard: rows of the pool's attacks that the reference detectors rate most bona fide.
@@ -48,6 +49,7 @@ class Ground:
     config: MiningConfig
     out: Path
     makers: Makers
+    base: list[Render]
     dev: ImageSet
     pool: ImageSet
     hard: IntArray
@@ -91,7 +93,8 @@ def _claim(config: MiningConfig, out: Path, resume: bool) -> None:
 def _ground(config: MiningConfig, out: Path, progress: Progress) -> Ground:
     makers = build_makers(config)
     root = config.generation.seed
-    progress(f"source-dev: {config.dev} renders, pool: {config.pool}")
+    progress(f"base set: {config.base} renders, source-dev: {config.dev}, pool: {config.pool}")
+    base = prior_set(makers.train, Ledger(out / "base", "base"), config.base, named_seed(root, "mining", "base"))
     dev = _prior_images(config, makers, "dev", out / "dev", config.dev, named_seed(root, "mining", "dev"))
     pool = _prior_images(config, makers, "test", out / "pool", config.pool, named_seed(root, "mining", "pool"))
     odds = np.zeros(len(pool))
@@ -105,6 +108,7 @@ def _ground(config: MiningConfig, out: Path, progress: Progress) -> Ground:
         config,
         out,
         makers,
+        base,
         dev,
         pool,
         hard=_top(odds, attacks, config.hard_share),
@@ -131,11 +135,10 @@ def _seed_rounds(ground: Ground, seed: int, progress: Progress) -> list[dict[str
     """Run the arms of one seed; return one row for each arm and round."""
     config, makers = ground.config, ground.makers
     folder = ground.out / f"seed-{seed}"
-    base = prior_set(makers.train, Ledger(folder / "base", "base"), config.base, named_seed(seed, "mining", "base"))
     progress(f"seed {seed}: base detector")
-    first = _trained(config, image_set(base, makers.profiles), ground.dev, seed, folder / "training")
-    mined, found = _mined_arm(ground, seed, base, first, progress)
-    random = _random_arm(ground, seed, base, first, progress)
+    first = _trained(config, image_set(ground.base, makers.profiles), ground.dev, seed, folder / "training")
+    mined, found = _mined_arm(ground, seed, first, progress)
+    random = _random_arm(ground, seed, first, progress)
     rows = []
     for arm, detectors, judged in (
         ("erm", [first] * config.rounds, [[] for _ in range(config.rounds)]),
@@ -156,14 +159,12 @@ def _seed_rounds(ground: Ground, seed: int, progress: Progress) -> list[dict[str
 Arm = tuple[list[Detector], list[list[Judged]]]
 
 
-def _mined_arm(
-    ground: Ground, seed: int, base: Sequence[Render], first: Detector, progress: Progress
-) -> tuple[Arm, list[list[Render]]]:
+def _mined_arm(ground: Ground, seed: int, first: Detector, progress: Progress) -> tuple[Arm, list[list[Render]]]:
     """Mine round by round; return the detectors, the renders, and each round's region seen on test subjects."""
     config, makers = ground.config, ground.makers
     spaces = {name: makers.train.space(name) for name in makers.train.species if name != "bonafide"}
     detectors, judged, tested = list[Detector](), list[list[Judged]](), list[list[Render]]()
-    renders, detector, start = list(base), first, Region(())
+    renders, detector, start = list(ground.base), first, Region(())
     for number in range(1, config.rounds + 1):
         folder = ground.out / f"seed-{seed}" / "mined" / f"round-{number}"
         root = named_seed(seed, "mined", number)
@@ -182,10 +183,10 @@ def _mined_arm(
     return (detectors, judged), tested
 
 
-def _random_arm(ground: Ground, seed: int, base: Sequence[Render], first: Detector, progress: Progress) -> Arm:
+def _random_arm(ground: Ground, seed: int, first: Detector, progress: Progress) -> Arm:
     config, makers = ground.config, ground.makers
     detectors, judged = list[Detector](), list[list[Judged]]()
-    renders, detector = list(base), first
+    renders, detector = list(ground.base), first
     for number in range(1, config.rounds + 1):
         folder = ground.out / f"seed-{seed}" / "random" / f"round-{number}"
         progress(f"seed {seed}, round {number}: random control")

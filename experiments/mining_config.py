@@ -45,7 +45,10 @@ class MiningConfig(Config):
     shares: tuple[float, float, float] = Field(
         default=(0.5, 0.2, 0.3), description="of the subjects: trained on, source-dev, tested on"
     )
-    base: PositiveInt = Field(default=300, description="renders of the first training set, half of them bona fide")
+    base: PositiveInt = Field(
+        default=300,
+        description="renders of the first training set, the same for all seeds and arms; half are bona fide",
+    )
     dev: PositiveInt = Field(default=240, description="renders that fix the threshold, half of them bona fide")
     pool: PositiveInt = Field(default=1200, description="renders to be tested on, half of them bona fide")
     found_test: int = Field(default=40, ge=0, description="renders of the found region with test subjects, each round")
@@ -72,7 +75,8 @@ class MiningConfig(Config):
         """Samples rendered in all."""
         per_arm = self.rounds * (self.round.attacks + self.round.bonafide)
         tested = self.rounds * self.found_test
-        return self.dev + self.pool + self.base * self.references + len(self.seeds) * (self.base + 2 * per_arm + tested)
+        shared = self.dev + self.pool + self.base * (1 + self.references)
+        return shared + len(self.seeds) * (2 * per_arm + tested)
 
     @property
     def trainings(self) -> int:
