@@ -24,6 +24,7 @@ from spooflab.experiments.mining_config import MiningConfig
 from spooflab.experiments.mining_data import Makers, build_makers, prior_set
 from spooflab.experiments.mining_detector import Detector, figures, train_detector
 from spooflab.experiments.mining_round import Judged, drawn_from, mined_round, random_round
+from spooflab.experiments.run_folder import Busy, RunFolder
 from spooflab.experiments.scores import FloatArray, IntArray
 from spooflab.provenance import code_version
 from spooflab.seeds import seed as named_seed
@@ -63,9 +64,18 @@ def mine(config: MiningConfig, out: Path, *, resume: bool = False, progress: Pro
     from them, so that a run that was killed ends with the same files.
 
     Raises:
-        ConfigError: `out` holds a run and `resume` is not given, or it holds another configuration's.
+        ConfigError: `out` holds a run and `resume` is not given, it holds another configuration's, or a process is at
+            it.
     """
     _claim(config, out, resume)
+    try:
+        with RunFolder(out).lease():
+            return _run(config, out, progress)
+    except Busy as error:
+        raise ConfigError(str(error), next_step="wait for it, or give another --out") from error
+
+
+def _run(config: MiningConfig, out: Path, progress: Progress) -> dict[str, Any]:
     ground = _ground(config, out, progress)
     rounds = [row for seed in config.seeds for row in _seed_rounds(ground, seed, progress)]
     results = {

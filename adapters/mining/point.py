@@ -79,7 +79,8 @@ class Made:
 
     Attributes:
         image: (3, S, S) uint8 sRGB.
-        record: JSON-ready: whose face, and every physical parameter.
+        record: JSON-ready: whose face, every physical parameter, and under `drawn` the coordinates that it came of
+            (`attack` and `shot`), given ones and those that the seed drew.
     """
 
     image: Tensor

@@ -25,8 +25,10 @@ def mine(
         dry_run: print the budget; render nothing.
         json: print the summary (or the budget) as JSON.
     """
+    import torch
     from rich.console import Console
 
+    from spooflab.allocator import keep_freed_memory
     from spooflab.config import load_config
     from spooflab.experiments.mining import mine as run
     from spooflab.experiments.mining_config import MiningConfig
@@ -44,6 +46,8 @@ def mine(
                 highlight=False,
             )
         return 0
+    torch.set_num_threads(1)  # the bytes of a run must not depend on the number of cores
+    keep_freed_memory()
     console = Console(stderr=True, soft_wrap=True)
     run(settings, out, resume=resume, progress=lambda text: console.print(text, highlight=False, markup=False))
     summary = write_mining_report(out)
