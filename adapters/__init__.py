@@ -59,6 +59,7 @@ from spooflab.adapters.train_config import AugmentConfig, BackboneConfig, TrainC
 from spooflab.adapters.train_job import TrainJob, train
 from spooflab.adapters.trainer import FitResult, fit
 from spooflab.adapters.vrex import VREx
+from spooflab.adapters.xbm import XBM
 
 __all__ = [
     "ADA",
@@ -95,6 +96,7 @@ __all__ = [
     "SWD",
     "T3A",
     "TEST_TIME",
+    "XBM",
     "AdaBN",
     "Algorithm",
     "AtTestTime",

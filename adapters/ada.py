@@ -3,7 +3,6 @@
 from typing import ClassVar, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -68,13 +67,18 @@ class ADA(Algorithm):
         self.gamma, self.steps, self.step_size, self.probability = gamma, steps, step_size, probability
         self.distance: Distance = distance
 
+    @property
+    def needs_images(self) -> bool:
+        """Whether no cached map will do: what is pushed is pixels."""
+        return True
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, the mean over the images and the fictitious ones, and `climbed`, the share of the latter."""
         images, label = batch.images, batch.label
         climbs = float(torch.rand((), generator=generator(batch.seed, "ada"))) < self.probability
         if climbs:
             images, label = torch.cat([images, self.climb(images, label)]), label.repeat(2)
-        loss = F.cross_entropy(self.logits(images), label)
+        loss = self.class_loss.mean(self.logits(images), label)
         return {"loss": loss, "climbed": torch.tensor(0.5 if climbs else 0.0)}
 
     def climb(self, images: Tensor, label: Tensor) -> Tensor:
@@ -85,7 +89,7 @@ class ADA(Algorithm):
             for _ in range(self.steps):
                 moved.requires_grad_(True)
                 features = self.backbone(moved)
-                risen = F.cross_entropy(self.head(features), label, reduction="sum")
+                risen = self.class_loss(self.head(features), label).sum()
                 height = risen - self.gamma * self._cost(features, start)
                 (slope,) = torch.autograd.grad(height, moved)
                 moved = (moved.detach() + self.step_size * slope).clamp(0, 1)

@@ -42,12 +42,14 @@ from spooflab.adapters.sd import SD
 from spooflab.adapters.ssdg import SSDG
 from spooflab.adapters.swd import SWD
 from spooflab.adapters.vrex import VREx
+from spooflab.adapters.xbm import XBM
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "erm": ERM,
     "dann": DANN,
     "mixstyle": MixStyle,
     "ohem": OHEM,
+    "xbm": XBM,
     "efdmix": EFDMix,
     "dsu": DSU,
     "crossnorm": CrossNorm,

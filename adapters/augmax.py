@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import kornia.enhance as enhance
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
@@ -24,7 +23,7 @@ class AugMax(Algorithm):
     Chains of one to three random operations make w augmented images of each image x. A mix (1 − m) x + m Σ wᵢ xᵢ with
     w ~ Dirichlet(1), m ~ Beta(1, 1) is AugMix (Hendrycks et al. 2020). AugMax climbs the class loss by n steps of sign
     gradient in m and in q, w = softmax(q), from uniform draws; an image that has been misjudged τ times stays (the
-    authors' default, after friendly adversarial training). The loss is CE(x) + λ JS(p(x), p(AugMax), p(AugMix)), the
+    authors' default, after friendly adversarial training). The loss is ℓ(x) + λ JS(p(x), p(AugMax), p(AugMix)), the
     divergence being the mean of the three KL divergences from their mean (as in the authors' code).
 
     Deviations: the authors' operations include rotations, shears and translations, which resample and so destroy moiré
@@ -63,6 +62,11 @@ class AugMax(Algorithm):
         self.weight, self.width, self.severity = weight, width, severity
         self.steps, self.step_size, self.patience = steps, step_size, patience
 
+    @property
+    def needs_images(self) -> bool:
+        """Whether no cached map will do: what is mixed is pixels."""
+        return True
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss` and its parts `class_loss` and `divergence`."""
         images, gen = batch.images, generator(batch.seed, "augmax")
@@ -73,7 +77,7 @@ class AugMax(Algorithm):
         amount = torch.rand(len(images), generator=gen)  # Beta(1, 1)
         mild = mix(images, drawn, amount.to(images), shares.to(images))
         logits = [self.logits(seen) for seen in (images, hard, mild)]
-        class_loss = F.cross_entropy(logits[0], batch.label)
+        class_loss = self.class_loss.mean(logits[0], batch.label)
         divergence = jensen_shannon(logits)
         return {
             "loss": class_loss + self.weight * divergence,
@@ -91,7 +95,7 @@ class AugMax(Algorithm):
                 logits = self.logits(mix(images, augmented, amount, heights.softmax(1)))
                 budget = budget - (logits.detach().argmax(1) != label).long()
                 climbs = (budget > 0).to(images)
-                risen = F.cross_entropy(logits, label, reduction="sum")
+                risen = self.class_loss(logits, label).sum()
                 slopes = torch.autograd.grad(risen, (amount, heights))
                 step = self.step_size * climbs
                 amount = (amount + step * slopes[0].sign()).detach().clamp(0, 1).requires_grad_(True)

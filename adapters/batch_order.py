@@ -9,6 +9,7 @@ from torch import Tensor
 from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import ATTACK, BONAFIDE
 from spooflab.adapters.class_loss import EVEN
+from spooflab.adapters.mining.resampling import ResampledSampler
 from spooflab.adapters.shuffled_walk import ShuffledWalk
 from spooflab.adapters.train_config import TrainConfig
 
@@ -26,7 +27,7 @@ class BatchOrder(Protocol):
 
 
 def batch_order(config: TrainConfig, labels: Tensor, domains: Tensor, seed: int) -> BatchOrder:
-    """Return the order of a training set's rows that `config.balance` asks for.
+    """Return the order of a training set's rows that `config.balance` and `config.resample` ask for.
 
     With `none` each row comes once before any comes again, in shuffled orders: a batch has the classes and domains as
     the data have them, give or take the draw, and a small one may lack a class or a domain. Every algorithm takes such
@@ -34,7 +35,10 @@ def batch_order(config: TrainConfig, labels: Tensor, domains: Tensor, seed: int)
     """
     if config.balance == "none":
         return ShuffledWalk(len(labels), batch_size=config.batch_size, seed=seed, name="train order")
-    return BalancedSampler(labels, domains, batch_size=config.batch_size, seed=seed)
+    if config.resample is None:
+        return BalancedSampler(labels, domains, batch_size=config.batch_size, seed=seed)
+    every = config.resample.every or max(1, round(len(labels) / config.batch_size))
+    return ResampledSampler(labels, domains, batch_size=config.batch_size, seed=seed, every=every)
 
 
 def class_shares(config: TrainConfig, labels: Tensor) -> tuple[float, float]:

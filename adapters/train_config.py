@@ -67,6 +67,22 @@ class AveragingConfig(Config):
     )
 
 
+class ResampleConfig(Config):
+    """Which training images come more often, renewed as training goes on; classes and domains stay balanced.
+
+    - `loss`: by the loss of the image as it is (Loshchilov and Hutter 2016 rank by it).
+    - `disagreement`: by the variance of the prediction over augmented views, summed over both classes (Gao et al. 2020,
+      equation 2, there for labels to ask for).
+    - `false_accepts`: attacks whose nearest neighbour among the features is a bona fide, or nearly.
+    """
+
+    by: Literal["loss", "disagreement", "false_accepts"] = "loss"
+    every: PositiveInt | None = Field(default=None, description="steps between renewals; None is about an epoch")
+    temperature: float = Field(default=1.0, gt=0, description="of the odds, in standard deviations of the hardness")
+    floor: float = Field(default=0.3, gt=0, le=1, description="share of the odds that stays even")
+    views: int = Field(default=4, ge=2, description="augmented views of `disagreement`")
+
+
 class TrainConfig(Config):
     """One training. The same config, data and seed give the same weights on the same machine type."""
 
@@ -76,6 +92,7 @@ class TrainConfig(Config):
     augment: AugmentConfig = AugmentConfig()
     class_loss: ClassLossConfig = ClassLossConfig()
     pixel: PixelConfig = PixelConfig()
+    resample: ResampleConfig | None = Field(default=None, description="hard images more often; None deals all evenly")
     size: int = Field(default=128, ge=16, le=2048, description="side of the network's input, pixels")
     domain_by: tuple[str, ...] = Field(
         default=("device_profile",), min_length=1, description="columns that name a domain"
@@ -123,6 +140,8 @@ class TrainConfig(Config):
             raise ValueError(f"{self.algorithm} has no hparams {unknown}; choices: {', '.join(known) or 'none'}")
         if self.class_loss.kind == "logit_adjusted" and self.balance != "none":
             raise ValueError("class_loss logit_adjusted on balanced batches is cross-entropy; wanted balance: none")
+        if self.resample is not None and self.balance == "none":
+            raise ValueError("resample with balance 'none'; hard images come more often within balanced cells only")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} does not divide into {self.accumulate} micro-batches")
         if self.averaging.kind == "swad" and self.patience is not None:

@@ -22,6 +22,7 @@ from spooflab.adapters.frozen_part import fed_with_maps
 from spooflab.adapters.image_set import ImageSet, Unlabelled
 from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness, reseed
 from spooflab.adapters.lent_engine import LentEngine
+from spooflab.adapters.mining.resampling import ResampledSampler, renew
 from spooflab.adapters.model_files import build_algorithm, read_model_files, save_model
 from spooflab.adapters.optimiser import adamw, learning_rate, optimiser_tensors, restore_optimiser
 from spooflab.adapters.run_identity import check_same_run, run_identity
@@ -226,6 +227,8 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.done) if rate is None else rate
         with self.clock.data():
+            if isinstance(self.sampler, ResampledSampler) and self.sampler.due(self.done):
+                renew(self.sampler, self.model, self.train, self.config, self.done)
             batches = self._batches()
         self.engine.begin(self.done, batches)
         with fed_with_maps(self.model) if self.feed.cached else nullcontext():
@@ -257,6 +260,8 @@ class _Run:
         tensors |= {f"optimizer/{name}": t for name, t in optimiser_tensors(self.optimizer).items()}
         if self.averaged is not None:
             tensors |= {f"average/{name}": t for name, t in self.averaged.tensors().items()}
+        if isinstance(self.sampler, ResampledSampler):
+            tensors["resample/probability"] = self.sampler.probability
         scaler = self.accelerator.scaler
         state = {
             "identity": self.identity,
@@ -371,6 +376,8 @@ class _Run:
         self.selection.restore(_under("best/", tensors), state)
         if self.averaged is not None:
             self.averaged.restore(_under("average/", tensors), state["averaging"], self.accelerator.device)
+        if isinstance(self.sampler, ResampledSampler):
+            self.sampler.probability = tensors["resample/probability"]
         if state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.done = state["step"]

@@ -155,10 +155,8 @@ def run_half(plan: Plan, out: Path, workers: int, *, keep_features: bool) -> int
 
 def tabulate(out: Path, plan: Plan) -> str:
     """Return one half's words and table."""
-    from spooflab.adapters import ALGORITHMS
-
     results = load_results(out)
-    settings = {a.title: ALGORITHMS[a.name].setting for a in plan.config.algorithms}
+    settings = {run.label: run.setting for run in plan.runs}
     rows = benchmark_rows(results, settings, BASELINE)
     if not rows:
         return "No fold is finished for every algorithm yet.\n"

@@ -106,15 +106,27 @@ class Lab:
         Raises:
             SkipSample: the sample cannot be made, with the reason.
         """
+        attack_params = self.attacks[spec.species].sample(1, generator(spec.seed, "attack"))
+        device_params = self.draw_shot(spec.device_id, generator(spec.seed, "device"))
+        return self.shoot(spec, attack_params, device_params)
+
+    def draw_shot(self, device_id: str, draw: torch.Generator) -> DeviceParams:
+        """Draw one shot of a device, without the effects that the configuration switches off."""
+        size = (self.config.sensor_px, self.config.sensor_px)
+        params = self._devices[device_id].sample(1, draw, size=size)
+        return ablated(params, [name for name in DEVICE_EFFECTS if name in self.config.ablate])
+
+    def shoot(self, spec: SampleSpec, attack_params: Params, device_params: DeviceParams) -> Sample:
+        """Render, photograph and record one planned sample with these parameters.
+
+        Raises:
+            SkipSample: the sample cannot be made, with the reason.
+        """
         attack, device = self.attacks[spec.species], self._devices[spec.device_id]
         if attack.needs_donor and spec.donor is None:
             raise SkipSample("no_donor", f"{spec.face.subject_id} is alone in its group; donors are other subjects")
         face = self._load(spec.face)
         donor = self._load(spec.donor) if attack.needs_donor and spec.donor is not None else None
-        size = (self.config.sensor_px, self.config.sensor_px)
-        device_params = device.sample(1, generator(spec.seed, "device"), size=size)
-        device_params = ablated(device_params, [name for name in DEVICE_EFFECTS if name in self.config.ablate])
-        attack_params = attack.sample(1, generator(spec.seed, "attack"))
         picture = photograph(attack, face, donor, attack_params, device_params, self.config.output_px)
         return self._record(spec, attack_params, device_params, device, face, donor, picture)
 

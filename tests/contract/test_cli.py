@@ -19,6 +19,7 @@ NAMES = {
     "search",
     "fit-device",
     "ingest",
+    "mine",
 }
 TINY = {
     "n": 4,

@@ -9,6 +9,7 @@ import pytest
 from spooflab.adapters import TrainJob
 from spooflab.augment import load_profile
 from spooflab.config import load_config, load_yaml
+from spooflab.experiments.mining_config import MiningConfig
 from spooflab.experiments.study_config import StudyConfig
 from spooflab.generators.config import GenerationConfig
 from spooflab.generators.diffusion.training.config import DiffusionTrainConfig
@@ -42,6 +43,12 @@ def test_studies(path: Path) -> None:
     assert load_config(path, StudyConfig).algorithms
 
 
+@pytest.mark.parametrize("path", named("mining"), ids=lambda p: p.stem)
+def test_mining(path: Path) -> None:
+    config = load_config(path, MiningConfig)
+    assert len(config.seeds) >= 5
+
+
 DIFFUSION = sorted((ROOT / "training").glob("diffusion_*.yaml"))
 
 
@@ -72,7 +79,9 @@ def test_instruments() -> None:
 
 def test_no_yaml_lies_elsewhere() -> None:
     known = {
-        path for folder in ("devices", "generation", "studies", "training", "instruments") for path in named(folder)
+        path
+        for folder in ("devices", "generation", "studies", "training", "instruments", "mining")
+        for path in named(folder)
     }
     assert set(ROOT.rglob("*.yaml")) == known
     assert all(isinstance(load_yaml(path), dict) for path in known)

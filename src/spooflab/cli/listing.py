@@ -90,7 +90,7 @@ def _protocols() -> list[dict[str, Any]]:
 def _configs() -> list[dict[str, Any]]:
     root = resources.files("spooflab.configs")
     rows = []
-    for folder in ("devices", "generation", "instruments", "studies", "training"):
+    for folder in ("devices", "generation", "instruments", "mining", "studies", "training"):
         names = sorted(entry.name for entry in root.joinpath(folder).iterdir() if entry.name.endswith(".yaml"))
         rows += [{"kind": folder, "file": f"configs/{folder}/{name}"} for name in names]
     return rows

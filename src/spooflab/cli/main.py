@@ -16,6 +16,7 @@ from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
 from spooflab.cli.ingest import ingest
 from spooflab.cli.listing import list_
+from spooflab.cli.mine import mine
 from spooflab.cli.preview import preview
 from spooflab.cli.replay import replay
 from spooflab.cli.report import report
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "search": search,
     "report": report,
     "evaluate": evaluate,
+    "mine": mine,
     "bench": bench,
     "fit-device": fit_device,
     "diffusion": diffusion,
