@@ -16,7 +16,7 @@ _EMPTY = -1
 
 
 class XBM(Algorithm):
-    """Cross-entropy plus a metric loss of the batch against a memory of recent features (Wang et al. 2020).
+    """Class loss plus a metric loss of the batch against a memory of recent features (Wang et al. 2020).
 
     Each step stores the batch's features in a ring of `memory` entries in place of the oldest, then compares the
     batch with all entries but its own. Features change slowly once training has settled, so that old ones still tell
@@ -30,7 +30,7 @@ class XBM(Algorithm):
     Losses and miners are pytorch-metric-learning's. Its `CrossBatchMemory` keeps the ring in plain attributes that no
     state has; here it is in buffers, so that a resumed training goes on with the same memory. The paper fills its ring
     after a warm-up of 1000 steps: here it is filled at once and used from `start` on. Classes are attack and bona
-    fide; class losses other than cross-entropy play no part here.
+    fide.
 
     Args:
         backbone: network from images to features.

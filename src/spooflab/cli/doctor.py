@@ -22,6 +22,7 @@ EXTRAS = {
     "detect": ("onnxruntime",),
     "ray": ("ray",),
     "video": ("av",),
+    "hdf5": ("h5py",),
 }
 
 
