@@ -286,6 +286,7 @@ def error(scores: np.ndarray, images: ImageSet) -> float:
     return float(np.mean([wrong[images.labels == label].mean() for label in (0, 1)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [Tent(batch_size=32), AdaBN()])
 def test_batch_statistics_undo_gain_and_offset(method: Tent | AdaBN, trained: list[Algorithm], toy: Toy):
     for seed, model in enumerate(trained):

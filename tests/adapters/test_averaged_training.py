@@ -54,6 +54,7 @@ def test_ema_is_that_of_the_plain_steps(toy: Toy, tmp_path: Path):
     assert result.dev in result.dev_history
 
 
+@pytest.mark.slow
 def test_swad_is_the_mean_over_the_valley_of_the_plain_loss(toy: Toy, tmp_path: Path):
     config = small(steps=60, eval_every=3, lr=5e-3, schedule="constant", averaging=SWAD)
     plain = fit(config.model_copy(update={"averaging": small().averaging}), **sets(toy, 0), seed=0, out=tmp_path / "a")
@@ -76,6 +77,7 @@ def test_swad_is_the_mean_over_the_valley_of_the_plain_loss(toy: Toy, tmp_path: 
     assert json.loads((tmp_path / "b" / "model.json").read_text())["dev"] == result.dev
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("averaging", [EMA, SWAD], ids=["ema", "swad"])
 def test_an_interrupted_average_gives_the_same_bytes(averaging: dict[str, object], toy: Toy, tmp_path: Path):
     config = small(averaging=averaging)
@@ -91,6 +93,7 @@ def test_an_interrupted_average_gives_the_same_bytes(averaging: dict[str, object
     assert (tmp_path / "cut" / "log.jsonl").read_text().count('"averaged"') == (averaging is SWAD)
 
 
+@pytest.mark.slow
 def test_averages_begin_with_the_weights_that_count(toy: Toy, tmp_path: Path):
     config = small(algorithm="adda", hparams={"pretrain": 0.5}, averaging={"kind": "ema", "decay": 0.0})
     averaged = fit(config, **sets(toy), seed=0, out=tmp_path / "ema", target=toy(24, root=2))

@@ -113,13 +113,22 @@ def test_what_lies_before_the_cut_rests_and_the_rest_learns(toy: Toy, tmp_path: 
     "changes",
     [
         {"algorithm": "erm"},
-        {"algorithm": "adda"},
-        {"algorithm": "mixup"},
         {"algorithm": "mixstyle", "hparams": {"layers": (1, 2)}},
-        {"algorithm": "mixstyle"},
-        {"algorithm": "erm", "backbone": {"options": SMALL["resnet-tiny"], "tuning": "frozen"}},
-        {"algorithm": "erm", "backbone": {"name": "vit-tiny", "options": SMALL["vit-tiny"], "frozen_stages": 2}},
-        {"algorithm": "erm", "augment": {"flip": 0, "shift": 0, "gain": 0}},
+        *(
+            pytest.param(changes, marks=pytest.mark.slow)
+            for changes in (
+                {"algorithm": "adda"},
+                {"algorithm": "mixup"},
+                {"algorithm": "mixstyle"},
+                {"algorithm": "erm", "averaging": "ema"},
+                {"algorithm": "erm", "backbone": {"options": SMALL["resnet-tiny"], "tuning": "frozen"}},
+                {
+                    "algorithm": "erm",
+                    "backbone": {"name": "vit-tiny", "options": SMALL["vit-tiny"], "frozen_stages": 2},
+                },
+                {"algorithm": "erm", "augment": {"flip": 0, "shift": 0, "gain": 0}},
+            )
+        ),
     ],
     ids=lambda changes: "-".join([changes["algorithm"], *(k for k in changes if k != "algorithm")]),
 )

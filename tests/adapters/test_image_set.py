@@ -197,6 +197,7 @@ def test_the_command_prints_json_alone_on_stdout(root: Path, tmp_path: Path, cap
         train_command(path, out=tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_the_command_finds_a_rate_and_trains_nothing(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "job.yaml"
     path.write_text(json.dumps(JOB), encoding="utf-8")

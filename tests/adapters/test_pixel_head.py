@@ -214,6 +214,7 @@ def half_covered(count: int, root: int) -> ImageSet:
     return ImageSet(images.to(torch.uint8), labels, labels * 0, keys, ["x"] * count, maps)
 
 
+@pytest.mark.slow
 def test_training_learns_where_the_attack_is_and_resumes_to_the_same_bytes(tmp_path: Path):
     config = TrainConfig.model_validate({
         "backbone": {"options": {"embedding_size": 8, "hidden_sizes": [8, 12, 12, 16]}},

@@ -89,6 +89,7 @@ def test_seeds_walk_differently():
 # What the algorithm sees.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["atdoc", "cdan"])
 def test_target_labels_domains_and_species_change_nothing(algorithm: str, toy: Toy, tmp_path: Path):
     data = sets(toy)

@@ -112,7 +112,9 @@ def test_killed_before_every_system_call_and_resumed_gives_the_same_bytes(tmp_pa
         assert store.verify().problems == ()
 
 
-@pytest.mark.parametrize("point", COMMIT_POINTS)
+@pytest.mark.parametrize(
+    "point", [COMMIT_POINTS[0], *(pytest.param(point, marks=pytest.mark.slow) for point in COMMIT_POINTS[1:])]
+)
 def test_killed_at_a_commit_point(point: str, tmp_path: Path, make_sample: Make) -> None:
     wanted = uninterrupted(tmp_path / "whole", 1, make_sample)
     root = tmp_path / "killed"

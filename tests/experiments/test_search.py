@@ -145,6 +145,7 @@ def test_a_default_outside_of_its_range_is_tried_as_it_is(
     assert lanes[1].trials[1].params != dann.params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_stopped_search_ends_as_one_that_was_not(
     sampler: str, study_yaml: dict[str, Any], index: pa.Table, tmp_path: Path

@@ -105,7 +105,7 @@ def test_a_start_that_does_not_fit_is_told(index: pa.Table, tmp_path: Path):
 def test_a_study_warms_up_and_runs_its_frozen_part_once(
     index: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(training, "_images", lambda _data, keys, _size, _by: images(keys))
+    monkeypatch.setattr(training, "_images", lambda _data, keys, *_: images(keys))
     plan = plan_study(study(), data=tmp_path, index=index)
     scores = {}
 

@@ -102,6 +102,7 @@ def run(folder: Path, *, trials: int = 60, seed: int = 0, maker: Cube | None = N
     )
 
 
+@pytest.mark.slow
 def test_finds_the_fooling_region_with_fewer_renders_than_the_prior(tmp_path: Path):
     rates = []
     for seed in range(2):
