@@ -296,6 +296,7 @@ def test_batch_statistics_undo_gain_and_offset(method: Tent | AdaBN, trained: li
         assert error(method.scores(model, dark), dark) < 0.25
 
 
+@pytest.mark.slow
 def test_t3a_moves_the_boundary_while_both_classes_are_predicted(trained: list[Algorithm], toy: Toy):
     for seed, model in enumerate(trained):
         images = toy(128, root=30 + seed)

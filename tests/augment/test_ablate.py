@@ -16,6 +16,7 @@ def _scene() -> torch.Tensor:
     return (torch.tensor([0.5, 0.3, 0.22])[:, None, None] * ramp * texture)[None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effect", DEVICE_EFFECTS)
 def test_each_stage_that_is_at_work_changes_the_photo(effect: str) -> None:
     changed = 0.0

@@ -110,7 +110,7 @@ def test_predict_is_a_likelihood_and_the_same_alone_or_in_a_batch(name: str):
         torch.testing.assert_close(together, model.logits(images).double().softmax(1)[:, 1], atol=1e-6, rtol=0)
 
 
-@every_algorithm
+@every_algorithm_slowly
 def test_predict_scores_do_not_depend_on_batch_size_and_leave_the_mode(name: str):
     model, images = make(name).train(), striped(10, 5)
     scores = [predict_scores(model, images, size) for size in (1, 3, 64)]
@@ -144,7 +144,7 @@ def test_learns_and_comes_back_from_its_files(name: str, tmp_path: Path):
     np.testing.assert_array_equal(scores, predict_scores(load_model(tmp_path), fresh))
 
 
-@every_algorithm
+@every_algorithm_slowly
 def test_the_class_loss_is_the_configured_one(name: str):
     """Plain cross-entropy to the bit under equal stakes; another loss is another loss, with a gradient."""
     plain, data = make(name).train(), batch(name)
@@ -158,7 +158,7 @@ def test_the_class_loss_is_the_configured_one(name: str):
     assert all(bool(p.grad.isfinite().all()) for p in focal.parameters() if p.requires_grad)
 
 
-@every_algorithm
+@every_algorithm_slowly
 def test_pixel_losses_are_added_from_the_same_pass_where_there_is_one(name: str):
     maps = torch.rand(12, 5, 32, 32, generator=torch.Generator().manual_seed(2))
     data, passes = dataclasses.replace(batch(name), maps=maps), []

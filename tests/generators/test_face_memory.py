@@ -54,6 +54,7 @@ def tensors(face: Face) -> dict[str, Tensor]:
     return {name: value for name, value in vars(face).items() if isinstance(value, Tensor)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("photograph", [False, True])
 def test_pictures_do_not_tell_whether_a_face_was_met_before(people: tuple[Face, ...], photograph: bool) -> None:
     """Any order of attacks on kept faces gives the bytes of attacks on faces that nobody has seen."""

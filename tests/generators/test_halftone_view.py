@@ -90,6 +90,7 @@ def agreement(a: Tensor, b: Tensor, margin: int = 4) -> tuple[float, float, floa
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lpi", "mm_per_px", "coverage", "least"),
     [

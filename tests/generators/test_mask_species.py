@@ -53,6 +53,7 @@ def mask_of(changed: Changed) -> Tensor:
     return changed.face.spoof_mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("photo", [False, True])
 def test_pixels_beside_the_mask_keep_their_bits_and_facts_are_finite(
@@ -97,6 +98,7 @@ def test_rows_stand_alone_and_records_replay(kind: Any, people: list[Face]) -> N
     assert len({float(v) for v in both.facts["cover_share"]}) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_effect_changes_the_picture_where_it_is_at_work(kind: Any, people: list[Face]) -> None:
     whole = kind()

@@ -211,6 +211,7 @@ def brute_force(panel: Panel, shot: View, at: Pose, samples: int) -> Tensor:
     return total / samples**2 / cell.mean((1, 2))[:, None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "distance", "lens"),
     [

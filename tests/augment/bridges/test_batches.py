@@ -126,6 +126,7 @@ def test_the_lightning_hook_photographs_training_batches_only(shift: DeviceShift
     assert torch.equal(model.on_after_batch_transfer(batch, 0)[0], photos)
 
 
+@pytest.mark.slow
 def test_accelerates_loader_gives_the_same_photographs(shift: DeviceShift, photos: torch.Tensor) -> None:
     accelerate = pytest.importorskip("accelerate")
     data = KeyedDataset(TensorDataset(photos))

@@ -24,6 +24,7 @@ def _examine(name: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict]:
     return status, json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "failing"),
     [

@@ -71,6 +71,7 @@ def test_light_that_diffraction_carries_onto_dark_patches_is_no_tone_curve(
     np.testing.assert_allclose(np.array(found.departure), departure.numpy(), atol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_turned_or_a_wrong_chart_is_named(turned: bool) -> None:
     chart = (srgb_encode(chart_scene() * 0.8) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()

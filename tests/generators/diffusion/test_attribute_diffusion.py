@@ -103,6 +103,7 @@ def test_words_are_seen(quick: DiffusionConfig, people: tuple[Face, Face]) -> No
     assert all(float((a - b).abs().max()) > 1e-6 for a, b in combinations(made, 2))
 
 
+@pytest.mark.slow
 def test_without_inversion_nothing_is_left_of_what_was_there(
     quick: DiffusionConfig, people: tuple[Face, Face], monkeypatch: pytest.MonkeyPatch
 ) -> None:
