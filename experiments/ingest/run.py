@@ -1,19 +1,12 @@
 """Ingest a data set: list it, make every pending shard, then check what lies there and write the card."""
 
 import hashlib
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from spooflab.allocator import keep_freed_memory
 from spooflab.errors import ConfigError, DataError
 from spooflab.experiments.ingest.card import write_card
 from spooflab.experiments.ingest.config import IngestConfig
@@ -21,10 +14,11 @@ from spooflab.experiments.ingest.findings import Findings, find
 from spooflab.experiments.ingest.make import Maker
 from spooflab.experiments.readers.catalogue import reader_of
 from spooflab.experiments.readers.item import Broken, RealItem
-from spooflab.generators.run import ShardDone, Summary, summarise
-from spooflab.lease import LeaseLost
+from spooflab.lease import Lease
 from spooflab.provenance import code_facts
 from spooflab.records import canonical_json
+from spooflab.sample import Sample, Skip
+from spooflab.shard_runs import ShardDone, Summary, commit_shard, one_thread, run_shards, summarise
 from spooflab.store import Store
 
 
@@ -104,7 +98,7 @@ def ingest(
     plan = _plan(config, listing)
     shards = len(listing.shards) - 1
     store = Store.open(out, plan=plan) if resume else Store.create(out, plan=plan, shards=shards)
-    for done in _run(config.model_dump_json(), out, store.pending(), workers):
+    for done in run_shards(make_shard, config.model_dump_json(), out, store.pending(), workers):
         if done is not None and progress is not None:
             progress(done)
     summary = summarise(store)
@@ -117,27 +111,23 @@ def ingest(
 
 def make_shard(config_json: str, out: Path, shard: int) -> ShardDone | None:
     """Make and commit one shard; None where another process holds, has finished or has taken it over."""
-    torch.set_num_threads(1)
-    keep_freed_memory()
+    one_thread()
     listing, maker = _prepare(config_json)
-    store = Store.open(out)
-    lease = store.claim(shard)
-    if lease is None:
-        return None
-    with lease, suppress(LeaseLost):
-        samples, skips = [], []
-        for index in range(listing.shards[shard], listing.shards[shard + 1]):
-            lease.renew()
-            try:
-                made, skipped = maker.make(index, listing.items[index])
-            except Exception as error:
-                error.add_note(f"while reading {listing.items[index].name}")
-                raise
-            samples += made
-            skips += skipped
-        record = store.commit(lease, samples, skips)
-        return ShardDone(shard, record.rows, len(record.skips), record.sha256)
-    return None
+    return commit_shard(out, shard, lambda lease: _make(listing, maker, shard, lease))
+
+
+def _make(listing: Listing, maker: Maker, shard: int, lease: Lease) -> tuple[list[Sample], list[Skip]]:
+    samples, skips = list[Sample](), list[Skip]()
+    for index in range(listing.shards[shard], listing.shards[shard + 1]):
+        lease.renew()
+        try:
+            made, skipped = maker.make(index, listing.items[index])
+        except Exception as error:
+            error.add_note(f"while reading {listing.items[index].name}")
+            raise
+        samples += made
+        skips += skipped
+    return samples, skips
 
 
 def _plan(config: IngestConfig, listing: Listing) -> dict[str, Any]:
@@ -149,28 +139,6 @@ def _plan(config: IngestConfig, listing: Listing) -> dict[str, Any]:
         "listing_sha256": listing.sha256,
         "code": code_facts(),
     }
-
-
-def _run(text: str, out: Path, pending: list[int], workers: int) -> Iterator[ShardDone | None]:
-    if workers == 1:
-        for shard in pending:
-            yield make_shard(text, out, shard)
-        return
-    # Forked children would inherit torch's thread pool in an unusable state; spawned ones start clean.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(make_shard, text, out, shard) for shard in pending]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                f"a worker process died (killed, or out of memory); {out} keeps every committed shard",
-                wanted=f"{workers} workers that stay alive",
-                next_step="run the same command again with --resume, perhaps with fewer --workers",
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 @lru_cache(maxsize=1)

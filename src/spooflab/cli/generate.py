@@ -42,8 +42,8 @@ def generate(
         json: print the summary as JSON on stdout.
     """
     from spooflab.generators.config import GenerationConfig
-    from spooflab.generators.run import ShardDone
     from spooflab.generators.run import generate as run
+    from spooflab.shard_runs import ShardDone
     from spooflab.store import Store
 
     given = {"n": n, "seed": seed, "attacks": attacks, "devices": devices, "faces": faces_entry(faces)}

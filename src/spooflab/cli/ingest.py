@@ -51,7 +51,7 @@ def ingest(
     from spooflab.experiments.ingest.config import IngestConfig
     from spooflab.experiments.ingest.run import Listing
     from spooflab.experiments.ingest.run import ingest as run
-    from spooflab.generators.run import ShardDone
+    from spooflab.shard_runs import ShardDone
 
     given: dict[str, Any] = {"reader": name, "root": str(path), "licence": licence, "frames": frames, "size": size}
     given |= {"crop": crop, "margin": margin, "faces": faces, "limit": limit}
