@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
+from spooflab.adapters.at_rest import at_rest
 from spooflab.adapters.frozen_part import resting, upper
 from spooflab.errors import ConfigError
 
@@ -141,14 +142,11 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def _measure(self, size: int) -> int:
-        training = self.training
-        self.eval()
         try:
-            return int(self(torch.zeros(1, 3, size, size)).shape[1])
+            with at_rest(self):
+                return int(self(torch.zeros(1, 3, size, size)).shape[1])
         except (ValueError, RuntimeError) as error:
             raise ConfigError(f"backbone does not take {size}×{size} images: {error}", wanted="its own size") from error
-        finally:
-            self.train(training)
 
 
 def build_backbone(config: BackboneConfig, size: int) -> Backbone:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from spooflab.adapters.at_rest import at_rest
 from spooflab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,18 +41,15 @@ def freeze_stages(backbone: Backbone, count: int) -> None:
         raise ConfigError(f"frozen_stages {count}: no embedding layer in {kind}", wanted=f"one of {_EMBEDDERS}")
     backbone.frozen_stages = count
     backbone.train(backbone.training)
-    training = backbone.training
-    backbone.eval()
     try:
-        _check_start(backbone)
+        with at_rest(backbone):
+            _check_start(backbone)
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
             f"frozen_stages {count}: {kind} does not start in the middle: {reason}",
             wanted="a network whose stages pass one tensor on; or tuning 'frozen', which needs no cut",
         ) from error
-    finally:
-        backbone.train(training)
 
 
 def _check_start(backbone: Backbone) -> None:

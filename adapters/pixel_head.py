@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from spooflab.adapters.at_rest import at_rest
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.domain_terms import wide
@@ -186,13 +187,8 @@ class PixelHead(nn.Module):
     @torch.no_grad()
     def _channels(self, backbone: Backbone, size: int) -> int:
         like = next(iter(backbone.parameters()))
-        training = backbone.training
-        backbone.eval()
-        try:
-            with self.watching(backbone, lambda _images: True) as seen:
-                backbone(torch.zeros(1, 3, size, size, dtype=like.dtype, device=like.device))
-        finally:
-            backbone.train(training)
+        with at_rest(backbone), self.watching(backbone, lambda _images: True) as seen:
+            backbone(torch.zeros(1, 3, size, size, dtype=like.dtype, device=like.device))
         return int(spatial_map(seen[0], self.patches).shape[1])
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from spooflab.adapters.algorithm import Algorithm
+from spooflab.adapters.at_rest import at_rest
 from spooflab.adapters.frozen_part import fed_with_maps
 from spooflab.adapters.image_set import ImageSet
 
@@ -43,18 +44,13 @@ def _in_batches(
     maps: "Maps | None" = None,
 ) -> npt.NDArray[np.float64]:
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
     parts = []
-    try:
-        with nullcontext() if maps is None else fed_with_maps(model):
-            for start in range(0, len(images), batch_size):
-                rows = range(start, min(start + batch_size, len(images)))
-                chunk = images.images[rows.start : rows.stop]
-                shown = as_input(chunk, device) if maps is None else maps.rows(rows, device)
-                parts.append(function(shown).cpu().double())
-    finally:
-        model.train(training)
+    with at_rest(model), nullcontext() if maps is None else fed_with_maps(model):
+        for start in range(0, len(images), batch_size):
+            rows = range(start, min(start + batch_size, len(images)))
+            chunk = images.images[rows.start : rows.stop]
+            shown = as_input(chunk, device) if maps is None else maps.rows(rows, device)
+            parts.append(function(shown).cpu().double())
     return torch.cat(parts).numpy() if parts else np.empty(0)
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spooflab.adapters.at_rest import at_rest
 from spooflab.adapters.augmentation import apply_augment, sample_augment
 from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import ATTACK, BONAFIDE
@@ -81,10 +82,9 @@ def measured(
     model: "Algorithm", train: "ImageSet", how: "ResampleConfig", config: "TrainConfig", *, seed: int, step: int
 ) -> Tensor:
     """Return how hard each training image is (N,) float64, as `ResampleConfig.by` says."""
-    device, training = next(model.parameters()).device, model.training
+    device = next(model.parameters()).device
     chunks = torch.split(torch.arange(len(train)), config.eval_batch_size)
-    model.eval()
-    try:
+    with at_rest(model):
         if how.by == "false_accepts":
             inputs = (as_input(train.images[rows], device) for rows in chunks)
             features = torch.cat([model.backbone(pixels).double().cpu() for pixels in inputs])
@@ -103,8 +103,6 @@ def measured(
                 parts.append(model.predict(apply_augment(train.images[rows].to(device), params)).double().cpu())
             views.append(torch.cat(parts))
         return 2 * torch.stack(views).var(0, correction=0)
-    finally:
-        model.train(training)
 
 
 def false_accepts(features: Tensor, labels: Tensor) -> Tensor:
