@@ -138,7 +138,9 @@ def _top(odds: FloatArray, rows: IntArray, share: float) -> IntArray:
 
 
 def _trained(config: MiningConfig, train: ImageSet, dev: ImageSet, seed: int, out: Path) -> Detector:
-    return train_detector(config.training, train=train, dev=dev, seed=seed, out=out, bpcer=config.bpcer)
+    return train_detector(
+        config.training, train=train, dev=dev, seed=seed, out=out, bpcer=config.bpcer, members=config.members
+    )
 
 
 def _seed_rounds(ground: Ground, seed: int, progress: Progress) -> list[dict[str, Any]]:

@@ -11,7 +11,13 @@ class RoundConfig(Config):
     """One round's budget, counted in renders, and its search. Every arm that renders spends the same."""
 
     attacks: PositiveInt = Field(default=120, description="renders of attacks, search and draws together")
-    bonafide: int = Field(default=40, ge=0, description="renders of bona fide faces, all of them searched for")
+    bonafide: int = Field(default=40, ge=0, description="renders of bona fide faces")
+    counterparts: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the bona fide renders that are photographed as the found attacks are, not searched for",
+    )
     startup: PositiveInt = Field(default=30, description="attacks drawn before the search takes over")
     trials: PositiveInt = Field(default=80, description="attacks of the search, startup among them; the rest is drawn")
     diversity: float = Field(default=2.0, ge=0, description="log-odds that a sample loses which lies on a found one")
@@ -40,6 +46,10 @@ class MiningConfig(Config):
     generation: GenerationConfig
     training: TrainConfig = TrainConfig()
     seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
+    members: PositiveInt = Field(
+        default=1,
+        description="trainings of each set; the detector is their mean log-odds, so that less is one run's luck",
+    )
     rounds: PositiveInt = 3
     round: RoundConfig = RoundConfig()
     shares: tuple[float, float, float] = Field(
@@ -81,4 +91,4 @@ class MiningConfig(Config):
     @property
     def trainings(self) -> int:
         """Detectors trained in all."""
-        return self.references + len(self.seeds) * (1 + 2 * self.rounds)
+        return self.members * (self.references + len(self.seeds) * (1 + 2 * self.rounds))

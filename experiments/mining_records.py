@@ -14,7 +14,7 @@ from spooflab.atomic import read_plain
 from spooflab.errors import DataError
 from spooflab.experiments.mining import RESULTS, TRIALS
 
-LEDGERS = ("search", "draw", "bonafide", "prior")
+LEDGERS = ("search", "draw", "counterpart", "bonafide", "prior")
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ _PHASES = {
     "start": "search: drawn at random",
     "search": "search: led",
     "draw": "drawn from the region",
+    "counterpart": "bona fide, as the found attacks are photographed",
     "bonafide": "bona fide, searched",
 }
 

@@ -27,7 +27,7 @@ class Judged:
     """One render of a round: phase, the detector's log-odds before it learns from the render, whether it was wrong.
 
     Attributes:
-        phase: `start`, `search`, `draw` or `bonafide`; `prior` in the control.
+        phase: `start`, `search`, `draw`, `counterpart` or `bonafide`; `prior` in the control.
     """
 
     render: Render
@@ -77,8 +77,14 @@ def mined_round(
         region, maker, attack_spaces, Ledger(folder / "draw", f"{name}-draw"), config.attacks - config.trials, seed
     )
     renders += [judge(detector, render, "draw") for render in drawn]
-    if config.bonafide:
-        settings = replace(settings, startup=max(1, config.bonafide // 3), trials=config.bonafide)
+    paired = round(config.counterparts * config.bonafide)
+    ledger = Ledger(folder / "counterpart", f"{name}-counterpart")
+    renders += [
+        judge(detector, render, "counterpart")
+        for render in drawn_from(region, maker, attack_spaces, ledger, paired, seed, bonafide=True)
+    ]
+    if searched := config.bonafide - paired:
+        settings = replace(settings, startup=max(1, searched // 3), trials=searched)
         rejected = search(
             maker,
             detector.judge,
@@ -106,12 +112,25 @@ def random_round(
 
 
 def drawn_from(
-    region: Region, maker: LabMaker, spaces: dict[str, Space], ledger: Ledger, count: int, seed: int
+    region: Region,
+    maker: LabMaker,
+    spaces: dict[str, Space],
+    ledger: Ledger,
+    count: int,
+    seed: int,
+    *,
+    bonafide: bool = False,
 ) -> list[Render]:
-    """Render `count` draws of the region; a device that the maker lacks becomes another unit of its profile."""
+    """Render `count` draws of the region; a device that the maker lacks becomes another unit of its profile.
+
+    With `bonafide`, the draws' devices and shots photograph bona fide faces: what was found is attacks in some light,
+    at some noise and sharpness, and a detector that sees bona fides in the same need not learn these as signs of attack.
+    """
     renders = []
     for number in range(count):
-        point = region.draw(spaces, maker.devices, named_seed(seed, "draw", number))
+        point = region.draw(spaces, maker.devices, named_seed(seed, "counterpart" if bonafide else "draw", number))
+        if bonafide:
+            point = replace(point, species="bonafide", attack=())
         renders.append(ledger.render(maker, replace(point, device=_own_unit(point.device, maker.devices))))
     return renders
 

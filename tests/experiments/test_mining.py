@@ -33,7 +33,8 @@ TINY = {
     "pool": 24,
     "references": 1,
     "found_test": 2,
-    "round": {"attacks": 8, "bonafide": 3, "startup": 3, "trials": 6},
+    "members": 2,
+    "round": {"attacks": 8, "bonafide": 4, "counterparts": 0.5, "startup": 3, "trials": 6},
     "generation": {
         "seed": 6,
         "faces": [{"kind": "procedural", "subjects": 9, "sessions": 1}],
@@ -181,7 +182,7 @@ def test_a_killed_run_ends_with_the_same_bytes_and_a_report(tmp_path: Path, caps
     ]
     for row in results["rounds"]:
         spent = sum(phase["renders"] for phase in row["spent"].values())
-        assert spent == (0 if row["arm"] == "erm" else 11)
+        assert spent == (0 if row["arm"] == "erm" else 12)
     trained = {json.loads(line)["record"].get("subject") for line in _lines(whole, "seed-0")}
     tested = {json.loads(line)["record"].get("subject") for line in _lines(whole, "pool")}
     assert not (trained - {None}) & (tested - {None})
