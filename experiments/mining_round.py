@@ -124,7 +124,7 @@ def drawn_from(
     """Render `count` draws of the region; a device that the maker lacks becomes another unit of its profile.
 
     With `bonafide`, the draws' devices and shots photograph bona fide faces: what was found is attacks in some light,
-    at some noise and sharpness, and a detector that sees bona fides in the same need not learn these as signs of attack.
+    at some noise and sharpness; a detector that sees bona fides in the same need not learn these as signs of attack.
     """
     renders = []
     for number in range(count):
