@@ -1,11 +1,11 @@
-"""The gradient of one objective over a step's micro-batches."""
+"""The gradient of one objective over a step's micro-batches, and of some modules alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from spooflab.adapters.batch import Batch
 
@@ -29,3 +29,11 @@ def accumulate(
             share = value.detach() / len(batches)
             total[name] = total[name] + share if name in total else share
     return total
+
+
+def forget_gradients(*modules: nn.Module | None) -> None:
+    """Take the gradients of modules away, so that the next optimiser step leaves these as they are."""
+    # None, not 0: the optimiser would still decay and move by its moments.
+    for module in modules:
+        if module is not None:
+            module.zero_grad(set_to_none=True)

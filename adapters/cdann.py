@@ -1,5 +1,6 @@
 """Class-conditional domain-adversarial training: features from which, within a class, no one can read the domain."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -7,8 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spooflab.adapters.adapt_layers import adapt_layers
-from spooflab.adapters.adversary import Schedule, check_adversary, discriminator, reversal_weight
-from spooflab.adapters.algorithm import Algorithm
+from spooflab.adapters.adversary import (
+    Schedule,
+    check_adversary,
+    discriminator,
+    reversal_weight,
+    train_adversary_alone,
+)
+from spooflab.adapters.algorithm import Algorithm, Engine
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
 from spooflab.adapters.domain_terms import check_several_domains
@@ -31,9 +38,13 @@ class CDANN(Algorithm):
         schedule: `ganin` or `constant`.
         prior_normalised: whether the discriminator of all images is there.
         hidden: width of the discriminators' two hidden layers.
+        d_steps: optimiser steps of the discriminators for each one of the backbone, as `DANN` has them.
     """
 
-    SEARCH: ClassVar[dict[str, tuple[float, float, str]]] = {"weight": (1e-2, 1e2, "log")}
+    SEARCH: ClassVar[dict[str, tuple[float, float, str]]] = {
+        "weight": (1e-2, 1e2, "log"),
+        "d_steps": (1, 8, "linear"),
+    }
     reversal: Any  # pytorch-adapt is untyped
 
     def __init__(
@@ -45,11 +56,13 @@ class CDANN(Algorithm):
         schedule: Schedule = "ganin",
         prior_normalised: bool = True,
         hidden: int = 256,
+        d_steps: int = 1,
     ) -> None:
         super().__init__(backbone, num_domains=num_domains)
         check_several_domains("cdann", num_domains)
-        check_adversary("cdann", schedule, weight, hidden)
+        check_adversary("cdann", schedule, weight, hidden, d_steps)
         self.weight, self.prior_normalised, self.hidden = weight, prior_normalised, hidden
+        self.d_steps = d_steps
         self.schedule: Schedule = schedule
         self.reversal = adapt_layers("cdann").GradientReversal()
         self.discriminators = nn.ModuleList(
@@ -71,11 +84,24 @@ class CDANN(Algorithm):
         parts = (weights[: len(losses)] * losses).sum(1)
         conditional = parts[:2].mean()
         loss = class_loss + conditional
-        named = {"class": class_loss.detach(), "conditional": conditional.detach(), "weight": torch.tensor(factor)}
+        named = {"class": class_loss.detach(), "conditional": conditional, "weight": torch.tensor(factor)}
         if self.prior_normalised:
             loss = loss + parts[2]
-            named["prior_normalised"] = parts[2].detach()
+            named["prior_normalised"] = parts[2]
         return {"loss": loss, **named}
+
+    def step(self, batches: Sequence[Batch], engine: Engine) -> dict[str, Tensor]:
+        """Make the discriminators' own steps, then one of all."""
+        names = ("conditional", "prior_normalised") if self.prior_normalised else ("conditional",)
+        train_adversary_alone(
+            self,
+            self.discriminators,
+            lambda losses: torch.stack([losses[name] for name in names]).sum(),
+            batches,
+            engine,
+            self.d_steps - 1,
+        )
+        return super().step(batches, engine)
 
 
 def domain_weights(label: Tensor, domain: Tensor, num_domains: int, dtype: torch.dtype) -> Tensor:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from spooflab.adapters.accumulate import accumulate
+from spooflab.adapters.accumulate import accumulate, forget_gradients
 from spooflab.adapters.algorithm import Algorithm, Engine, Setting
 from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.batch import Batch
@@ -65,17 +65,10 @@ class MCD(Algorithm):
         total = accumulate(batches, engine, lambda losses: losses["class"])
         engine.optimise()
         accumulate(batches, engine, lambda losses: losses["loss"])
-        _forget_gradients(self.backbone, self.pixel)
+        forget_gradients(self.backbone, self.pixel)
         engine.optimise()
         for _ in range(self.repeat):
             last = accumulate(batches, engine, lambda losses: losses["discrepancy"])
-            _forget_gradients(self.head, self.second_head, self.pixel)
+            forget_gradients(self.head, self.second_head, self.pixel)
             engine.optimise()
         return {**total, "discrepancy_after": last["discrepancy"]}
-
-
-def _forget_gradients(*modules: nn.Module | None) -> None:
-    # None, not 0: the optimiser would still decay and move by its moments.
-    for module in modules:
-        if module is not None:
-            module.zero_grad(set_to_none=True)

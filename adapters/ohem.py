@@ -1,6 +1,7 @@
 """Online hard example mining: learn from the samples of the batch that the network finds hardest."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class OHEM(Algorithm):
         per_class: keep that share of each class instead of the batch, so that a batch's hard attacks cannot push out
             all bona fides. The paper ranks the whole batch (False).
     """
+
+    SEARCH: ClassVar[dict[str, tuple[float, float, str]]] = {"keep": (0.25, 0.5, "linear")}
 
     def __init__(self, backbone: Backbone, *, num_domains: int = 1, keep: float = 0.5, per_class: bool = False) -> None:
         super().__init__(backbone, num_domains=num_domains)

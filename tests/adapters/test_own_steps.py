@@ -9,7 +9,7 @@ import torch
 from conformance import batch, build, log_softmax, numeric_gradient, per_sample_loss
 from torch import nn
 
-from spooflab.adapters import ADDA, ERM, MCD, SWD, Algorithm, Batch
+from spooflab.adapters import ADDA, CDANN, DANN, ERM, MCD, SWD, Algorithm, Batch
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +95,29 @@ def test_phases_follow_the_papers_gradients(kind: type, discrepancy):
     ]
     for parameter, gradient, objective in objectives:
         np.testing.assert_allclose(gradient, numeric_gradient(parameter, objective), atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "adversary", "names"),
+    [(DANN, "discriminator", ["domain"]), (CDANN, "discriminators", ["conditional", "prior_normalised"])],
+)
+def test_discriminators_take_their_own_steps_before_all_take_one(kind: type, adversary: str, names: list[str]):
+    model, data = build(kind, hidden=4, d_steps=3), batch(3, progress=0.5)
+    engine = RecordingEngine(model)
+    model.step([data], engine)
+    alone = {adversary}
+    assert [moved(step) for step in engine.steps] == [alone, alone, {"backbone", "head", adversary}]
+    name, weight = next(iter(getattr(model, adversary).named_parameters()))
+
+    def objective() -> float:
+        parts = model.update(data)
+        return sum(parts[part].item() for part in names)
+
+    np.testing.assert_allclose(engine.steps[0][f"{adversary}.{name}"], numeric_gradient(weight, objective), atol=1e-8)
+    # One step is the paper's: all together.
+    single = RecordingEngine(build(kind, hidden=4))
+    single.model.step([data], single)
+    torch.testing.assert_close(single.steps, engine.steps[2:])
 
 
 @pytest.mark.parametrize("kind", [MCD, SWD, ADDA])

@@ -99,7 +99,14 @@ def test_random_draws_are_those_of_domainbed(study_yaml: dict[str, Any]) -> None
     config = searched(study_yaml)
     space = search_space(config.algorithms[1], train_settings(config, "DANN"), config.search)
     drawn = propose(space, config.search, ("dann", "f", 0), [], 400)
-    assert set(space.ranges) == {"lr", "weight_decay", "batch_size", "hparams.weight", "hparams.gradient_penalty"}
+    assert set(space.ranges) == {
+        "lr",
+        "weight_decay",
+        "batch_size",
+        "hparams.weight",
+        "hparams.gradient_penalty",
+        "hparams.d_steps",
+    }
     for name, low, high in (("lr", -4.5, -2.5), ("weight_decay", -6, -2), ("hparams.weight", -2, 2)):
         exponent = np.log10([params[name] for params in drawn])
         assert kstest(exponent, "uniform", args=(low, high - low)).pvalue > 1e-3
