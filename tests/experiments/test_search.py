@@ -280,7 +280,7 @@ def test_what_the_file_fixes_is_not_searched(study_yaml: dict[str, Any]) -> None
     fixed = {"name": "dann", "hparams": {"weight": 3.0}, "train": {"lr": 0.01}}
     config = searched(study_yaml, algorithms=[fixed, {"name": "mcd"}], train={"batch_size": 24})
     space = search_space(config.algorithms[0], train_settings(config, "dann"), config.search)
-    assert set(space.ranges) == {"weight_decay", "batch_size", "hparams.gradient_penalty"}
+    assert set(space.ranges) == {"weight_decay", "batch_size", "hparams.gradient_penalty", "hparams.d_steps"}
     assert space.default["batch_size"] == 24
     whole = search_space(config.algorithms[1], train_settings(config, "mcd"), config.search)
     drawn = propose(whole, config.search, ("mcd",), [], 20)
