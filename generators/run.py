@@ -1,17 +1,21 @@
 """Generate a data set: every pending shard of a plan is made, by as many processes as asked, and committed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from spooflab.errors import ConfigError, SkipSample
+from spooflab.budget import Budget
+from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.config import GenerationConfig
 from spooflab.generators.lab import Lab
 from spooflab.generators.plan import Plan, SampleSpec, make_plan, plan_record
 from spooflab.lease import Lease
+from spooflab.part import Part
 from spooflab.provenance import code_facts
 from spooflab.sample import Sample, Skip
-from spooflab.shard_runs import ShardDone, Summary, commit_shard, one_thread, run_shards, summarise
+from spooflab.shard_pool import run_shards
+from spooflab.shard_runs import GIVEN_UP, GivenUp, ShardDone, Summary, commit_shard, one_thread, summarise
 from spooflab.store import Store
 
 
@@ -21,6 +25,8 @@ def generate(
     *,
     workers: int = 1,
     resume: bool = False,
+    part: Part | None = None,
+    budget: Budget | None = None,
     progress: Callable[[ShardDone], None] | None = None,
 ) -> Summary:
     """Make every shard of `config`'s plan that `out` lacks.
@@ -30,12 +36,14 @@ def generate(
     Args:
         config: what to make.
         out: the store's folder; must be empty or absent unless `resume`.
-        workers: processes; 1 works in this process.
+        workers: processes; 1 works in this process, unwatched (see `run_shards`).
         resume: continue a store that holds the same plan.
+        part: this launcher's share, where several fill the store; the first of them begins it. None is all of it.
+        budget: limits, counted from now on. None has none.
         progress: called after each commit, in this process.
 
     Raises:
-        DataError: `out` holds something else, the plan differs from the stored one, or a worker process died.
+        DataError: `out` holds something else, the plan differs from the stored one, or worker processes keep dying.
         ConfigError: the configuration names something unknown.
     """
     if workers < 1:
@@ -43,27 +51,43 @@ def generate(
     _prepare.cache_clear()  # folders and models may have changed since this process made something of them
     lab, plan = _prepare(config.model_dump_json())
     record = plan_record(config, lab.refs(), code_facts())
-    store = Store.open(out, plan=record) if resume else Store.create(out, plan=record, shards=plan.shards)
-    for done in run_shards(make_shard, config.model_dump_json(), out, store.pending(), workers):
+    store = _store(out, record, plan.shards, resume=resume, shared=part is not None)
+    pending = (part or Part()).of(store.pending())
+    if budget is not None:
+        budget.stored = sum(store.shard_size(r.shard) for r in store.committed())
+    for done in run_shards(make_shard, config.model_dump_json(), out, pending, workers, budget=budget):
         if done is not None and progress is not None:
             progress(done)
     return summarise(store)
 
 
-def make_shard(config_json: str, out: Path, shard: int) -> ShardDone | None:
+def _store(out: Path, record: Mapping[str, Any], shards: int, *, resume: bool, shared: bool) -> Store:
+    """Begin a store, or open one: to go on with it, or because another launcher has begun it."""
+    if not resume and not (shared and (out / "plan.json").exists()):
+        try:
+            return Store.create(out, plan=record, shards=shards)
+        except DataError:
+            if not (shared and (out / "plan.json").exists()):
+                raise
+    return Store.open(out, plan=record)
+
+
+def make_shard(config_json: str, out: Path, shard: int, given_up: GivenUp) -> ShardDone | None:
     """Make and commit one shard; None where another process holds, has finished or has taken it over."""
     one_thread()
     lab, plan = _prepare(config_json)
-    return commit_shard(out, shard, lambda lease: _make(lab, plan.shard(shard), lease))
+    return commit_shard(out, shard, lambda lease: _make(lab, plan.shard(shard), lease, given_up))
 
 
-def _make(lab: Lab, specs: Sequence[SampleSpec], lease: Lease) -> tuple[list[Sample], list[Skip]]:
+def _make(lab: Lab, specs: Sequence[SampleSpec], lease: Lease, given_up: GivenUp) -> tuple[list[Sample], list[Skip]]:
     samples: list[Sample] = []
     skips: list[Skip] = []
     # Face by face, so that each is loaded and read once; samples do not depend on their order, which is put back below.
     for spec in sorted(specs, key=lambda s: (s.face.source, s.face.source_id, s.index)):
-        lease.renew()
+        lease.renew(spec.key)
         try:
+            if reason := given_up.get(spec.key):
+                raise SkipSample(reason, GIVEN_UP[reason])
             samples.append(lab.make(spec))
         except SkipSample as skip:
             skips.append(

@@ -53,14 +53,26 @@ class Maker:
             clip = read_clip(self.root, item, self.config)
             track = self._track(item)
         except SkipSample as skip:
-            return [], [self._skip(index, 0, item, skip)]
+            return [], [self.skip(index, 0, item, skip)]
         samples, skips = [], []
         for shot in clip.shots:
             try:
                 samples.append(self._sample(index, item, shot, clip.frames, track))
             except SkipSample as skip:
-                skips.append(self._skip(index, shot.frame, item, skip))
+                skips.append(self.skip(index, shot.frame, item, skip))
         return samples, skips
+
+    def skip(self, index: int, frame: int, item: RealItem, skip: SkipSample) -> Skip:
+        """Return the record of a frame that cannot be made."""
+        name = self.config.reader
+        return Skip(
+            key_of(index, frame),
+            item.species,
+            skip.reason,
+            f"frame {frame}: {skip.detail}",
+            name,
+            f"{name}/{item.subject}",
+        )
 
     @cached_property
     def network(self) -> PhotoReader:
@@ -154,14 +166,3 @@ class Maker:
             "orientation": item.orientation,
             "phash": f"{phash(cut.pixels):016x}",
         }
-
-    def _skip(self, index: int, frame: int, item: RealItem, skip: SkipSample) -> Skip:
-        name = self.config.reader
-        return Skip(
-            key_of(index, frame),
-            item.species,
-            skip.reason,
-            f"frame {frame}: {skip.detail}",
-            name,
-            f"{name}/{item.subject}",
-        )

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from spooflab.errors import ConfigError, DataError
+from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.experiments.ingest.card import write_card
 from spooflab.experiments.ingest.config import IngestConfig
 from spooflab.experiments.ingest.findings import Findings, find
@@ -18,7 +18,8 @@ from spooflab.lease import Lease
 from spooflab.provenance import code_facts
 from spooflab.records import canonical_json
 from spooflab.sample import Sample, Skip
-from spooflab.shard_runs import ShardDone, Summary, commit_shard, one_thread, run_shards, summarise
+from spooflab.shard_pool import run_shards
+from spooflab.shard_runs import GIVEN_UP, GivenUp, ShardDone, Summary, commit_shard, one_thread, summarise
 from spooflab.store import Store
 
 
@@ -109,21 +110,27 @@ def ingest(
     return summary, findings
 
 
-def make_shard(config_json: str, out: Path, shard: int) -> ShardDone | None:
+def make_shard(config_json: str, out: Path, shard: int, given_up: GivenUp) -> ShardDone | None:
     """Make and commit one shard; None where another process holds, has finished or has taken it over."""
     one_thread()
     listing, maker = _prepare(config_json)
-    return commit_shard(out, shard, lambda lease: _make(listing, maker, shard, lease))
+    return commit_shard(out, shard, lambda lease: _make(listing, maker, shard, lease, given_up))
 
 
-def _make(listing: Listing, maker: Maker, shard: int, lease: Lease) -> tuple[list[Sample], list[Skip]]:
+def _make(
+    listing: Listing, maker: Maker, shard: int, lease: Lease, given_up: GivenUp
+) -> tuple[list[Sample], list[Skip]]:
     samples, skips = list[Sample](), list[Skip]()
     for index in range(listing.shards[shard], listing.shards[shard + 1]):
-        lease.renew()
+        item = listing.items[index]
+        lease.renew(str(index))
+        if reason := given_up.get(str(index)):
+            skips.append(maker.skip(index, 0, item, SkipSample(reason, GIVEN_UP[reason])))
+            continue
         try:
-            made, skipped = maker.make(index, listing.items[index])
+            made, skipped = maker.make(index, item)
         except Exception as error:
-            error.add_note(f"while reading {listing.items[index].name}")
+            error.add_note(f"while reading {item.name}")
             raise
         samples += made
         skips += skipped

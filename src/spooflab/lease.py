@@ -37,18 +37,20 @@ class Lease:
     Attributes:
         shard: number of the shard.
         generation: how many took the shard over before.
+        note: file that says what is being made; it outlives a holder that dies.
     """
 
-    def __init__(self, folder: Path, shard: int, generation: int, token: str) -> None:
+    def __init__(self, folder: Path, shard: int, generation: int, token: str, *, aside: Path) -> None:
         self.folder, self.shard, self.generation, self.token = folder, shard, generation, token
+        self.note = note_path(aside, shard, generation)
 
     @property
     def path(self) -> Path:
         """The lease's file."""
         return _path(self.folder, self.shard, self.generation)
 
-    def renew(self) -> None:
-        """Give a sign of life.
+    def renew(self, making: str = "") -> None:
+        """Give a sign of life, and say what is made next: whoever watches this process knows it should it die or hang.
 
         Raises:
             LeaseLost: another process has taken over; whatever was made is to be dropped.
@@ -56,6 +58,8 @@ class Lease:
         self.check()
         with suppress(FileNotFoundError):
             os.utime(self.path)
+        if making:
+            self.note.write_text(making, encoding="utf-8")
 
     def check(self) -> None:
         """Raise `LeaseLost` unless this is still the shard's newest lease."""
@@ -71,6 +75,7 @@ class Lease:
         """Remove the lease and the ones it took over from; quiet if that was done already."""
         with suppress(LeaseLost):
             self.check()
+            self.note.unlink(missing_ok=True)
             for generation in range(self.generation + 1):
                 _path(self.folder, self.shard, generation).unlink(missing_ok=True)
 
@@ -104,7 +109,21 @@ def take(folder: Path, shard: int, *, aside: Path, term_s: float = LEASE_S) -> L
         return None
     if not made:
         return None
-    return Lease(folder, shard, generation, token)
+    return Lease(folder, shard, generation, token, aside=aside)
+
+
+def note_path(aside: Path, shard: int, generation: int) -> Path:
+    """Return where a holder notes what it makes."""
+    return aside / f"shard-{shard:05d}.{generation:06d}.making"
+
+
+def last_sign(folder: Path, shard: int) -> float | None:
+    """Return when the shard's newest holder last gave a sign of life, seconds since 1970; None without a holder."""
+    newest = newest_generation(folder, shard)
+    try:
+        return None if newest is None else _path(folder, shard, newest).stat().st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def newest_generation(folder: Path, shard: int) -> int | None:

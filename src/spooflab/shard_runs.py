@@ -1,9 +1,7 @@
-"""Shards of a store made by as many processes as asked: what every command that fills a store does alike."""
+"""Shards of a store made and committed one by one: what every command that fills a store does alike."""
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +9,41 @@ from pathlib import Path
 import torch
 
 from spooflab.allocator import keep_freed_memory
-from spooflab.errors import DataError
 from spooflab.lease import Lease, LeaseLost
 from spooflab.sample import Sample, Skip
 from spooflab.store import Store
 
+GIVEN_UP = {
+    "process_died": "the process that made it died, three times in a row",
+    "hung": "it gave no sign of life for its lease's term, three times in a row",
+}
+"""Reasons for which the supervisor skips a sample that cannot be made, with a sentence for a person."""
+
+GivenUp = Mapping[str, str]
+"""Samples that are not to be tried again, by key, with a reason of `GIVEN_UP`."""
+
+Task = Callable[[str, Path, int, GivenUp], "ShardDone | None"]
+"""Makes and commits one shard of a configuration in a store; None where another process has it. Picklable."""
+
 
 @dataclass(frozen=True)
 class ShardDone:
-    """What one committed shard holds."""
+    """What one committed shard holds, and what it cost.
+
+    Attributes:
+        shard: its number.
+        rows, skips: samples made and skipped.
+        sha256: of the file.
+        size: of the file, in bytes.
+        seconds: from claim to commit.
+    """
 
     shard: int
     rows: int
     skips: int
     sha256: str
+    size: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -36,12 +55,14 @@ class Summary:
         committed: how many are committed now.
         rows: samples in the store.
         skips: samples recorded as skipped, with their reasons in the shards' commit records.
+        given_up: how many of these were skipped because they killed or hung their process.
     """
 
     shards: int
     committed: int
     rows: int
     skips: int
+    given_up: int = 0
 
 
 def summarise(store: Store) -> Summary:
@@ -52,6 +73,7 @@ def summarise(store: Store) -> Summary:
         committed=len(records),
         rows=sum(r.rows for r in records),
         skips=sum(len(r.skips) for r in records),
+        given_up=sum(skip.reason in GIVEN_UP for r in records for skip in r.skips),
     )
 
 
@@ -63,52 +85,28 @@ def one_thread() -> None:
 
 def commit_shard(out: Path, shard: int, make: Callable[[Lease], tuple[list[Sample], list[Skip]]]) -> ShardDone | None:
     """Make and commit one shard; None where another process holds, has finished or has taken it over."""
+    began = time.monotonic()
     store = Store.open(out)
     lease = store.claim(shard)
     if lease is None:
         return None
     with lease, suppress(LeaseLost):
         samples, skips = make(lease)
-        record = store.commit(lease, samples, skips)
-        return ShardDone(shard, record.rows, len(record.skips), record.sha256)
+        lease.note.unlink(missing_ok=True)  # what comes now is no sample's fault
+        store.commit(lease, samples, skips)
+        return committed(store, shard, time.monotonic() - began)
     return None
 
 
-def run_shards(
-    task: Callable[[str, Path, int], ShardDone | None],
-    config_json: str,
-    out: Path,
-    pending: Sequence[int],
-    workers: int,
-) -> Iterator[ShardDone | None]:
-    """Yield what `task(config_json, out, shard)` returns for every pending shard, as they end.
+def committed(store: Store, shard: int, seconds: float = 0.0) -> ShardDone | None:
+    """Return what a committed shard holds, None where it is not committed.
 
     Args:
-        task: picklable where `workers` exceeds 1.
-        config_json: of the run, for every process to build its parts from.
-        out: the store's folder.
-        pending: shards to make.
-        workers: processes; 1 works in this process.
-
-    Raises:
-        DataError: a worker process died.
+        store: its store.
+        shard: its number.
+        seconds: what it cost, where that is known.
     """
-    if workers <= 1:
-        for shard in pending:
-            yield task(config_json, out, shard)
-        return
-    # Forked children would inherit torch's thread pool in an unusable state; spawned ones start clean.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(task, config_json, out, shard) for shard in pending]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                f"a worker process died (killed, or out of memory); {out} keeps every committed shard",
-                wanted=f"{workers} workers that stay alive",
-                next_step="run the same command again with --resume, perhaps with fewer --workers",
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    record = store.record(shard)
+    if record is None:
+        return None
+    return ShardDone(shard, record.rows, len(record.skips), record.sha256, store.shard_size(shard), seconds)

@@ -12,6 +12,7 @@ A shard is committed by: lease, file written aside, fsync, rename, fsync of the 
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, Self
 
 from spooflab.atomic import disk_errors, fsync_folder, plain_folder, replace, write_aside, write_once
 from spooflab.errors import DataError
-from spooflab.lease import LEASE_S, Lease, live_shards, newest_generation, take
+from spooflab.lease import LEASE_S, Lease, last_sign, live_shards, newest_generation, note_path, take
 from spooflab.reader import iter_images, read_index, read_row
 from spooflab.records import CommitRecord, PlanFile, changed_keys, keys_sha256
 from spooflab.sample import Sample, Skip
@@ -140,6 +141,33 @@ class Store:
                 return None
             self._clean(shard)
         return lease
+
+    def making(self, shard: int) -> str:
+        """Return what the shard's newest holder, dead or alive, noted last; "" where it noted nothing."""
+        newest = newest_generation(self.root / "leases", shard)
+        if newest is None:
+            return ""
+        try:
+            return note_path(self.root / "aside", shard, newest).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+
+    def is_held(self, shard: int) -> bool:
+        """Return whether a process that counts as working has the shard's lease."""
+        return shard in live_shards(self.root / "leases")
+
+    def silent_s(self, shard: int) -> float | None:
+        """Return the seconds since the shard's holder gave a sign of life; None without a holder."""
+        sign = last_sign(self.root / "leases", shard)
+        return None if sign is None else time.time() - sign
+
+    def record(self, shard: int) -> CommitRecord | None:
+        """Return a shard's commit record, None where it is not committed."""
+        return self._record(shard) if self._record_path(shard).exists() else None
+
+    def shard_size(self, shard: int) -> int:
+        """Return the bytes of a committed shard's file."""
+        return self._shard_path(shard).stat().st_size
 
     def commit(
         self,

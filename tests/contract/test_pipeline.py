@@ -89,7 +89,7 @@ def test_two_workers_and_another_order_give_the_same_bytes(made: Path, tmp_path:
     lab, plan = _prepare(SMALL.model_dump_json())
     Store.create(tmp_path / "back", plan=plan_record(SMALL, lab.refs(), code_facts()), shards=plan.shards)
     for shard in reversed(range(plan.shards)):
-        make_shard(SMALL.model_dump_json(), tmp_path / "back", shard)
+        make_shard(SMALL.model_dump_json(), tmp_path / "back", shard, {})
     assert shard_bytes(tmp_path / "back") == shard_bytes(made)
 
 

@@ -269,9 +269,9 @@ def child(root: Path, work: str) -> None:
     """Run `work` in another process on the store at `root`, made if need be."""
     script = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1] / "kits")!r})
 from pathlib import Path
-from conftest import sample_fields
+from small_samples import sample_fields
 from spooflab.sample import Sample
 from spooflab.store import Store
 root = Path({str(root)!r})

@@ -23,9 +23,9 @@ PLAN = {"seed": 3}
 ROWS = 2
 HEAD = f"""
 import json, os, signal, sys, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1] / "kits")!r})
 from pathlib import Path
-from conftest import sample_fields
+from small_samples import sample_fields
 from spooflab.sample import Sample
 from spooflab.store import Store
 def rows(shard):

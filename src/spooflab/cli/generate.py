@@ -2,7 +2,7 @@
 
 import json as json_module
 import sys
-import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,12 @@ def generate(
     devices: tuple[str, ...] | None = None,
     workers: int = 1,
     resume: bool = False,
+    shard: str | None = None,
+    max_hours: float | None = None,
+    max_gb: float | None = None,
+    metrics: Path | None = None,
+    dry_run: bool = False,
+    probe: int = 12,
     json: bool = False,
 ) -> int:
     """Make a data set of bona fide and attack samples.
@@ -37,13 +43,27 @@ def generate(
         seed: root seed.
         attacks: species to make (`spooflab list attacks`).
         devices: device profiles (`spooflab list devices`).
-        workers: processes; the bytes do not depend on it.
+        workers: processes; the bytes do not depend on it. Two or more are watched: one that dies or hangs is replaced,
+            and a sample that did so three times in a row is skipped with the reason `process_died` or `hung`.
         resume: go on with an interrupted run; with no other option, of the plan that lies in `out`.
+        shard: `i/n`, to make every n-th shard from the i-th on: several launchers, on one machine or many, fill `out`.
+        max_hours: begin no shard that would probably end later than so many hours from now.
+        max_gb: begin no shard that would probably bring the data set over so many gigabytes.
+        metrics: file that a line of JSON is appended to for each shard.
+        dry_run: make `--probe` samples, write nothing, and say how long all would take and how large it would be.
+        probe: samples that a dry run makes.
         json: print the summary as JSON on stdout.
+
+    The exit status is 0 when all is made, 1 when shards are left, 3 when all is made but for samples that killed or
+    hung their process.
     """
+    from spooflab.budget import Budget
     from spooflab.generators.config import GenerationConfig
+    from spooflab.generators.price import price
     from spooflab.generators.run import generate as run
-    from spooflab.shard_runs import ShardDone
+    from spooflab.part import Part
+    from spooflab.run_metrics import RunMetrics
+    from spooflab.shard_runs import GIVEN_UP, ShardDone
     from spooflab.store import Store
 
     given = {"n": n, "seed": seed, "attacks": attacks, "devices": devices, "faces": faces_entry(faces)}
@@ -55,29 +75,47 @@ def generate(
     parsed = parse_config({**base, **changes}, GenerationConfig, origin=origin)
 
     console = Console(stderr=True, soft_wrap=True)
-    started = time.monotonic()
-    shards = -(-parsed.n // parsed.shard_size)
-    console.print(f"{parsed.n} samples: bonafide + {len(parsed.attacks)} attacks, {shards} shards, {workers} worker(s)")
+    if dry_run:
+        told = price(parsed, workers=workers, probe=probe)
+        console.print(told.sentence(workers))
+        if json:
+            sys.stdout.write(json_module.dumps(told.to_json()) + "\n")
+        return 0
+    part = Part.parse(shard) if shard is not None else None
+    budget = Budget(max_hours, max_gb)
+    pending = Store.open(out).pending() if resume else range(-(-parsed.n // parsed.shard_size))
+    own = len((part or Part()).of(pending))
+    console.print(f"{parsed.n} samples: bonafide + {len(parsed.attacks)} attacks, {own} shards, {workers} worker(s)")
+    meter = RunMetrics(own, metrics)
     columns = (TextColumn("shards"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=shards)
+        task = progress.add_task("", total=own)
 
         def tell(done: ShardDone) -> None:
             progress.advance(task)
-            console.print(f"shard {done.shard} ✓ {done.rows} rows, {done.skips} skipped  sha256 {done.sha256[:12]}")
+            now = meter.count(done)
+            console.print(
+                f"shard {done.shard} ✓ {done.rows} rows, {done.skips} skipped  sha256 {done.sha256[:12]}"
+                f"  {now['rows_per_s']:.3g} rows/s, {now['eta_s']:.0f} s left"
+            )
 
-        summary = run(parsed, out, workers=workers, resume=resume, progress=tell)
-    seconds = time.monotonic() - started
-    complete = summary.committed == summary.shards
-    told = (
-        f"{summary.rows} rows, {summary.skips} skipped, {summary.committed}/{summary.shards} shards in {seconds:.0f} s."
-    )
-    following = f"Check: spooflab verify {out}" if complete else f"Continue: spooflab generate --out {out} --resume"
-    console.print(f"{told} {following}")
+        summary = run(parsed, out, workers=workers, resume=resume, part=part, budget=budget, progress=tell)
+    store = Store.open(out)
+    left = len((part or Part()).of(store.pending()))
+    if left and (reason := budget.refusal(0)):
+        console.print(f"Stopped at the limit of {reason}.")
+    told_rows = f"{summary.rows} rows, {summary.skips} skipped, {summary.committed}/{summary.shards} shards"
+    following = f"Check: spooflab verify {out}" if not left else f"Continue: spooflab generate --out {out} --resume"
+    console.print(f"{told_rows} after {meter.figures()['elapsed_s']:.0f} s. {following}")
+    if summary.given_up:
+        counts = Counter(skip.reason for record in store.committed() for skip in record.skips)
+        for reason in (name for name in GIVEN_UP if counts[name]):
+            console.print(f"{counts[reason]} sample(s) given up, {reason}: {GIVEN_UP[reason]}.")
     if json:
-        result = {"out": str(out), "complete": complete, **summary.__dict__, "seconds": round(seconds, 3)}
+        complete = summary.committed == summary.shards
+        result = {"out": str(out), "complete": complete, **summary.__dict__, **meter.figures()}
         sys.stdout.write(json_module.dumps(result) + "\n")
-    return 0 if complete else 1
+    return 1 if left else 3 if summary.given_up else 0
 
 
 def faces_entry(faces: str | None) -> list[dict[str, Any]] | None:
