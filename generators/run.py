@@ -1,9 +1,9 @@
 """Generate a data set: every pending shard of a plan is made, by as many processes as asked, and committed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from spooflab.budget import Budget
 from spooflab.errors import ConfigError, DataError, SkipSample
@@ -15,8 +15,11 @@ from spooflab.part import Part
 from spooflab.provenance import code_facts
 from spooflab.sample import Sample, Skip
 from spooflab.shard_pool import run_shards
+from spooflab.shard_ray import run_shards_on_ray
 from spooflab.shard_runs import GIVEN_UP, GivenUp, ShardDone, Summary, commit_shard, one_thread, summarise
 from spooflab.store import Store
+
+Executor = Literal["local", "ray"]
 
 
 def generate(
@@ -27,6 +30,9 @@ def generate(
     resume: bool = False,
     part: Part | None = None,
     budget: Budget | None = None,
+    executor: Executor = "local",
+    ray_address: str | None = None,
+    gpus: float = 0.0,
     progress: Callable[[ShardDone], None] | None = None,
 ) -> Summary:
     """Make every shard of `config`'s plan that `out` lacks.
@@ -40,6 +46,9 @@ def generate(
         resume: continue a store that holds the same plan.
         part: this launcher's share, where several fill the store; the first of them begins it. None is all of it.
         budget: limits, counted from now on. None has none.
+        executor: `local` processes, or `ray` tasks.
+        ray_address: of a running Ray cluster; None starts one on this machine.
+        gpus: share of a GPU that each Ray task asks for.
         progress: called after each commit, in this process.
 
     Raises:
@@ -55,7 +64,8 @@ def generate(
     pending = (part or Part()).of(store.pending())
     if budget is not None:
         budget.stored = sum(store.shard_size(r.shard) for r in store.committed())
-    for done in run_shards(make_shard, config.model_dump_json(), out, pending, workers, budget=budget):
+    run = run_shards if executor == "local" else partial(run_shards_on_ray, address=ray_address, gpus=gpus)
+    for done in run(make_shard, config.model_dump_json(), out, pending, workers, budget=budget):
         if done is not None and progress is not None:
             progress(done)
     return summarise(store)

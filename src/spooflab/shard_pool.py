@@ -1,15 +1,17 @@
 """Processes that make shards, watched: one that dies or hangs takes no other down, and no sample may do it for ever."""
 
 import multiprocessing
+import os
 import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from typing import Any
 
 from spooflab.budget import Budget
 from spooflab.errors import DataError
@@ -19,6 +21,8 @@ from spooflab.store import Store
 
 ATTEMPTS = 3
 """How often in a row a sample may kill or hang its process before it is given up."""
+STARTS = 10
+"""How often in a row processes may die at one shard outside of any sample: at start-up, or while committing."""
 GRACE_S = 2.0
 """Beyond a lease's term, before its holder is killed: another process may take the shard over from the term on."""
 START_S = 600.0
@@ -52,7 +56,7 @@ def run_shards(
         lease_s: seconds without a sign of life after which a process counts as hung; the store's leases' term.
 
     Raises:
-        DataError: processes die outside of any sample, three times in a row at one shard.
+        DataError: processes die outside of any sample, many times in a row at one shard.
     """
     budget = budget or Budget()
     if workers > 1:
@@ -89,93 +93,110 @@ class _Attempts:
             self.suspect, self.times = "", 0
 
 
+class _Lane:
+    """One process, made anew when it is gone."""
+
+    def __init__(self) -> None:
+        # Forked children would inherit torch's thread pool in an unusable state; spawned ones start clean.
+        self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        self._pid = self._pool.submit(os.getpid)
+        self.hung = False
+
+    def submit(self, task: Task, *arguments: Any) -> "Future[ShardDone | None]":
+        return self._pool.submit(task, *arguments)
+
+    def kill(self) -> None:
+        """End the process at once, stopped ones as well; what it was making fails."""
+        with suppress(BrokenProcessPool, ProcessLookupError, TimeoutError):
+            os.kill(self._pid.result(timeout=0), signal.SIGKILL)
+
+    def close(self, *, kill: bool) -> None:
+        if kill:
+            self.kill()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass
+class _Flight:
+    """One shard under way."""
+
+    shard: int
+    lane: _Lane
+    since: float
+
+
 class _Watched:
-    """A pool whose processes are watched by the leases that they hold."""
+    """Lanes whose processes are watched by the leases that they hold."""
 
     def __init__(self, task: Task, config_json: str, out: Path, workers: int, budget: Budget, lease_s: float) -> None:
         self.task, self.config_json, self.out, self.workers = task, config_json, out, workers
         self.budget, self.lease_s = budget, lease_s
         self.store = Store.open(out)
         self.attempts: dict[int, _Attempts] = {}
-        self.flying: dict[ProcessFuture[ShardDone | None], tuple[int, float]] = {}
+        self.flying: dict[Future[ShardDone | None], _Flight] = {}
+        self.idle: list[_Lane] = []
 
     def run(self, pending: Sequence[int]) -> Iterator[ShardDone | None]:
         waiting = deque(pending)
-        # Forked children would inherit torch's thread pool in an unusable state; spawned ones start clean.
-        with ProcessPool(self.workers, context=multiprocessing.get_context("spawn")) as pool:
+        whole = False
+        try:
+            while waiting or self.flying:
+                self._begin(waiting)
+                if not self.flying and self.budget.refusal(0):
+                    break
+                for future in self._ended():
+                    flight = self.flying.pop(future)
+                    try:
+                        done = future.result()
+                        self.idle.append(flight.lane)
+                    except BrokenProcessPool:
+                        flight.lane.close(kill=False)
+                        done = committed(self.store, flight.shard)
+                        if done is None:
+                            self._failed(flight)
+                            waiting.appendleft(flight.shard)
+                            continue
+                    if done is not None:
+                        self.budget.spend(done)
+                    yield done
+                self._stop_the_silent()
+            whole = True
+        finally:
+            for lane in (*self.idle, *(flight.lane for flight in self.flying.values())):
+                lane.close(kill=not whole)
+
+    def _begin(self, waiting: deque[int]) -> None:
+        while waiting and len(self.flying) < self.workers and not self.budget.refusal(len(self.flying)):
+            shard, lane = waiting.popleft(), self.idle.pop() if self.idle else _Lane()
+            given_up: GivenUp = self.attempts.get(shard, _Attempts()).given_up
             try:
-                while waiting or self.flying:
-                    self._begin(pool, waiting)
-                    if not self.flying and self.budget.refusal(0):
-                        return
-                    for future in self._ended():
-                        shard, _ = self.flying.pop(future)
-                        try:
-                            done = future.result()
-                        except (ProcessExpired, CancelledError) as error:
-                            done = committed(self.store, shard)
-                            if done is None:
-                                self._failed(shard, error)
-                                waiting.appendleft(shard)
-                        if shard not in waiting:
-                            if done is not None:
-                                self.budget.spend(done)
-                            yield done
-                    self._stop_the_silent()
-            finally:
-                pool.stop()  # type: ignore[no-untyped-call]  # pebble's
-
-    def _begin(self, pool: ProcessPool, waiting: deque[int]) -> None:
-        for _ in range(len(waiting)):
-            if len(self.flying) == self.workers or self.budget.refusal(len(self.flying)):
-                return
-            shard = waiting.popleft()
-            # A process told to end may live for some seconds, and nobody else is given its shard before it is gone.
-            if shard in self.attempts and self.store.is_held(shard):
-                waiting.append(shard)
+                future = lane.submit(self.task, self.config_json, self.out, shard, given_up)
+            except BrokenProcessPool:  # it died while it had nothing to do
+                lane.close(kill=False)
+                waiting.appendleft(shard)
             else:
-                self._submit(pool, shard)
+                self.flying[future] = _Flight(shard, lane, time.monotonic())
 
-    def _ended(self) -> list[ProcessFuture[ShardDone | None]]:
-        if not self.flying:
-            time.sleep(_LOOK_S)
-            return []
+    def _ended(self) -> "list[Future[ShardDone | None]]":
         ended = wait(self.flying, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done
         return [future for future in self.flying if future in ended]
 
-    def _submit(self, pool: ProcessPool, shard: int) -> None:
-        given_up: GivenUp = self.attempts.get(shard, _Attempts()).given_up
-        future = pool.schedule(self.task, args=(self.config_json, self.out, shard, given_up))
-        self.flying[future] = shard, time.monotonic()
-
-    def _failed(self, shard: int, error: BaseException) -> None:
-        hung = isinstance(error, CancelledError)
-        known = self.attempts.setdefault(shard, _Attempts())
-        known.failed(self.store.making(shard), "hung" if hung else "process_died")
-        if not known.suspect and known.times >= ATTEMPTS:
+    def _failed(self, flight: _Flight) -> None:
+        known = self.attempts.setdefault(flight.shard, _Attempts())
+        known.failed(self.store.making(flight.shard), "hung" if flight.lane.hung else "process_died")
+        if not known.suspect and known.times >= STARTS:
             raise DataError(
-                f"shard {shard}: a worker process {'hung' if hung else how_it_ended(error)} outside of any sample, "
-                f"{ATTEMPTS} times in a row; {self.out} keeps every committed shard",
+                f"shard {flight.shard}: worker processes died outside of any sample, {STARTS} times in a row; "
+                f"{self.out} keeps every committed shard",
                 wanted=f"{self.workers} workers that stay alive",
                 next_step="run the same command again with --resume, perhaps with fewer --workers",
-            ) from error
+            )
 
     def _stop_the_silent(self) -> None:
-        for future, (shard, since) in self.flying.items():
-            under_way, silent = time.monotonic() - since, self.store.silent_s(shard)
+        for flight in self.flying.values():
+            under_way, silent = time.monotonic() - flight.since, self.store.silent_s(flight.shard)
             # A lease older than the attempt is a dead predecessor's: this process has not got so far.
             began = silent is not None and silent <= under_way
             if (silent or 0.0) > self.lease_s + GRACE_S if began else under_way > START_S:
-                future.cancel()  # type: ignore[no-untyped-call]  # pebble's
-
-
-def how_it_ended(error: BaseException) -> str:
-    """Say how a process died.
-
-    >>> how_it_ended(ProcessExpired("", code=-11))
-    'died of SIGSEGV'
-    """
-    code = getattr(error, "exitcode", None)
-    if isinstance(code, int) and code < 0:
-        return f"died of {signal.Signals(-code).name}"
-    return f"ended with status {code}"
+                flight.lane.hung = True
+                flight.lane.kill()

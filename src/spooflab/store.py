@@ -152,10 +152,6 @@ class Store:
         except FileNotFoundError:
             return ""
 
-    def is_held(self, shard: int) -> bool:
-        """Return whether a process that counts as working has the shard's lease."""
-        return shard in live_shards(self.root / "leases")
-
     def silent_s(self, shard: int) -> float | None:
         """Return the seconds since the shard's holder gave a sign of life; None without a holder."""
         sign = last_sign(self.root / "leases", shard)

@@ -66,6 +66,33 @@ def test_banks_and_devices_are_as_large_as_promised(capsys: pytest.CaptureFixtur
     assert {"front_phone", "webcam_720p", "kiosk", "dslr", "old_phone"} <= names
 
 
+def test_generate_within_limits_and_by_shares(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, metrics = tmp_path / "data", tmp_path / "m.jsonl"
+    assert run(["generate", str(tiny), "--out", str(out), "--dry-run", "--probe", "1"]) == 0
+    assert "1 samples tried" in capsys.readouterr().err
+    assert not out.exists()
+    assert run(["generate", str(tiny), "--out", str(out), "--max-gb", "1e-9", "--metrics", str(metrics)]) == 1
+    assert "Stopped at the limit of --max-gb" in capsys.readouterr().err
+    made = len(metrics.read_text().splitlines())
+    assert made == 1
+    assert run(["generate", str(tiny), "--out", str(out), "--shard", "3/2"]) == 2
+    assert "i/n" in capsys.readouterr().err
+    for share in ("1/2", "2/2"):
+        assert run(["generate", str(tiny), "--out", str(out), "--shard", share]) == 0
+    assert run(["verify", str(out)]) == 0
+
+
+def test_the_array_script_is_bash_and_names_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    script = Path(__file__).parents[2] / "docs" / "slurm" / "generate.sbatch"
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    with pytest.raises(SystemExit):
+        run(["generate", "--help"])
+    text = capsys.readouterr().out
+    options = re.findall(r"--[a-z-]+(?= \")", script.read_text())
+    assert {"--out", "--shard", "--workers", "--metrics"} <= set(options)
+    assert [option for option in options if option not in text] == []
+
+
 def test_generate_verify_replay_and_refusals(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "data"
     assert run(["generate", str(tiny), "--out", str(out), "--json"]) == 0

@@ -21,6 +21,7 @@ from spooflab.generators.config import FolderFacesConfig, GenerationConfig, Proc
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.lab import replay
 from spooflab.generators.plan import plan_record
+from spooflab.generators.price import price
 from spooflab.generators.run import _prepare, generate, make_shard
 from spooflab.images import decode_image
 from spooflab.provenance import code_facts
@@ -91,6 +92,34 @@ def test_two_workers_and_another_order_give_the_same_bytes(made: Path, tmp_path:
     for shard in reversed(range(plan.shards)):
         make_shard(SMALL.model_dump_json(), tmp_path / "back", shard, {})
     assert shard_bytes(tmp_path / "back") == shard_bytes(made)
+
+
+@pytest.mark.slow
+def test_ray_tasks_give_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    summary = generate(SMALL, tmp_path / "ray", workers=2, executor="ray")
+    assert summary.committed == 4
+    assert shard_bytes(tmp_path / "ray") == shard_bytes(made)
+
+
+def test_a_price_is_told_from_the_plans_own_samples_and_nothing_is_written(made: Path) -> None:
+    told = price(SMALL, workers=2, probe=4)
+    assert (told.samples, told.shards, told.tried, told.refused) == (16, 4, 4, 0)
+    assert 0 < told.hours < 1
+    size = sum(path.stat().st_size for path in (made / "shards").glob("*.parquet"))
+    assert told.gb * 1e9 == pytest.approx(size, rel=0.5)
+    assert price(SMALL, workers=4, probe=1).tried == 1
+
+
+@pytest.mark.slow
+def test_launchers_that_share_a_folder_need_nobody_to_begin_it(made: Path, tmp_path: Path) -> None:
+    config, out = tmp_path / "config.yaml", tmp_path / "shared"
+    config.write_text(json.dumps(SMALL.model_dump(mode="json")), encoding="utf-8")
+    base = [sys.executable, "-m", "spooflab.cli", "generate", str(config), "--out", str(out)]
+    children = [subprocess.Popen([*base, "--shard", f"{i}/2"], stderr=subprocess.PIPE, text=True) for i in (1, 2)]
+    told = [child.communicate(timeout=300)[1] for child in children]
+    assert [child.returncode for child in children] == [0, 0], told
+    assert shard_bytes(out) == shard_bytes(made)
 
 
 @pytest.mark.slow

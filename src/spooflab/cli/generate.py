@@ -4,7 +4,7 @@ import json as json_module
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 from rich.console import Console
@@ -26,6 +26,9 @@ def generate(
     workers: int = 1,
     resume: bool = False,
     shard: str | None = None,
+    executor: Literal["local", "ray"] = "local",
+    ray_address: str | None = None,
+    gpus: float = 0.0,
     max_hours: float | None = None,
     max_gb: float | None = None,
     metrics: Path | None = None,
@@ -47,6 +50,9 @@ def generate(
             and a sample that did so three times in a row is skipped with the reason `process_died` or `hung`.
         resume: go on with an interrupted run; with no other option, of the plan that lies in `out`.
         shard: `i/n`, to make every n-th shard from the i-th on: several launchers, on one machine or many, fill `out`.
+        executor: `local` processes, or `ray` tasks (extra `ray`), as many at once as `--workers`.
+        ray_address: of a running Ray cluster whose machines share `out`; without it, Ray runs on this machine alone.
+        gpus: share of a GPU that each Ray task asks for.
         max_hours: begin no shard that would probably end later than so many hours from now.
         max_gb: begin no shard that would probably bring the data set over so many gigabytes.
         metrics: file that a line of JSON is appended to for each shard.
@@ -99,7 +105,18 @@ def generate(
                 f"  {now['rows_per_s']:.3g} rows/s, {now['eta_s']:.0f} s left"
             )
 
-        summary = run(parsed, out, workers=workers, resume=resume, part=part, budget=budget, progress=tell)
+        summary = run(
+            parsed,
+            out,
+            workers=workers,
+            resume=resume,
+            part=part,
+            budget=budget,
+            executor=executor,
+            ray_address=ray_address,
+            gpus=gpus,
+            progress=tell,
+        )
     store = Store.open(out)
     left = len((part or Part()).of(store.pending()))
     if left and (reason := budget.refusal(0)):
