@@ -20,6 +20,8 @@ NAMES = {
     "fit-device",
     "ingest",
     "mine",
+    "stats",
+    "card",
 }
 TINY = {
     "n": 4,
@@ -110,6 +112,11 @@ def test_generate_verify_replay_and_refusals(tiny: Path, tmp_path: Path, capsys:
         (["generate", "--out", "OUT", "--resume"], "OUT"),
         (["generate", "--out", "OUT", "--workers", "0"], "workers: 0"),
         (["verify", "nowhere"], "nowhere"),
+        (["stats", "nowhere"], "nowhere"),
+        (["card", "nowhere"], "nowhere"),
+        (["generate", "--out", "OUT", "--faces", "."], "licence and consent unstated"),
+        (["generate", "--out", "OUT", "--faces", ".", "--licence", "CC0-1.0"], "consent unstated"),
+        (["generate", "--out", "OUT", "--consent", "signed forms"], "--faces FOLDER"),
         (["preview", "nobody.png", "--out", "OUT/sheet.png"], "nobody.png"),
         (["preview", "procedural", "--out", "OUT/sheet.png", "--attacks", "swirl"], "swirl"),
         (["train", "missing.yaml", "--out", "OUT"], "missing.yaml"),

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from spooflab.cli.bench import bench
+from spooflab.cli.card import card
 from spooflab.cli.diffusion import diffusion
 from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
@@ -21,6 +22,7 @@ from spooflab.cli.preview import preview
 from spooflab.cli.replay import replay
 from spooflab.cli.report import report
 from spooflab.cli.search import search
+from spooflab.cli.stats import stats
 from spooflab.cli.study import study
 from spooflab.cli.train import train
 from spooflab.cli.verify import verify
@@ -30,6 +32,8 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "generate": generate,
     "ingest": ingest,
     "verify": verify,
+    "stats": stats,
+    "card": card,
     "replay": replay,
     "preview": preview,
     "list": list_,
