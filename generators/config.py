@@ -159,8 +159,9 @@ class GenerationConfig(Config):
             if isinstance(entry, Photographs) and (missing := unstated(entry)):
                 raise ValueError(
                     f"faces.{place} are photographs of people with {' and '.join(missing)} unstated: a data set is "
-                    "made of them only where both are told, in that entry as `licence:` (of the photographs) and "
-                    "`consent:` (on what basis the people agreed to this use), or with --faces by --licence and --consent"
+                    "made of them only where both are told, in that entry as `licence:` (of the photographs) "
+                    "and `consent:` (on what basis the people agreed to this use), or with --faces by --licence "
+                    "and --consent"
                 )
         return self
 

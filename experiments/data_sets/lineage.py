@@ -100,6 +100,7 @@ def _merged(plan: Mapping[str, Any], fingerprint: str, code: dict[str, str]) -> 
     )
     names = [name for name, _ in parts]
     options = ["--names", *names, "--duplicates", str(plan.get("duplicates", "error"))]
+    options += ["--people", str(plan.get("people", "apart"))]
     command = shlex.join(["spooflab", "merge", *names, *options, "--out", "again"])
     return Lineage("merge", fingerprint, code, None, sources, None, command, parts)
 

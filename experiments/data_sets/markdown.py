@@ -8,7 +8,14 @@ _LONGEST_IN_TABLE = 1000
 def cell(text: str, *, most: int = 160) -> str:
     """Return text that cannot break a table or become markup, cut at `most` characters."""
     plain = "".join(c if c.isprintable() else "?" for c in text)
-    return plain.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")[:most]
+    safe = plain.replace("\\", "\\\\").replace("|", "\\|").replace("[", "\\[")
+    return safe.replace("<", "&lt;").replace("`", "'")[:most]
+
+
+def paragraph(text: str) -> str:
+    """Return a paragraph or point that cannot become markup, a heading or a list."""
+    safe = cell(text, most=len(text) * 4)
+    return f"\\{safe}" if safe.startswith(("#", "-", "+", "*", ">")) else safe
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str | int | float]]) -> list[str]:
@@ -16,7 +23,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str | int | float]]) -> l
     held = [tuple(row) for row in rows]
     first = held[0] if held else ("",) * len(head)
     rule = "|".join("---:" if isinstance(value, (int, float)) else "---" for value in first)
-    lines = ["| " + " | ".join(head) + " |", f"|{rule}|"]
+    lines = ["| " + " | ".join(map(cell, head)) + " |", f"|{rule}|"]
     return lines + ["| " + " | ".join(_text(value) for value in row) + " |" for row in held]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from spooflab.experiments.data_sets.markdown import cell, table
+from spooflab.experiments.data_sets.markdown import cell, paragraph, table
 
 _HERE = Path(__file__).parent
 
@@ -64,7 +64,7 @@ class Section:
 
 def markdown(title: str, lead: str, sections: Sequence[Section]) -> str:
     """Return the page as Markdown."""
-    lines = [f"# {cell(title)}", "", cell_free(lead)]
+    lines = [f"# {cell(title)}", "", paragraph(lead)]
     for section in sections:
         lines += ["", f"## {cell(section.title)}"]
         for block in section.blocks:
@@ -93,18 +93,11 @@ def html(title: str, lead: str, sections: Sequence[Section]) -> str:
     )
 
 
-def cell_free(text: str) -> str:
-    """Return a paragraph that cannot become markup or a heading."""
-    plain = "".join(c if c.isprintable() else " " for c in text)
-    safe = plain.replace("\\", "\\\\").replace("<", "&lt;").replace("`", "'").replace("[", "\\[")
-    return "\\" + safe if safe.startswith(("#", "-", "+", ">", "*")) else safe
-
-
 def _lines(block: Block) -> list[str]:
     if isinstance(block, Text):
-        return [cell_free(block.text)]
+        return [paragraph(block.text)]
     if isinstance(block, Points):
-        return [f"- {cell_free(point)}" for point in block.points]
+        return [f"- {paragraph(point)}" for point in block.points]
     if isinstance(block, Rows):
         return ([f"{cell(block.folded)}:", ""] if block.folded else []) + table(block.head, block.rows)
     if isinstance(block, Picture):

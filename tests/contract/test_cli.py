@@ -22,6 +22,8 @@ NAMES = {
     "mine",
     "stats",
     "card",
+    "export-dataset",
+    "merge",
 }
 TINY = {
     "n": 4,
@@ -114,6 +116,9 @@ def test_generate_verify_replay_and_refusals(tiny: Path, tmp_path: Path, capsys:
         (["verify", "nowhere"], "nowhere"),
         (["stats", "nowhere"], "nowhere"),
         (["card", "nowhere"], "nowhere"),
+        (["export-dataset", "nowhere", "--to", "hf", "--out", "OUT"], "nowhere"),
+        (["merge", "nowhere", "--out", "OUT"], "two or more"),
+        (["merge", "nowhere", "elsewhere", "--out", "OUT"], "nowhere"),
         (["generate", "--out", "OUT", "--faces", "."], "licence and consent unstated"),
         (["generate", "--out", "OUT", "--faces", ".", "--licence", "CC0-1.0"], "consent unstated"),
         (["generate", "--out", "OUT", "--consent", "signed forms"], "--faces FOLDER"),

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from spooflab.config import load_yaml, parse_config
-from spooflab.errors import ConfigError
+from spooflab.errors import ConfigError, DataError
 
 
 def generate(
@@ -60,7 +60,7 @@ def generate(
     }
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if resume and config is None:
-        base, origin = Store.open(out).plan["config"], f"{out}/plan.json"
+        base, origin = _planned(Store.open(out).plan, out), f"{out}/plan.json"
     else:
         base, origin = ({}, "command line") if config is None else (load_yaml(config), str(config))
     parsed = parse_config({**base, **changes}, GenerationConfig, origin=origin)
@@ -89,6 +89,13 @@ def generate(
         result = {"out": str(out), "complete": complete, **summary.__dict__, "seconds": round(seconds, 3)}
         sys.stdout.write(json_module.dumps(result) + "\n")
     return 0 if complete else 1
+
+
+def _planned(plan: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Return the configuration in a plan of `generate`; other commands have other plans."""
+    if "kind" in plan or "config" not in plan:
+        raise DataError(f"{out} was not made by generate", wanted="a data set that generate began")
+    return dict(plan["config"])
 
 
 def faces_entry(

@@ -13,10 +13,12 @@ from spooflab.cli.diffusion import diffusion
 from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
 from spooflab.cli.evaluate import evaluate
+from spooflab.cli.export_dataset import export_dataset
 from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
 from spooflab.cli.ingest import ingest
 from spooflab.cli.listing import list_
+from spooflab.cli.merge import merge
 from spooflab.cli.mine import mine
 from spooflab.cli.preview import preview
 from spooflab.cli.replay import replay
@@ -34,6 +36,8 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "verify": verify,
     "stats": stats,
     "card": card,
+    "export-dataset": export_dataset,
+    "merge": merge,
     "replay": replay,
     "preview": preview,
     "list": list_,
