@@ -15,11 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from spooflab.generators.sheet import contact_sheet
 from spooflab.images import decode_own_png
-from spooflab.provenance import (
-    COMPOSITE_SYNTHETIC,
-    COMPOSITE_WITH_TRAINED,
-    TRAINED_ALGORITHMIC_MEDIA,
-)
+from spooflab.provenance import joined_source_type
 from spooflab.source_mark import mark_source
 from spooflab.store import iter_images, iter_rows
 
@@ -108,7 +104,7 @@ def _sheets(column: str, rows: Mapping[str, list[_Tile]], pictures: Mapping[str,
             row = [(tile.also, pictures[tile.key]) for tile in rows[value]]
             tiles += [("", _label(value)), *row, *[("", _label(""))] * (COLUMNS - len(row))]
             types |= {tile.source_type for tile in rows[value]}
-        jpeg = mark_source(_jpeg(contact_sheet(tiles, columns=1 + COLUMNS)), _joined(types))
+        jpeg = mark_source(_jpeg(contact_sheet(tiles, columns=1 + COLUMNS)), joined_source_type(types))
         sheets.append(Sheet(f"{what}-{number}", f"By {what}: {', '.join(shown)}", jpeg))
     return sheets
 
@@ -134,12 +130,3 @@ def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()
-
-
-def _joined(types: set[str]) -> str:
-    """Return the source type of a picture that is put together of such pictures."""
-    if len(types) == 1:
-        return next(iter(types))
-    return (
-        COMPOSITE_WITH_TRAINED if types & {TRAINED_ALGORITHMIC_MEDIA, COMPOSITE_WITH_TRAINED} else COMPOSITE_SYNTHETIC
-    )
