@@ -8,7 +8,7 @@ from pathlib import Path
 from spooflab.atomic import disk_errors, write_over
 from spooflab.experiments.data_sets.contact_sheets import Sheet, contact_sheets
 from spooflab.experiments.data_sets.croissant import Published, croissant, licences
-from spooflab.experiments.data_sets.lineage import CONFIG_FILE, Lineage, lineage_of
+from spooflab.experiments.data_sets.lineage import Lineage, lineage_of
 from spooflab.experiments.data_sets.page import Block, Code, Picture, Points, Rows, Section, Text, html, markdown
 from spooflab.experiments.data_sets.statements import BIASES, LIMITS, MISUSE, USES
 from spooflab.experiments.data_sets.stats import DataStats, measure
@@ -45,9 +45,8 @@ def write_card(root: Path, out: Path, told: Published, *, seed: int = 0) -> list
         "croissant.json": _json(metadata),
         "stats.json": _json(stats.to_json()),
         **{f"{PICTURES}/{sheet.name}.jpg": sheet.jpeg for sheet in sheets},
+        **{name: text.encode() for name, text in lineage.configs.items()},
     }
-    if lineage.config is not None:
-        files[CONFIG_FILE] = lineage.config.encode()
     with disk_errors(f"{out}: the card cannot be written"):
         (out / PICTURES).mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
@@ -126,8 +125,8 @@ def _provenance(stats: DataStats, lineage: Lineage) -> tuple[Block, ...]:
         blocks.append(Rows(("part", "made by", "plan", "command"), rows))
     if lineage.command:
         blocks += [Text("To make it again, with the same code and libraries to the byte:"), Code(lineage.command)]
-    if lineage.config:
-        blocks.append(Text(f"{CONFIG_FILE} holds its whole configuration."))
+    if lineage.configs:
+        blocks.append(Text(f"Beside this card, with every setting: {', '.join(lineage.configs)}."))
     blocks.append(Text("To prove that a copy is whole:"))
     return (*blocks, Code("spooflab verify FOLDER"))
 

@@ -1,7 +1,8 @@
 """Where a data set comes from, read from its plan: sources with licence and consent, code, and how to make it again."""
 
+import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +12,6 @@ import yaml
 from spooflab.records import PlanFile
 
 Kind = Literal["generate", "ingest", "merge", "other"]
-CONFIG_FILE = "generation.yaml"
-"""Name under which the card writes a generated data set's configuration."""
-
 RENDERED = "none needed: rendered people, nobody was photographed"
 UNSTATED = "not stated"
 
@@ -46,8 +44,8 @@ class Lineage:
         code: versions of code and libraries, as the plan holds them.
         seed: root seed; None where nothing is drawn.
         sources: of faces, of all parts.
-        config: the generation's configuration as YAML, for `CONFIG_FILE`; None for other kinds.
-        command: makes it again; None where that is not known.
+        configs: name and content of the YAML files that the commands take, of all parts.
+        command: makes it again, of parts that were made again; None where that is not known.
         parts: name and lineage of the parts of a merged data set.
     """
 
@@ -56,7 +54,7 @@ class Lineage:
     code: dict[str, str]
     seed: int | None
     sources: tuple[Source, ...]
-    config: str | None
+    configs: dict[str, str]
     command: str | None
     parts: tuple[tuple[str, "Lineage"], ...] = ()
 
@@ -71,38 +69,47 @@ def lineage_of(root: Path) -> Lineage:
     return lineage_of_plan(plan_file.plan, plan_file.fingerprint)
 
 
-def lineage_of_plan(plan: Mapping[str, Any], fingerprint: str) -> Lineage:
-    """Read what a plan tells; the plan is data of others, so what it lacks is left out and not an error."""
+def lineage_of_plan(plan: Mapping[str, Any], fingerprint: str, suffix: str = "") -> Lineage:
+    """Read what a plan tells; the plan is data of others, so what it lacks is left out and not an error.
+
+    Args:
+        plan: of a store, or of a part of a merged one.
+        fingerprint: of the plan.
+        suffix: of the names of files and folders in the commands; safe as part of a file name.
+    """
     config = _mapping(plan.get("config"))
     code = {str(key): str(value) for key, value in _mapping(plan.get("code")).items()}
     if plan.get("kind") == "merge":
-        return _merged(plan, fingerprint, code)
+        return _merged(plan, fingerprint, code, suffix)
     if plan.get("kind") == "ingest":
         sources: tuple[Source, ...] = (_ingested(config),)
-        return Lineage("ingest", fingerprint, code, None, sources, None, _ingest_command(config))
+        return Lineage("ingest", fingerprint, code, None, sources, {}, _ingest_command(config, suffix))
     if "faces_sha256" in plan and config:
-        faces = tuple(_face_source(_mapping(entry)) for entry in config.get("faces", ()))
-        text = yaml.safe_dump(dict(config), sort_keys=True, allow_unicode=True)
-        command = f"spooflab generate {CONFIG_FILE} --out again"
-        return Lineage("generate", fingerprint, code, config.get("seed"), faces, text, command)
-    return Lineage("other", fingerprint, code, None, (), None, None)
+        faces = tuple(_face_source(_mapping(entry)) for entry in _sequence(config.get("faces")))
+        name, text = f"generation{suffix}.yaml", yaml.safe_dump(dict(config), sort_keys=True, allow_unicode=True)
+        command = f"spooflab generate {name} --out again{suffix}"
+        return Lineage("generate", fingerprint, code, config.get("seed"), faces, {name: text}, command)
+    return Lineage("other", fingerprint, code, None, (), {}, None)
 
 
-def _merged(plan: Mapping[str, Any], fingerprint: str, code: dict[str, str]) -> Lineage:
+def _merged(plan: Mapping[str, Any], fingerprint: str, code: dict[str, str], suffix: str) -> Lineage:
+    told = [_mapping(part) for part in _sequence(plan.get("parts"))]
+    names = [re.sub(r"[^A-Za-z0-9_]", "_", str(part.get("name")))[:24] for part in told]
     parts = tuple(
-        (str(part.get("name")), lineage_of_plan(_mapping(part.get("plan")), str(part.get("fingerprint"))))
-        for part in map(_mapping, plan.get("parts", ()))
+        (name, lineage_of_plan(_mapping(part.get("plan")), str(part.get("fingerprint")), f"{suffix}-{name}"))
+        for name, part in zip(names, told, strict=True)
     )
     sources = tuple(
         Source("/".join(filter(None, (name, s.part))), s.what, s.licence, s.consent, s.people)
         for name, part in parts
         for s in part.sources
     )
-    names = [name for name, _ in parts]
     options = ["--names", *names, "--duplicates", str(plan.get("duplicates", "error"))]
     options += ["--people", str(plan.get("people", "apart"))]
-    command = shlex.join(["spooflab", "merge", *names, *options, "--out", "again"])
-    return Lineage("merge", fingerprint, code, None, sources, None, command, parts)
+    made = [f"again{suffix}-{name}" for name in names]
+    command = shlex.join(["spooflab", "merge", *made, *options, "--out", f"again{suffix}"])
+    configs = {name: text for _, part in parts for name, text in part.configs.items()}
+    return Lineage("merge", fingerprint, code, None, sources, configs, command, parts)
 
 
 def _face_source(entry: Mapping[str, Any]) -> Source:
@@ -131,16 +138,19 @@ def _stated(entry: Mapping[str, Any], name: str) -> str:
 _INGEST_OPTIONS = ("licence", "consent", "frames", "size", "crop", "margin", "faces", "limit")
 
 
-def _ingest_command(config: Mapping[str, Any]) -> str:
-    return shlex.join(
-        ["spooflab", "ingest", str(config.get("reader")), str(config.get("root")), *_options(config), "--out", "again"]
-    )
+def _ingest_command(config: Mapping[str, Any], suffix: str) -> str:
+    place = [str(config.get("reader")), str(config.get("root"))]
+    return shlex.join(["spooflab", "ingest", *place, *_options(config), "--out", f"again{suffix}"])
 
 
 def _options(config: Mapping[str, Any]) -> Iterator[str]:
     for name in _INGEST_OPTIONS:
         if config.get(name) is not None:
             yield from (f"--{name}", str(config[name]))
+
+
+def _sequence(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -65,6 +65,14 @@ def test_rendered_people_need_no_consent_and_old_plans_say_that_none_is_stated()
     assert lineage_of_plan({"anything": 1}, "f").kind == "other"
 
 
+def test_a_crafted_plan_names_no_file_outside_of_the_card() -> None:
+    part = {"name": "../../x", "fingerprint": 3, "plan": plan()}
+    lineage = lineage_of_plan({"kind": "merge", "parts": [part, "no part"]}, "f")
+    assert list(lineage.configs) == ["generation-______x.yaml"]
+    assert lineage_of_plan({"kind": "merge", "parts": 5}, "f").parts == ()
+    assert lineage_of_plan({"config": {"faces": 1}, "faces_sha256": ""}, "f").sources == ()
+
+
 def test_croissant_has_what_the_specification_requires(make_store: MakeStore, tmp_path: Path) -> None:
     """Properties and cardinalities of Croissant 1.0, sections Dataset-level information, Resources, RecordSets."""
     root = make_store()

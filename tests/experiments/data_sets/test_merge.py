@@ -116,7 +116,11 @@ def test_a_merge_of_merges_keeps_every_plan(make_store: MakeStore, tmp_path: Pat
     assert [(name, part.kind) for name, part in lineage.parts] == [("ab", "merge"), ("c", "generate")]
     assert [source.part for source in lineage.sources] == ["ab/a", "ab/b", "c"]
     assert lineage.parts[1][1].fingerprint == Store.open(c).fingerprint
-    assert lineage.command == "spooflab merge ab c --names ab c --duplicates error --people apart --out again"
+    assert (
+        lineage.command == "spooflab merge again-ab again-c --names ab c --duplicates error --people apart --out again"
+    )
+    assert lineage.parts[0][1].command.startswith("spooflab merge again-ab-a again-ab-b --names a b")  # type: ignore[union-attr]
+    assert list(lineage.configs) == ["generation-ab-a.yaml", "generation-ab-b.yaml", "generation-c.yaml"]
     keys = read_index(tmp_path / "abc").column("key").to_pylist()
     assert keys[0] == "ab-a-s00000000"
     assert all(left != right for left, right in pairwise(sorted(keys)))
