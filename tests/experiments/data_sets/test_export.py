@@ -21,7 +21,7 @@ from spooflab.experiments.data_sets.outgoing.webdataset import tar_name
 from spooflab.experiments.data_sets.whole_folder import whole_folder
 from spooflab.provenance import ALGORITHMIC_MEDIA, DIGITAL_CAPTURE
 from spooflab.source_mark import mark_source, source_mark
-from spooflab.store import iter_images, read_index, read_row
+from spooflab.store import Store, iter_images, read_index, read_row
 
 MakeStore = Callable[..., Path]
 FORMATS = ("webdataset", "imagefolder", "hf")
@@ -147,6 +147,21 @@ def test_bad_places_and_numbers_are_refused(
     assert run([*base, str(tmp_path / "new")]) == 2
     assert "shards are missing" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "there"]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("key", ["../../evil", "/evil", "a/b", ".hidden"])
+def test_a_crafted_key_becomes_no_file(make_store: MakeStore, tmp_path: Path, to: str, key: str) -> None:
+    root = make_store("fine", 1)
+    sample = read_row(root, "s00000000")
+    object.__setattr__(sample, "key", key)  # past the checks, as whoever writes Parquet by hand gets past them
+    store = Store.create(tmp_path / "a/crafted", {}, shards=1)
+    with store.claim(0) as lease:  # type: ignore[union-attr]  # nobody else is about
+        store.commit(lease, [sample])
+    with pytest.raises(DataError, match="key"):
+        export_data_set(store.root, tmp_path / "a/out", to)  # type: ignore[arg-type]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "fine"]
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["crafted"]
 
 
 def test_a_killed_export_leaves_nothing_that_looks_whole(make_store: MakeStore, tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ def test_a_store_is_counted(make_store: Callable[..., Path]) -> None:
     assert stats.attack_ranges["print_a4"].keys() == {"yaw_deg", "facts.ppi"}
 
 
+def test_protocol_parts_are_counted_where_records_name_them(make_store: Callable[..., Path]) -> None:
+    stats = measure(make_store(rows=4, params={"splits": {"p1": "train"}, "facts": {"subjects_known": 1.5}}))
+    assert stats.splits == {"p1": {"train": {"attack": 3, "bonafide": 1}}}
+    assert stats.attack_ranges == {}, "a real sample has no drawn parameters"
+
+
 def test_the_command_prints_the_same_as_json(
     make_store: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,6 +73,7 @@ def test_the_findings_and_the_card_name_what_is_wrong(tmp_path: Path) -> None:
     card = (tmp_path / "out/README.md").read_text()
     for words in (
         "for tests",
+        "Consent, as stated by whoever read the data set: none: drawn",
         "| print_a4 | 2 |",
         "| manifest | train | 1 | 1 | print_a4 |",
         "undecodable",
@@ -83,6 +84,24 @@ def test_the_findings_and_the_card_name_what_is_wrong(tmp_path: Path) -> None:
         assert {row["reason"] for row in csv.DictReader(file)} == {"undecodable", "missing", "unknown_class"}
     told = json.loads((tmp_path / "out/ingest.json").read_text())
     assert (told["pictures"], told["broken"]) == (5, {"missing": 1, "undecodable": 1, "unknown_class": 1})
+
+
+def test_the_consent_is_asked_for_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = manifest_tree(tmp_path / "data")
+    with pytest.raises(SystemExit) as ended:
+        run(["ingest", "manifest", config.root, "--licence", "for tests", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "--consent" in capsys.readouterr().err
+    ingest(config, tmp_path / "out")
+    assert Store.open(tmp_path / "out").plan["config"]["consent"] == "none: drawn"
+    assert run(["card", str(tmp_path / "out"), "--out", str(tmp_path / "card")]) == 0
+    card = (tmp_path / "card/card.md").read_text()
+    assert "| - | data set manifest | yes | for tests | none: drawn |" in card
+    assert "0 of 5 pictures are synthetic" in card
+    assert json.loads((tmp_path / "card/stats.json").read_text())["splits"]["manifest"]["train"] == {
+        "attack": 1,
+        "bonafide": 1,
+    }
 
 
 def test_names_of_files_cannot_break_the_card(tmp_path: Path) -> None:
