@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 
 help:
 	@echo "make quickstart  install, generate a small set, train three algorithms leave-one-attack-out, write report.html"
-	@echo "                 (PHOTOS=DIR adds your own portraits; DIR/landmarks.csv is used where it exists)"
+	@echo "                 (PHOTOS=DIR adds your own portraits, of people who agreed; DIR/landmarks.csv is used where it exists)"
 	@echo "make test        install, run every test"
 	@echo "make check       format, lint, types, import arrows, fast tests"
 	@echo "make bench       speed against named peers"

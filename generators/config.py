@@ -11,6 +11,9 @@ from spooflab.generators.faces.detect.onnx import OnnxSettings
 from spooflab.generators.faces.detect.reader import Dense, DetectorName, Geometry
 from spooflab.generators.qc import QCLimits
 
+UNSTATED = "unstated"
+"""A licence or consent that nobody has stated: enough to look at photographs, not to make a data set of them."""
+
 
 class ProceduralFacesConfig(Config):
     """Rendered heads.
@@ -42,6 +45,7 @@ class FolderFacesConfig(Config):
         weights: file of the network's weights, None for the shipped ones.
         subjects: `folder` (a photograph's subject is its folder), `file` (each file is a subject), or a CSV path.
         licence: the photographs' licence, written into every record.
+        consent: on what basis the people in them agreed to this use, in a sentence; part of the plan and the card.
         share: weight of this source among all samples.
     """
 
@@ -55,7 +59,8 @@ class FolderFacesConfig(Config):
     geometry: Geometry = "network"
     weights: Path | None = None
     subjects: str = "folder"
-    licence: str = "unstated"
+    licence: str = UNSTATED
+    consent: str = UNSTATED
     share: float = Field(default=1.0, gt=0)
 
 
@@ -66,7 +71,7 @@ class HFFacesConfig(Config):
         dataset: the saved data set's folder.
         image_column, subject_column, landmarks_column, box_column: names of columns; see `HFFaces`.
         detector, model, onnx, dense, geometry, weights: as for photographs in a folder.
-        licence: the photographs' licence, written into every record.
+        licence, consent: as for photographs in a folder.
         share: weight of this source among all samples.
     """
 
@@ -82,10 +87,12 @@ class HFFacesConfig(Config):
     dense: Dense = "network"
     geometry: Geometry = "network"
     weights: Path | None = None
-    licence: str = "unstated"
+    licence: str = UNSTATED
+    consent: str = UNSTATED
     share: float = Field(default=1.0, gt=0)
 
 
+Photographs = FolderFacesConfig | HFFacesConfig
 FacesConfig = Annotated[ProceduralFacesConfig | FolderFacesConfig | HFFacesConfig, Field(discriminator="kind")]
 
 
@@ -148,4 +155,17 @@ class GenerationConfig(Config):
             raise ValueError("attacks is empty: name at least one species, or set bonafide_share to 1")
         if len(set(self.attacks)) != len(self.attacks) or len(set(self.devices)) != len(self.devices):
             raise ValueError("attacks and devices must not repeat a name")
+        for place, entry in enumerate(self.faces):
+            if isinstance(entry, Photographs) and (missing := unstated(entry)):
+                raise ValueError(
+                    f"faces.{place} are photographs of people with {' and '.join(missing)} unstated: a data set is "
+                    "made of them only where both are told, in that entry as `licence:` (of the photographs) "
+                    "and `consent:` (on what basis the people agreed to this use), or with --faces by --licence "
+                    "and --consent"
+                )
         return self
+
+
+def unstated(entry: Photographs) -> list[str]:
+    """Return which of `licence` and `consent` an entry does not state."""
+    return [name for name in ("licence", "consent") if getattr(entry, name).strip().lower() in ("", UNSTATED)]

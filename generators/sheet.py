@@ -1,5 +1,6 @@
 """Contact sheets: captioned tiles of what the generators make, for people to look at."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from spooflab.generators.face import Face
 from spooflab.generators.faces.folder import FolderFaces
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.lab import photograph
+from spooflab.provenance import joined_source_type, source_type
 from spooflab.seeds import generator
+from spooflab.source_mark import mark_source
 
 _CAPTION_PX = 22
 _GAP_PX = 6
@@ -59,7 +62,10 @@ def preview_sheet(
     landmarks: Path | None,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Write a PNG of one face, bona fide and attacked; return a record per tile (`reason` where it was skipped).
+    """Write a PNG of one face, bona fide and attacked, marked as synthetic.
+
+    Returns:
+        A record per tile; `reason` where it was skipped.
 
     Raises:
         ConfigError: an unknown attack or device, or a photograph that is not there.
@@ -73,6 +79,7 @@ def preview_sheet(
     species = [name for name in ("bonafide", *(attacks or known_attacks())) for _ in range(variants)]
     tiles: list[tuple[str, NDArray[np.uint8]]] = []
     records: list[dict[str, Any]] = []
+    types: set[str] = set()
     torch.set_num_threads(1)
     for number, name in enumerate(species):
         attack, device = build_attack(name), units[number % len(units)]
@@ -87,13 +94,17 @@ def preview_sheet(
                 256,
             )
             record["instrument"] = picture.instrument_id
+            rendered = target.synthetic and (donor.synthetic or not attack.needs_donor)
+            types.add(source_type(rendered=rendered, learned=bool(picture.models)))
             tiles.append((" · ".join(filter(None, (name, picture.instrument_id))), picture.image))
         except SkipSample as skip:
             record["reason"] = skip.reason
             tiles.append((f"{name}: {skip.reason}", np.full((256, 256, 3), 200, np.uint8)))
         records.append(record)
     out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(contact_sheet(tiles, columns=columns)).save(out, format="PNG")
+    sheet = io.BytesIO()
+    Image.fromarray(contact_sheet(tiles, columns=columns)).save(sheet, format="PNG")
+    out.write_bytes(mark_source(sheet.getvalue(), joined_source_type(types)))
     return records
 
 

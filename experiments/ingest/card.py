@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spooflab.atomic import write_over
+from spooflab.experiments.data_sets.markdown import cell, table
 from spooflab.experiments.ingest.config import IngestConfig
 from spooflab.experiments.ingest.findings import Findings
 from spooflab.provenance import GENERATOR
@@ -68,6 +69,8 @@ def card(config: IngestConfig, findings: Findings) -> str:
         f"Read from `{config.root}` by {GENERATOR}. Up to {config.frames} frames of each clip, at the middles of equal",
         f"spans of it; stored: {crop}, {config.size} pixels. These are pictures of real people: the licence and the",
         "consent that they were taken under bind whoever uses this copy.",
+        "",
+        f"Consent, as stated by whoever read the data set: {cell(config.consent)}",
         *_table("Species", "species", told["species"]),
         *_table("Classes of the data set", "class", told["own_classes"]),
         *_table("Devices", "device", told["devices"]),
@@ -81,26 +84,19 @@ def card(config: IngestConfig, findings: Findings) -> str:
 
 
 def _table(title: str, name: str, counts: Mapping[str, int]) -> list[str]:
-    rows = [f"| {_cell(value)} | {count} |" for value, count in counts.items()]
-    return ["", f"## {title}", "", f"| {name} | pictures |", "|---|---:|", *rows]
+    return ["", f"## {title}", "", *table((name, "pictures"), counts.items())]
 
 
 def _protocols(protocols: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[str]:
     if not protocols:
         return ["", "## Official protocols", "", "None: the data set's lists are missing, or it has none."]
-    lines = [
-        "",
-        "## Official protocols",
-        "",
-        "| protocol | part | bona fide | attacks | species |",
-        "|---|---|---:|---:|---|",
-    ]
+    rows = []
     for protocol, parts in protocols.items():
         for part, counts in parts.items():
             genuine = counts.get("bonafide", 0)
             species = ", ".join(name for name in counts if name != "bonafide")
-            lines.append(f"| {protocol} | {part} | {genuine} | {sum(counts.values()) - genuine} | {species} |")
-    return lines
+            rows.append((protocol, part, genuine, sum(counts.values()) - genuine, species))
+    return ["", "## Official protocols", "", *table(("protocol", "part", "bona fide", "attacks", "species"), rows)]
 
 
 def _leaks(findings: Findings) -> list[str]:
@@ -112,8 +108,8 @@ def _leaks(findings: Findings) -> list[str]:
         lines += ["Some names tell no person, so people in two parts would go unnoticed.", ""]
     if not shared:
         return [*lines, "Nothing: no person, clip, file, picture or near-duplicate is in two parts of a protocol."]
-    lines += ["| protocol | parts | what | shared | for example |", "|---|---|---|---:|---|"]
-    return lines + [f"| {k.protocol} | {k.parts} | {k.what} | {k.shared} | {_cell(k.example)} |" for k in shared]
+    rows = [(k.protocol, k.parts, k.what, k.shared, k.example) for k in shared]
+    return lines + table(("protocol", "parts", "what", "shared", "for example"), rows)
 
 
 def _duplicates(findings: Findings) -> list[str]:
@@ -132,7 +128,7 @@ def _duplicates(findings: Findings) -> list[str]:
             "",
         ]
         lines += [
-            f"- {', '.join(map(_cell, c.sources[:4]))}: {', '.join(c.species)}"
+            f"- {', '.join(map(cell, c.sources[:4]))}: {', '.join(c.species)}"
             for c in findings.label_conflicts[:_SHOWN]
         ]
     return lines
@@ -146,14 +142,8 @@ def _broken(findings: Findings) -> list[str]:
     lines += ["`broken.csv` lists each.", "", "| reason | count | for example |", "|---|---:|---|"]
     for reason, count in sorted(counts.items()):
         example = next(entry for entry in findings.broken if entry.reason == reason)
-        lines.append(f"| {reason} | {count} | {_cell(example.path)}: {_cell(example.detail)} |")
+        lines.append(f"| {reason} | {count} | {cell(example.path)}: {cell(example.detail)} |")
     return lines
-
-
-def _cell(text: str) -> str:
-    """Return text that cannot break a table or become markup: names of files are not ours."""
-    plain = "".join(c if c.isprintable() else "?" for c in text)
-    return plain.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")[:160]
 
 
 def _csv(names: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> bytes:

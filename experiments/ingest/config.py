@@ -14,6 +14,7 @@ class IngestConfig(Config):
         reader: name of the data set's reader.
         root: folder of the data set.
         licence: its licence, as its owner states it; written into every record.
+        consent: on what basis the people in it agreed to be recorded, in a sentence; part of the plan and the card.
         frames: pictures taken of each clip, at the middles of so many equal spans of it.
         size: side of the stored pictures in pixels.
         crop: a square around the `face`, or the whole `frame`, scaled so that its longer side is `size`.
@@ -31,6 +32,7 @@ class IngestConfig(Config):
     reader: str
     root: str
     licence: str = Field(min_length=1)
+    consent: str = Field(min_length=1)
     frames: int = Field(default=8, ge=1, le=1000)
     size: int = Field(default=256, ge=16, le=4096)
     crop: Literal["face", "frame"] = "face"

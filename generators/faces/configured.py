@@ -20,6 +20,6 @@ def configured_faces(entry: FacesConfig, *, size: int, seed: int) -> FaceSource:
     """
     if isinstance(entry, ProceduralFacesConfig):
         return ProceduralFaces(n_subjects=entry.subjects, sessions=entry.sessions, size=size, seed=seed)
-    options = entry.model_dump(exclude={"kind", "share"})
+    options = entry.model_dump(exclude={"kind", "share", "consent"})
     kind = FolderFaces if isinstance(entry, FolderFacesConfig) else HFFaces
     return kind(**options, size=size)

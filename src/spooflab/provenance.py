@@ -7,6 +7,7 @@ Digital Source Type NewsCodes (https://cv.iptc.org/newscodes/digitalsourcetype/,
 import hashlib
 import importlib.metadata
 import platform
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,14 @@ def source_type(*, rendered: bool, learned: bool = False) -> str:
 def is_synthetic(digital_source_type: str) -> bool:
     """Return whether a picture of this source type must be marked as synthetic media: all but plain captures."""
     return digital_source_type != DIGITAL_CAPTURE
+
+
+def joined_source_type(types: Iterable[str]) -> str:
+    """Return the source type of a picture that is put together of pictures of these types, such as a contact sheet."""
+    held = set(types)
+    if len(held) == 1:
+        return held.pop()
+    return COMPOSITE_WITH_TRAINED if held & {TRAINED_ALGORITHMIC_MEDIA, COMPOSITE_WITH_TRAINED} else COMPOSITE_SYNTHETIC
 
 
 @lru_cache(maxsize=1)

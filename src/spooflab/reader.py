@@ -1,6 +1,6 @@
 """Reading a store: the index as a table, pictures one by one, single samples. Only committed shards are read."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -49,6 +49,28 @@ def read_index(root: Path, *, partial: bool = False) -> pa.Table:
     return table.replace_schema_metadata(None)
 
 
+def iter_rows(root: Path, columns: Sequence[str] | None = None, *, partial: bool = False) -> Iterator[pa.Table]:
+    """Yield the rows in the plan's order, a few at a time: memory grows with a row group, not with the data set.
+
+    Keys are checked against each shard's commit record; that none comes in two shards is for `spooflab verify`.
+
+    Args:
+        root: folder of the store.
+        columns: which ones, in this order; all by default. `mask.path` reads that part of a struct alone.
+        partial: accept a store with shards that are still missing.
+
+    Raises:
+        DataError: no store, missing shards, or damage.
+    """
+    wanted = list(SCHEMA.names if columns is None else columns)
+    names = [name.partition(".")[0] for name in wanted]
+    for path, record in _committed(Path(root), partial=partial):
+        _keys(path, record)
+        with open_shard(path) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=wanted).select(names).replace_schema_metadata(None)
+
+
 def iter_images(
     root: Path, keys: Collection[str] | None = None, *, column: str = "image", partial: bool = False
 ) -> Iterator[tuple[str, bytes]]:
@@ -93,6 +115,10 @@ def read_row(root: Path, key: str) -> Sample:
 
 
 def _shards(root: Path, *, partial: bool) -> list[_Shard]:
+    return [_Shard(path, record, _keys(path, record)) for path, record in _committed(root, partial=partial)]
+
+
+def _committed(root: Path, *, partial: bool) -> list[tuple[Path, CommitRecord]]:
     plan_file = PlanFile.read(root / "plan.json")
     folder = plain_folder(root / "shards")
     shards, missing = [], []
@@ -101,9 +127,7 @@ def _shards(root: Path, *, partial: bool) -> list[_Shard]:
         if not record_path.exists():
             missing.append(number)
             continue
-        record = CommitRecord.read(record_path)
-        path = folder / f"shard-{number:05d}.parquet"
-        shards.append(_Shard(path, record, _keys(path, record)))
+        shards.append((folder / f"shard-{number:05d}.parquet", CommitRecord.read(record_path)))
     if missing and not partial:
         raise DataError(
             f"{root}: {len(missing)} of {plan_file.shards} shards are missing, the first {missing[0]}",

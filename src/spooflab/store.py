@@ -21,13 +21,13 @@ from typing import Any, Self
 from spooflab.atomic import disk_errors, fsync_folder, plain_folder, replace, write_aside, write_once
 from spooflab.errors import DataError
 from spooflab.lease import LEASE_S, Lease, last_sign, live_shards, newest_generation, note_path, take
-from spooflab.reader import iter_images, read_index, read_row
+from spooflab.reader import iter_images, iter_rows, read_index, read_row
 from spooflab.records import CommitRecord, PlanFile, changed_keys, keys_sha256
 from spooflab.sample import Sample, Skip
 from spooflab.shards import encode_shard
 from spooflab.verify import VerifyReport, verify_store
 
-__all__ = ["COMMIT_POINTS", "Store", "iter_images", "read_index", "read_row"]
+__all__ = ["COMMIT_POINTS", "Store", "iter_images", "iter_rows", "read_index", "read_row"]
 
 COMMIT_POINTS = (
     "encoded",

@@ -11,6 +11,8 @@ import pytest
 
 from spooflab.cli.doctor import EXTRAS
 from spooflab.cli.main import COMMANDS, run
+from spooflab.provenance import ALGORITHMIC_MEDIA
+from spooflab.source_mark import source_mark
 
 NAMES = {
     *("generate", "verify", "replay", "preview", "list", "train", "study", "report", "evaluate", "bench", "doctor"),
@@ -20,6 +22,10 @@ NAMES = {
     "fit-device",
     "ingest",
     "mine",
+    "stats",
+    "card",
+    "export-dataset",
+    "merge",
 }
 TINY = {
     "n": 4,
@@ -106,7 +112,7 @@ def test_generate_verify_replay_and_refusals(tiny: Path, tmp_path: Path, capsys:
     assert json.loads(capsys.readouterr().out)["rows"] == 4
     assert run(["replay", str(out), "--key", "s00000001", "--out", str(tmp_path / "r.png"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["identical"] is True
-    assert (tmp_path / "r.png").stat().st_size > 1000
+    assert source_mark((tmp_path / "r.png").read_bytes()) == ALGORITHMIC_MEDIA
 
     assert run(["generate", str(tiny), "--out", str(out)]) == 2
     assert "--resume" in capsys.readouterr().err
@@ -137,6 +143,14 @@ def test_generate_verify_replay_and_refusals(tiny: Path, tmp_path: Path, capsys:
         (["generate", "--out", "OUT", "--resume"], "OUT"),
         (["generate", "--out", "OUT", "--workers", "0"], "workers: 0"),
         (["verify", "nowhere"], "nowhere"),
+        (["stats", "nowhere"], "nowhere"),
+        (["card", "nowhere"], "nowhere"),
+        (["export-dataset", "nowhere", "--to", "hf", "--out", "OUT"], "nowhere"),
+        (["merge", "nowhere", "--out", "OUT"], "two or more"),
+        (["merge", "nowhere", "elsewhere", "--out", "OUT"], "nowhere"),
+        (["generate", "--out", "OUT", "--faces", "."], "licence and consent unstated"),
+        (["generate", "--out", "OUT", "--faces", ".", "--licence", "CC0-1.0"], "consent unstated"),
+        (["generate", "--out", "OUT", "--consent", "signed forms"], "--faces FOLDER"),
         (["preview", "nobody.png", "--out", "OUT/sheet.png"], "nobody.png"),
         (["preview", "procedural", "--out", "OUT/sheet.png", "--attacks", "swirl"], "swirl"),
         (["train", "missing.yaml", "--out", "OUT"], "missing.yaml"),
@@ -175,6 +189,7 @@ def test_preview_writes_a_sheet_with_a_tile_for_each_attack(tmp_path: Path, caps
     assert [t["species"] for t in tiles] == ["bonafide", "print_a4", "replay_phone"]
     with Image.open(out) as sheet:
         assert sheet.size[0] > 3 * 256
+    assert source_mark(out.read_bytes()) == ALGORITHMIC_MEDIA
 
 
 def test_doctor_finds_this_installation_sound(capsys: pytest.CaptureFixture[str]) -> None:

@@ -196,6 +196,7 @@ def test_photographs_are_attacked_replayed_and_skipped_with_a_reason(
                     landmarks=Path("photos/landmarks.csv"),
                     subjects="file",
                     licence="public domain",
+                    consent="published by NASA",
                 ),
             ),
         }
@@ -229,6 +230,7 @@ def test_a_second_generate_sees_what_has_changed_in_the_folder(tmp_path: Path) -
     row = ",".join(f"{v:.2f}" for v in face.landmarks[0].flatten().tolist())
     sidecar.write_text(f"file,{header}\nhead.png,{row}\n", encoding="utf-8")
     source = {"kind": "folder", "root": photos, "landmarks": sidecar, "geometry": "none", "subjects": "file"}
+    source |= {"licence": "CC0-1.0", "consent": "none: a rendered head"}
     config = GenerationConfig.model_validate(SMALL.model_dump() | {"n": 1, "bonafide_share": 1.0, "faces": [source]})
     made = []
     for name, shown in (("before", pixels), ("after", 255 - pixels)):

@@ -18,6 +18,7 @@ from spooflab.provenance import (
     code_version,
     git_commit,
     is_synthetic,
+    joined_source_type,
     source_sha256,
     source_type,
 )
@@ -33,6 +34,13 @@ def test_source_types_are_those_of_the_newscodes() -> None:
     }
     assert set(SOURCE_TYPES) == {f"http://cv.iptc.org/newscodes/digitalsourcetype/{name}" for name in known}
     assert [t for t in SOURCE_TYPES if not is_synthetic(t)] == [DIGITAL_CAPTURE]
+
+
+def test_a_picture_of_pictures_is_a_composite_of_the_most_synthetic_kind() -> None:
+    assert joined_source_type([DIGITAL_CAPTURE, DIGITAL_CAPTURE]) == DIGITAL_CAPTURE
+    assert joined_source_type([DIGITAL_CAPTURE, ALGORITHMIC_MEDIA]) == COMPOSITE_SYNTHETIC
+    assert joined_source_type([DIGITAL_CAPTURE, TRAINED_ALGORITHMIC_MEDIA]) == COMPOSITE_WITH_TRAINED
+    assert joined_source_type([]) == COMPOSITE_SYNTHETIC
 
 
 @pytest.mark.parametrize(

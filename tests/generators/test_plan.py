@@ -58,9 +58,8 @@ def test_species_tells_nothing_of_device_or_subject() -> None:
 
 
 def test_sources_share_every_species_as_configured() -> None:
-    config = GenerationConfig.model_validate(
-        {"n": 400, "faces": [{"kind": "procedural", "share": 3}, {"kind": "folder", "root": "x", "share": 1}]}
-    )
+    photographs = {"kind": "folder", "root": "x", "share": 1, "licence": "CC0-1.0", "consent": "signed forms"}
+    config = GenerationConfig.model_validate({"n": 400, "faces": [{"kind": "procedural", "share": 3}, photographs]})
     made = make_plan(config, {"procedural": refs(8), "folder": refs(2, 1)}, DEVICES)
     for species in ("bonafide", *config.attacks):
         counts = Counter(spec.face.source for spec in made.specs if spec.species == species)
@@ -94,6 +93,8 @@ def test_record_changes_with_the_faces() -> None:
         ({"attacks": ["print_a4", "print_a4"]}, "repeat"),
         ({"colour": 1}, "colour"),
         ({"faces": [{"kind": "oracle"}]}, "faces"),
+        ({"faces": [{"kind": "folder", "root": "x"}]}, "faces.0 .*licence and consent unstated"),
+        ({"faces": [{"kind": "hf", "dataset": "x", "licence": "CC0-1.0", "consent": " "}]}, "consent unstated"),
         ({"bonafide_share": float("nan")}, "bonafide_share"),
     ],
 )

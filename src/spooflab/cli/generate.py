@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from spooflab.config import load_yaml, parse_config
+from spooflab.errors import ConfigError, DataError
 
 
 def generate(
@@ -19,6 +20,8 @@ def generate(
     *,
     out: Path,
     faces: str | None = None,
+    licence: str | None = None,
+    consent: str | None = None,
     n: int | None = None,
     seed: int | None = None,
     attacks: tuple[str, ...] | None = None,
@@ -42,6 +45,8 @@ def generate(
         config: YAML file with the keys of GenerationConfig; options below override it.
         out: folder of the data set.
         faces: `procedural`, or a folder of photographs (with landmarks.csv beside them, where there is one).
+        licence: the photographs' licence; with `--faces FOLDER`.
+        consent: on what basis the people in them agreed, such as "signed forms, study 12"; with `--faces FOLDER`.
         n: number of samples.
         seed: root seed.
         attacks: species to make (`spooflab list attacks`).
@@ -72,10 +77,16 @@ def generate(
     from spooflab.shard_runs import GIVEN_UP, ShardDone
     from spooflab.store import Store
 
-    given = {"n": n, "seed": seed, "attacks": attacks, "devices": devices, "faces": faces_entry(faces)}
+    given = {
+        "n": n,
+        "seed": seed,
+        "attacks": attacks,
+        "devices": devices,
+        "faces": faces_entry(faces, licence, consent),
+    }
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if resume and config is None:
-        base, origin = Store.open(out).plan["config"], f"{out}/plan.json"
+        base, origin = _planned(Store.open(out).plan, out), f"{out}/plan.json"
     else:
         base, origin = ({}, "command line") if config is None else (load_yaml(config), str(config))
     parsed = parse_config({**base, **changes}, GenerationConfig, origin=origin)
@@ -135,8 +146,27 @@ def generate(
     return 1 if left else 3 if summary.given_up else 0
 
 
-def faces_entry(faces: str | None) -> list[dict[str, Any]] | None:
-    """Turn the `--faces` option into the configuration's entry; a sidecar beside the photographs is found."""
+def _planned(plan: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Return the configuration in a plan of `generate`; other commands have other plans."""
+    if "kind" in plan or "config" not in plan:
+        raise DataError(f"{out} was not made by generate", wanted="a data set that generate began")
+    return dict(plan["config"])
+
+
+def faces_entry(
+    faces: str | None, licence: str | None = None, consent: str | None = None
+) -> list[dict[str, Any]] | None:
+    """Turn the `--faces` option into the configuration's entry; a sidecar beside the photographs is found.
+
+    Raises:
+        ConfigError: a licence or consent without a folder of photographs that it could speak of.
+    """
+    stated = {name: text for name, text in (("licence", licence), ("consent", consent)) if text is not None}
+    if faces in (None, "procedural") and stated:
+        raise ConfigError(
+            f"--{' and --'.join(stated)} without --faces FOLDER",
+            wanted="a folder of photographs that they speak of; in a configuration file they stand in its faces entry",
+        )
     if faces is None:
         return None
     if faces == "procedural":
@@ -150,5 +180,6 @@ def faces_entry(faces: str | None) -> list[dict[str, Any]] | None:
             "root": str(root),
             "landmarks": None if sidecar is None else str(sidecar),
             "subjects": "folder" if has_folders and sidecar is None else "file",
+            **stated,
         }
     ]

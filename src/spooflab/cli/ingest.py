@@ -20,6 +20,7 @@ def ingest(
     *,
     out: Path,
     licence: str,
+    consent: str,
     frames: int = 8,
     size: int = 256,
     crop: Literal["face", "frame"] = "face",
@@ -37,6 +38,8 @@ def ingest(
         path: its root folder; nothing is written there.
         out: folder of the store.
         licence: the data set's licence, as its owner states it.
+        consent: on what basis its people agreed, such as "signed forms, as its authors report"; "none: rendered
+            people" for a synthetic one.
         frames: pictures taken of each clip, evenly spaced.
         size: side of the stored pictures in pixels.
         crop: a square around the face, or the whole frame.
@@ -53,8 +56,8 @@ def ingest(
     from spooflab.experiments.ingest.run import ingest as run
     from spooflab.shard_runs import ShardDone
 
-    given: dict[str, Any] = {"reader": name, "root": str(path), "licence": licence, "frames": frames, "size": size}
-    given |= {"crop": crop, "margin": margin, "faces": faces, "limit": limit}
+    given: dict[str, Any] = {"reader": name, "root": str(path), "licence": licence, "frames": frames}
+    given |= {"consent": consent, "size": size, "crop": crop, "margin": margin, "faces": faces, "limit": limit}
     config = parse_config(given, IngestConfig, origin="command line")
     console = Console(stderr=True, soft_wrap=True)
     started = time.monotonic()

@@ -8,19 +8,23 @@ from rich.console import Console
 from rich.text import Text
 
 from spooflab.cli.bench import bench
+from spooflab.cli.card import card
 from spooflab.cli.diffusion import diffusion
 from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
 from spooflab.cli.evaluate import evaluate
+from spooflab.cli.export_dataset import export_dataset
 from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
 from spooflab.cli.ingest import ingest
 from spooflab.cli.listing import list_
+from spooflab.cli.merge import merge
 from spooflab.cli.mine import mine
 from spooflab.cli.preview import preview
 from spooflab.cli.replay import replay
 from spooflab.cli.report import report
 from spooflab.cli.search import search
+from spooflab.cli.stats import stats
 from spooflab.cli.study import study
 from spooflab.cli.train import train
 from spooflab.cli.verify import verify
@@ -30,6 +34,10 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "generate": generate,
     "ingest": ingest,
     "verify": verify,
+    "stats": stats,
+    "card": card,
+    "export-dataset": export_dataset,
+    "merge": merge,
     "replay": replay,
     "preview": preview,
     "list": list_,

@@ -21,13 +21,14 @@ def replay(directory: tyro.conf.Positional[Path], /, *, key: str, out: Path, jso
 
     from spooflab.generators.lab import replay as render
     from spooflab.images import decode_image, encode_png
+    from spooflab.source_mark import mark_source
     from spooflab.store import read_row
 
     torch.set_num_threads(1)
     sample = read_row(directory, key)
     picture = render(sample)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(encode_png(picture.image))
+    out.write_bytes(mark_source(encode_png(picture.image), sample.digital_source_type))
     stored = decode_image(sample.image)
     same = stored.shape == picture.image.shape and bool(np.array_equal(stored, picture.image))
     worst = (

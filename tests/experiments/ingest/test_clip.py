@@ -15,7 +15,7 @@ pytest.importorskip("av")
 
 
 def config(root: Path, frames: int = 3) -> IngestConfig:
-    return IngestConfig(reader="folder", root=str(root), licence="none", frames=frames)
+    return IngestConfig(reader="folder", root=str(root), licence="none", consent="none", frames=frames)
 
 
 def item(path: str, kind: Kind = "video", orientation: Orientation = "display") -> RealItem:

@@ -29,7 +29,15 @@ def manifest_tree(root: Path) -> IngestConfig:
         write(root, f"{number}.png", png(0 if number == 3 else number, 64) if number != 5 else b"\x89PNG\r\n\x1a\nno")
         rows.append(f"{number}.png,{label},p{number // 2},{split},16,16,32,32")
     write(root, "manifest.csv", "\n".join([*rows, "6.png,live,p9,test,1,1,30,30", "7.png,wax,p9,test,,,,"]))
-    return IngestConfig(reader="manifest", root=str(root), licence="for tests", size=32, shard_size=4, faces="given")
+    return IngestConfig(
+        reader="manifest",
+        root=str(root),
+        licence="for tests",
+        consent="none: drawn",
+        size=32,
+        shard_size=4,
+        faces="given",
+    )
 
 
 def test_pictures_become_samples_with_their_facts(tmp_path: Path) -> None:
@@ -65,6 +73,7 @@ def test_the_findings_and_the_card_name_what_is_wrong(tmp_path: Path) -> None:
     card = (tmp_path / "out/README.md").read_text()
     for words in (
         "for tests",
+        "Consent, as stated by whoever read the data set: none: drawn",
         "| print_a4 | 2 |",
         "| manifest | train | 1 | 1 | print_a4 |",
         "undecodable",
@@ -77,10 +86,30 @@ def test_the_findings_and_the_card_name_what_is_wrong(tmp_path: Path) -> None:
     assert (told["pictures"], told["broken"]) == (5, {"missing": 1, "undecodable": 1, "unknown_class": 1})
 
 
+def test_the_consent_is_asked_for_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = manifest_tree(tmp_path / "data")
+    with pytest.raises(SystemExit) as ended:
+        run(["ingest", "manifest", config.root, "--licence", "for tests", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "--consent" in capsys.readouterr().err
+    ingest(config, tmp_path / "out")
+    assert Store.open(tmp_path / "out").plan["config"]["consent"] == "none: drawn"
+    assert run(["card", str(tmp_path / "out"), "--out", str(tmp_path / "card")]) == 0
+    card = (tmp_path / "card/card.md").read_text()
+    assert "| - | data set manifest | yes | for tests | none: drawn |" in card
+    assert "0 of 5 pictures are synthetic" in card
+    assert json.loads((tmp_path / "card/stats.json").read_text())["splits"]["manifest"]["train"] == {
+        "attack": 1,
+        "bonafide": 1,
+    }
+
+
 def test_names_of_files_cannot_break_the_card(tmp_path: Path) -> None:
     write(tmp_path, "data/live/<script>|`x`.png", b"broken")
     write(tmp_path, "data/live/fine.png", png(1, 64))
-    config = IngestConfig(reader="folder", root=str(tmp_path / "data"), licence="x", crop="frame", faces="given")
+    config = IngestConfig(
+        reader="folder", root=str(tmp_path / "data"), licence="x", consent="none: drawn", crop="frame", faces="given"
+    )
     ingest(config, tmp_path / "out")
     card = (tmp_path / "out/README.md").read_text()
     assert "<script>" not in card
@@ -130,7 +159,8 @@ def test_a_replay_attack_tree_end_to_end(tmp_path: Path, capsys: pytest.CaptureF
             video(root / part / f"{stem}.mov", [picture(len(stem) * 100 + number * 10 + n, 64) for n in range(9)])
             write(root, f"face-locations/{part}/{stem}.face", "".join(f"{n} 8 8 40 40\n" for n in range(9)))
     write(root, "test/real/client009_session01_webcam_authenticate_adverse_1.mov", b"broken")
-    common = ["ingest", "replay_attack", str(root), "--licence", "test", "--size", "48", "--frames", "3", "--json"]
+    common = ["ingest", "replay_attack", str(root), "--licence", "test", "--consent", "none: drawn"]
+    common += ["--size", "48", "--frames", "3", "--json"]
     assert run([*common, "--out", str(tmp_path / "one")]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["pictures"], told["clips"], told["broken"], told["leaks"]) == (24, 8, {"bad_video": 1}, [])
@@ -170,7 +200,9 @@ def test_the_shipped_network_finds_faces_where_no_box_is_given(tmp_path: Path) -
     for path, pixels in (("live/anna/1.png", portrait), ("live/nobody/2.png", picture(5, 200))):
         write(tmp_path, f"data/{path}")
         Image.fromarray(pixels).save(tmp_path / "data" / path)
-    config = IngestConfig(reader="folder", root=str(tmp_path / "data"), licence="public domain", size=128)
+    config = IngestConfig(
+        reader="folder", root=str(tmp_path / "data"), licence="public domain", consent="published by NASA", size=128
+    )
     _, findings = ingest(config, tmp_path / "out")
     assert findings is not None
     assert [(b.path, b.reason) for b in findings.broken] == [("live/nobody/2.png", "no_face")]

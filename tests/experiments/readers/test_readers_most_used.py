@@ -251,7 +251,7 @@ def test_manifest(tmp_path: Path) -> None:
 def test_a_folder_that_is_another_data_set_is_refused(name: str, tmp_path: Path) -> None:
     write(tmp_path, "something/else.txt")
     with pytest.raises(DataError, match=r"something|nothing fits"):
-        list_data_set(IngestConfig(reader=name, root=str(tmp_path), licence="none"))
+        list_data_set(IngestConfig(reader=name, root=str(tmp_path), licence="none", consent="none"))
     with pytest.raises(DataError, match="no folder"):
         list(READERS[name](tmp_path / "absent"))
 

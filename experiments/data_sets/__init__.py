@@ -1,0 +1,1 @@
+"""A data set as something that is handed on: counted, described, exported, merged."""

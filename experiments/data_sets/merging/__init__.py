@@ -1,0 +1,1 @@
+"""One store of several: names kept apart, duplicates found, provenance of every part kept."""

@@ -1,0 +1,1 @@
+"""A data set in the formats of others: WebDataset, image folder, Hugging Face Parquet."""
