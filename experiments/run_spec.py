@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 import spooflab
+from spooflab.experiments.balanced_rows import balanced_rows
 from spooflab.experiments.fold import Fold
-from spooflab.experiments.protocols import column
+from spooflab.experiments.index_columns import column
 from spooflab.experiments.scores import IntArray
-from spooflab.seeds import seed
 
 FORMAT = 1
 """Raised when the content of a run folder changes its meaning, so that old folders are run again."""
@@ -103,18 +102,7 @@ def training_rows(index: pa.Table, fold: Fold, size: int | None, root: int = 0) 
     """
     if size is None or size >= len(fold.train):
         return fold.train
-    key, species = column(index, "key")[fold.train], column(index, "species")[fold.train]
-    attack = column(index, "label")[fold.train] == "attack"
-    rank = np.array([seed(root, "training rows", name) for name in key.tolist()], dtype=np.int64)
-    turns = {name: np.flatnonzero(species == name) for name in sorted(np.unique(species).tolist())}
-    place = np.empty(len(key), dtype=np.float64)
-    kinds = max(1, len(np.unique(species[attack])))
-    for rows in turns.values():
-        # The n-th attack of each species comes with the n × kinds-th bona fide, so both labels fill evenly.
-        spacing = kinds if attack[rows[0]] else 1
-        place[rows[np.argsort(rank[rows])]] = np.arange(len(rows)) * spacing
-    chosen = np.lexsort((rank, place))[:size]
-    return np.sort(fold.train[chosen])
+    return balanced_rows(index, fold.train, size, root)
 
 
 def _digest(value: Any) -> str:

@@ -14,6 +14,7 @@ from spooflab.experiments.data_provenance import describe_data
 from spooflab.experiments.executor import Task, run_all
 from spooflab.experiments.fold import Fold
 from spooflab.experiments.leakage import require_no_leak
+from spooflab.experiments.near_duplicates import near_duplicates
 from spooflab.experiments.protocols import column
 from spooflab.experiments.run import failure_record, run_cell
 from spooflab.experiments.run_folder import RunFolder, write_atomic
@@ -74,13 +75,14 @@ class Plan:
         }
 
 
-def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Plan:
+def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table, cache: Path | None = None) -> Plan:
     """Cut the data into folds, prove that none leaks, and lay out the grid.
 
     Args:
         config: the study.
         data: folder of the data set; None takes the configuration's.
         index: the data set's rows.
+        cache: folder that keeps what the checks made of the pictures; None makes it anew.
 
     Raises:
         ConfigError: training settings that the trainer does not know.
@@ -88,7 +90,11 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
     """
     root = data_folder(config, data)
     folds = config.protocol.folds(index)
-    leaks = {fold.name: [check.to_json() for check in require_no_leak(index, fold)] for fold in folds}
+    near = near_duplicates(index, root, cache=None if cache is None else cache / "phash.parquet")
+    leaks = {
+        fold.name: [check.to_json() for check in require_no_leak(index, fold, near=near, disjoint=config.disjoint)]
+        for fold in folds
+    }
     keys = column(index, "key")
     fingerprint = data_fingerprint(index)
     pretrain = (

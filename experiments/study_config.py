@@ -49,6 +49,9 @@ class StudyConfig(Config):
     title: str = Field(default="", description="heading of the report; empty lets the protocol name it")
     data: Path | None = Field(default=None, description="folder of the data set; --data wins over it")
     protocol: AnyProtocol = LeaveOneAttackOut()
+    disjoint: tuple[Literal["instrument_id", "device_id", "device_profile"], ...] = Field(
+        default=(), description="columns of which test shares no value with train and dev: proven, besides people"
+    )
     algorithms: tuple[AlgorithmConfig, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field(
         default=(0,), min_length=1, description="training seeds; none of them moves the data split"
@@ -71,6 +74,8 @@ class StudyConfig(Config):
         titles = [algorithm.title for algorithm in self.algorithms]
         if len(set(titles)) != len(titles):
             raise ValueError(f"algorithms {titles}: two share a heading; give one of them a label")
+        if self.train_size is not None and self.protocol.name == "synthetic_to_real":
+            raise ValueError("train_size would cut across the ratios of synthetic_to_real; wanted protocol.size")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)} repeat")
         return self

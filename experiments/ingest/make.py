@@ -12,7 +12,7 @@ from spooflab.experiments.ingest.clip import Shot, read_clip
 from spooflab.experiments.ingest.config import IngestConfig
 from spooflab.experiments.ingest.crop import Box, Cut, face_square, whole_frame
 from spooflab.experiments.ingest.key import key_of
-from spooflab.experiments.ingest.phash import phash
+from spooflab.experiments.phash import phash
 from spooflab.experiments.readers.face_files import FaceTrack, read_track
 from spooflab.experiments.readers.item import RealItem
 from spooflab.generators.faces.detect.reader import PhotoReader

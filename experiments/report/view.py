@@ -208,19 +208,27 @@ def _cd(summary: dict[str, Any]) -> Any:
     return critical_difference(Friedman(**found)) if found and found["critical_difference"] else None
 
 
-_LEAK_NAMES = {"person": "people (subjects and donors)", "source": "source faces", "held out": "held-out values"}
+_LEAK_NAMES = {"source": "source faces", "image": "pictures, to the byte", "held out": "held-out values"}
 
 
 def _leaks(study: dict[str, Any]) -> list[dict[str, Any]]:
-    """One line per kind of value over all folds: how much was compared, the most that any fold shares."""
+    """One line per kind of value over all folds: how much was compared, the most that any fold shares.
+
+    A pair of parts that no fold could compare, because the data do not tell, has `shared` None.
+    """
     out: dict[str, dict[str, Any]] = {}
     for fold in study.get("folds", []):
         for check in fold["leaks"]:
             what = check["what"]
-            line = out.setdefault(what, {"what": _LEAK_NAMES.get(what, f"{what}s"), "checked": 0, "pairs": {}})
+            line = out.setdefault(
+                what, {"what": _LEAK_NAMES.get(what, f"{what}s"), "checked": 0, "unrecorded": 0, "pairs": {}}
+            )
             line["checked"] += check["checked"]
-            pair = line["pairs"].setdefault(check["parts"], {"shared": 0, "required": True})
-            pair["shared"] = max(pair["shared"], check["shared"])
+            line["unrecorded"] = max(line["unrecorded"], check.get("unrecorded", 0))
+            pair = line["pairs"].setdefault(check["parts"], {"shared": check["shared"], "required": True})
+            told = [count for count in (pair["shared"], check["shared"]) if count is not None]
+            # One fold that cannot tell leaves the whole line unproven, unless another shows a leak.
+            pair["shared"] = max(told) if told and (len(told) == 2 or max(told)) else None
             pair["required"] = pair["required"] and check["required"]
     return list(out.values())
 

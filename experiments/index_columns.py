@@ -1,0 +1,48 @@
+"""Columns of an index as strings, and the values that a protocol may hold out, which need not be columns."""
+
+import numpy as np
+import pyarrow as pa
+
+from spooflab.errors import DataError
+from spooflab.experiments.scores import IntArray, StrArray
+
+DATA_SET = "data_set"
+"""A column that is none: the name that `spooflab merge` gave a picture's data set, else its `face_source`."""
+
+
+def column(index: pa.Table, name: str) -> StrArray:
+    """Return an index column as strings, missing values empty.
+
+    Raises:
+        DataError: the index has no such column.
+    """
+    if name not in index.column_names:
+        raise DataError(f"index without column {name!r}", wanted=f"{name} among {', '.join(index.column_names)}")
+    values = ["" if value is None else str(value) for value in index.column(name).to_pylist()]
+    return np.asarray(values, dtype=np.str_)
+
+
+def domains(index: pa.Table, by: tuple[str, ...]) -> StrArray:
+    """Return each row's domain: the values of one column, or of several joined by ` x `.
+
+    A row that lacks one of the values is in no domain: its name is empty.
+
+    Raises:
+        DataError: the index has no such column.
+    """
+    columns = [data_sets(index) if name == DATA_SET else column(index, name) for name in by]
+    joined = [" x ".join(values) if all(values) else "" for values in zip(*(c.tolist() for c in columns), strict=True)]
+    return np.asarray(joined, dtype=np.str_)
+
+
+def data_sets(index: pa.Table) -> StrArray:
+    """Return the name of each row's data set; keys of merged ones begin with it and a dot."""
+    keys, sources = column(index, "key").tolist(), column(index, "face_source").tolist()
+    named = [key.split(".", 1)[0] if "." in key else source for key, source in zip(keys, sources, strict=True)]
+    return np.asarray(named, dtype=np.str_)
+
+
+def by_key(index: pa.Table) -> tuple[pa.Table, IntArray]:
+    """Sort an index by key, so that the order of its shards means nothing; also return each row's old position."""
+    order = np.argsort(column(index, "key"), kind="stable").astype(np.int64)
+    return index.take(pa.array(order)), order
