@@ -33,6 +33,8 @@ class RunSpec:
         pretrain: training settings of the run whose backbone is this one's start; None starts afresh.
         cache: whether what is frozen of the backbone is run once (not part of the identity: it changes no more than
             rounding does).
+        selection: what chooses the step whose weights are kept, where it is not a figure that the training watches.
+        oracle: whether figures of the test rows are noted along the training; they choose nothing.
         test_time: method and hyper-parameters by which the trained model adapts to the images it is judged on.
     """
 
@@ -49,6 +51,8 @@ class RunSpec:
     pretrain: dict[str, Any] | None = None
     cache: bool = False
     test_time: dict[str, Any] | None = None
+    selection: str = ""
+    oracle: bool = False
 
     @property
     def base(self) -> "RunSpec":
@@ -75,6 +79,8 @@ class RunSpec:
             "rows": {part: _digest(list(getattr(self, part))) for part in ("train", "dev", "test")},
             "data": self.fingerprint,
             **({"test_time": self.test_time} if self.test_time else {}),
+            **({"selection": self.selection} if self.selection else {}),
+            **({"oracle": True} if self.oracle else {}),
         }
         return facts if self.pretrain is None else {**facts, "pretrain": self.pretrain}
 

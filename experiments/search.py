@@ -120,7 +120,7 @@ def plan_search(config: SearchConfig, *, data: Path | None, index: pa.Table) -> 
 
 def _lane(config: SearchConfig, plan: Plan, fold: Fold, titles: tuple[str, ...], run: RunSpec) -> Lane:
     algorithm = next(a for a in config.algorithms if a.title == titles[0])
-    blank = replace(run, label=titles[0], seed=config.search.seed, test=())
+    blank = replace(run, label=titles[0], seed=config.search.seed, test=(), oracle=False)
     if run.setting == "adaptation" and config.search.selection == "dev":
         raise ConfigError(
             f"search: {titles[0]} adapts to a target, and source-dev holds none: it would choose by chance",

@@ -102,6 +102,12 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table, cache
     )
     _require_known_folds(config, folds)
     adapted = {algorithm.title: test_time_settings(algorithm) for algorithm in config.algorithms}
+    selected = {algorithm.title: algorithm.selection or config.selection for algorithm in config.algorithms}
+    if pretrain is not None and "leave_one_domain_out" in selected.values():
+        raise ConfigError(
+            "selection leave_one_domain_out with pretrain: the start has seen the domain that is left out",
+            wanted="one of the two",
+        )
     runs = []
     for fold in folds:
         settings = {a.title: train_settings(config, a.title, fold.name) for a in config.algorithms}
@@ -119,10 +125,18 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table, cache
             fingerprint=fingerprint,
             pretrain=pretrain,
             cache=config.cache,
+            oracle=config.oracle,
         )
         for seed in config.seeds:
             runs += [
-                replace(blank, label=title, train_config=s, seed=seed, test_time=adapted[title])
+                replace(
+                    blank,
+                    label=title,
+                    train_config=s,
+                    seed=seed,
+                    test_time=adapted[title],
+                    selection="leave_one_domain_out" if selected[title] == "leave_one_domain_out" else "",
+                )
                 for title, s in settings.items()
             ]
     same = len(runs) - len({run.run_id for run in runs})
@@ -143,6 +157,13 @@ def train_settings(config: StudyConfig, title: str, fold: str = "") -> dict[str,
     own = algorithm.by_fold.get(fold, FoldSettings())
     hparams = {**algorithm.hparams, **own.hparams}
     merged = {**config.train, **algorithm.train, **own.train, "algorithm": algorithm.name, "hparams": hparams}
+    selection = algorithm.selection or config.selection
+    if selection not in ("source_dev", "leave_one_domain_out"):
+        if merged.get("monitor", selection) != selection:
+            raise ConfigError(
+                f"algorithm {title}: selection {selection} and train.monitor {merged['monitor']}", wanted="one of them"
+            )
+        merged["monitor"] = selection
     return _checked(merged, f"algorithm {title}")
 
 

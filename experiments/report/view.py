@@ -53,6 +53,7 @@ def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, A
         "histograms": _histograms(results),
         "worst": _worst(results),
         "devices": _devices(results),
+        "oracle_selection": _oracle_selection(results),
         "over_folds": summary["over_folds"],
         "cd": _cd(summary),
         "rows": rows,
@@ -206,6 +207,20 @@ def _rate(judged: list[Judged], replicates: int) -> dict[str, Any]:
 def _cd(summary: dict[str, Any]) -> Any:
     found = summary["over_folds"].get("friedman")
     return critical_difference(Friedman(**found)) if found and found["critical_difference"] else None
+
+
+def _oracle_selection(results: Results) -> list[dict[str, Any]]:
+    """One line per fold and column whose trainings noted test figures: means over seeds."""
+    out = []
+    for fold in results.folds:
+        for label in results.algorithms:
+            told = [
+                cell.record["oracle_selection"] for cell in results.at(label, fold) if "oracle_selection" in cell.record
+            ]
+            if told and all(entry["gap"] is not None for entry in told):
+                means = {name: float(np.mean([entry[name] for entry in told])) for name in ("chosen_eer", "eer", "gap")}
+                out.append({"fold": fold, "label": label, **means})
+    return out
 
 
 _LEAK_NAMES = {"source": "source faces", "image": "pictures, to the byte", "held out": "held-out values"}
