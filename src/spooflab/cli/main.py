@@ -7,6 +7,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
+from spooflab.cli.audit import audit
 from spooflab.cli.bench import bench
 from spooflab.cli.diffusion import diffusion
 from spooflab.cli.doctor import doctor
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "generate": generate,
     "ingest": ingest,
     "verify": verify,
+    "audit": audit,
     "replay": replay,
     "preview": preview,
     "list": list_,
