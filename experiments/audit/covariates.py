@@ -70,7 +70,7 @@ def covariates(index: pa.Table, data: Path) -> Covariates:
         params = json.loads(text or "{}")
         for name, number in recorded(params):
             encoding[name][row] = number
-        words["file type"][row] = PurePosixPath(str(params.get("path", ""))).suffix.lower()
+        words["file type"][row] = _file_type(params)
         words["face told by"][row] = str((params.get("face") or {}).get("told_by", ""))
         words["orientation"][row] = str(params.get("orientation", ""))
     categories = {name: np.unique(values, return_inverse=True)[1].astype(np.int64) for name, values in words.items()}
@@ -88,6 +88,12 @@ def recorded(params: dict[str, Any]) -> Iterator[tuple[str, float]]:
                     yield f"{part}.{name}", float(number)
     if isinstance(params.get("frames_in_clip"), int):
         yield "frames in clip", float(params["frames_in_clip"])
+
+
+def _file_type(params: dict[str, Any]) -> str:
+    facts = params.get("file") or {}
+    suffix = PurePosixPath(str(params.get("path", ""))).suffix.lower()
+    return " ".join([suffix, *(str(facts[name]) for name in ("format", "codec") if name in facts)])
 
 
 def picture_statistics(pixels: NDArray[np.uint8], luma: Floats) -> dict[str, float]:

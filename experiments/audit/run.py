@@ -53,7 +53,7 @@ class Audit:
 
     def to_json(self) -> dict[str, Any]:
         """Return the audit as JSON-ready values."""
-        counts = {f"{name}s": self.count(name) for name in ("error", "warning", "note")}  # type: ignore[arg-type]
+        counts = {f"{name}s": self.count(name) for name in ("error", "warning", "note")}
         head = {"data": str(self.data), "ok": self.ok, "rows": self.rows, "looked_at": self.looked_at}
         return head | {"folds": self.folds} | counts | {"findings": [finding.to_json() for finding in self.findings]}
 

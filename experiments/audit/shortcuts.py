@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from spooflab.experiments.audit.covariates import Covariates
-from spooflab.experiments.audit.finding import Finding, Severity
+from spooflab.experiments.audit.finding import Finding, Kind, Severity
 from spooflab.experiments.audit.predictive import Predictive, predictive
 from spooflab.experiments.index_columns import column
 
@@ -43,7 +43,7 @@ def shortcut_findings(
         yield Finding("not told", "warning", "shortcuts: no device took both classes, or too few subject groups")
     for name, severity, found in told:
         if found is not None and found.low > FAR:
-            kind = "shortcut" if severity == "error" else "statistic"
+            kind: Kind = "shortcut" if severity == "error" else "statistic"
             where = "" if name in ("data set", "device") else " within devices"
             sentence = (
                 f"{name} alone tells the class{where}: AUC {found.auc:.3f} "

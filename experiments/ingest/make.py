@@ -143,6 +143,7 @@ class Maker:
             "dataset": self.config.reader,
             "path": shot.path,
             "file_sha256": shot.sha256,
+            "file": dict(shot.file),
             "frame": shot.frame,
             "frames_in_clip": frames,
             "own_class": item.own_class,

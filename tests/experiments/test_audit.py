@@ -145,7 +145,8 @@ def test_swapped_labels_are_found_by_pictures_and_silence_is_told(indexed: Index
     figures, groups, strata = figures_of(index, 9.0)
     clean = list(picture_findings(index, figures, groups, strata))
     assert not errors(clean)
-    assert "print_photo cannot be judged" in clean[-1].told
+    assert "print_photo" in clean[-1].told
+    assert "print_a4" not in clean[-1].told
     species = index.column("species").to_pylist()
     live, printed = species.index("bonafide"), species.index("print_a4")
     swapped = changed(
@@ -156,7 +157,7 @@ def test_swapped_labels_are_found_by_pictures_and_silence_is_told(indexed: Index
     key = index.column("key").to_pylist()
     assert set(found) == {key[live], key[printed]}
     assert "labelled print_a4, but reads as bona fide" in found[key[live]]
-    assert "labelled bona fide, but reads as an attack" in found[key[printed]]
+    assert "labelled bona fide, but reads as " in found[key[printed]]
 
 
 def test_classes_that_are_alike_contradict_no_label(indexed: Indexed) -> None:
