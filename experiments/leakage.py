@@ -130,8 +130,8 @@ def require_no_leak(
         raise DataError(
             f"fold {fold.name} leaks: {'; '.join(c.told for c in leaks)}",
             wanted="parts that share no sample, person, source, picture or held-out value",
-            next_step="spooflab audit names them all; people who serve as each other's donors, or share a source or a "
-            "picture, belong into one subject_group",
+            next_step="spooflab audit DATA --study FILE tells more; people who are each other's donors, or share a "
+            "source or a picture, belong into one subject_group",
         )
     return checks
 

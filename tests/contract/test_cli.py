@@ -20,6 +20,8 @@ NAMES = {
     "fit-device",
     "ingest",
     "mine",
+    "audit",
+    "merge",
 }
 TINY = {
     "n": 4,

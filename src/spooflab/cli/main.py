@@ -17,6 +17,7 @@ from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
 from spooflab.cli.ingest import ingest
 from spooflab.cli.listing import list_
+from spooflab.cli.merge import merge
 from spooflab.cli.mine import mine
 from spooflab.cli.preview import preview
 from spooflab.cli.replay import replay
@@ -30,6 +31,7 @@ from spooflab.errors import SkipSample, SpooflabError
 COMMANDS: dict[str, Callable[..., int]] = {
     "generate": generate,
     "ingest": ingest,
+    "merge": merge,
     "verify": verify,
     "audit": audit,
     "replay": replay,
