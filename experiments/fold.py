@@ -43,6 +43,11 @@ class Fold:
         first: tuple[Held, ...] = ((tuple(self.column.split(" x ")), self.held_out),) if self.held_out else ()
         return (*first, *self.also)
 
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """All held-out values, those of `column` first."""
+        return tuple(value for _, values in self.holds_out for value in values)
+
     def problem(self, index: pa.Table) -> str | None:
         """Say why this fold cannot be run (a part with one class only), or None."""
         labels = index.column("label").to_numpy(zero_copy_only=False)

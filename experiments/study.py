@@ -52,7 +52,7 @@ class Plan:
         folds = [
             {
                 "name": fold.name,
-                "held_out": list(fold.held_out),
+                "held_out": list(fold.unseen),
                 "column": fold.column,
                 "note": fold.note,
                 "rows": {part: len(rows) for part, rows in fold.parts.items()},
@@ -117,7 +117,7 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table, cache
             train_config={},
             seed=0,
             fold=fold.name,
-            held_out=fold.held_out,
+            held_out=fold.unseen,
             train=tuple(keys[train].tolist()),
             dev=tuple(keys[fold.dev].tolist()),
             test=tuple(keys[fold.test].tolist()),

@@ -8,6 +8,7 @@ import spooflab
 from spooflab.experiments.protocols import column
 from spooflab.experiments.report.palette import ATTACK, BONAFIDE, heat, heat_stops, inks
 from spooflab.experiments.report.plots import Curve, critical_difference, det, histogram
+from spooflab.experiments.report.ratio_curve import ratio_curve_view
 from spooflab.experiments.report.worst import worst_cards
 from spooflab.experiments.results import Cell, Results
 from spooflab.experiments.settings import SEEN, WORDS, by_setting
@@ -48,6 +49,7 @@ def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, A
         "ranking": _ranking(summary),
         "matrix": _matrix(results, summary),
         "means": _means(results, summary),
+        "ratio_curve": ratio_curve_view(results, summary),
         "heat_stops": heat_stops(),
         "figures": _figures(results),
         "histograms": _histograms(results),

@@ -14,6 +14,7 @@ from spooflab.errors import DataError
 from spooflab.experiments.leakage import LeakCheck, check_leaks, require_no_leak
 from spooflab.experiments.near_duplicates import NearPair, correlation, near_duplicates, picture_hashes, small_luma
 from spooflab.experiments.protocols import LeaveOneAttackOut, LeaveOneInstrumentOut, RandomSubjects
+from spooflab.experiments.report.view import _leaks
 from spooflab.images import decode_image, encode_png
 from spooflab.store import iter_images, read_index
 
@@ -143,3 +144,16 @@ def test_pairs_are_told_once(planted: tuple[Path, str, str]) -> None:
     pairs = near_duplicates(read_index(root), root) or []
     assert pairs == sorted(set(pairs))
     assert all(isinstance(pair, NearPair) and pair.left < pair.right for pair in pairs)
+
+
+def test_a_fold_that_cannot_tell_leaves_the_reports_line_unproven() -> None:
+    def folds(*shared: int | None) -> dict[str, object]:
+        checks = [
+            LeakCheck("donor", "train / test", count, 4, True, unrecorded=0 if count == 0 else 9) for count in shared
+        ]
+        return {"folds": [{"leaks": [check.to_json()]} for check in checks]}
+
+    for shared, told in (((0, 0), 0), ((0, None), None), ((None, None), None), ((None, 2), 2), ((2, None), 2)):
+        (line,) = _leaks(folds(*shared))
+        assert line["pairs"]["train / test"]["shared"] == told
+        assert line["unrecorded"] == (0 if told == 0 else 9)

@@ -1,7 +1,9 @@
 """What each of the newer protocols promises beyond the contract of all."""
 
 from collections.abc import Callable
+from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from spooflab.config import parse_config
+from spooflab.config import load_config, parse_config
 from spooflab.errors import ConfigError, DataError
 from spooflab.experiments.index_columns import column
 from spooflab.experiments.protocols import (
@@ -21,6 +23,7 @@ from spooflab.experiments.protocols import (
     SubjectSplit,
     SyntheticToReal,
 )
+from spooflab.experiments.study import train_settings
 from spooflab.experiments.study_config import StudyConfig
 
 Indexed = Callable[..., pa.Table]
@@ -166,3 +169,10 @@ def test_people_of_real_test_rows_do_not_train_as_synthetic_ones(indexed: Indexe
         groups = [told(both, "subject_group", rows) for rows in fold.parts.values()]
         assert not groups[0] & groups[2]
         assert not groups[1] & groups[2]
+
+
+@pytest.mark.parametrize("name", ["leave_one_data_set_out", "leave_one_instrument_out", "synthetic_to_real"])
+def test_shipped_studies_load_and_their_training_settings_are_known(name: str) -> None:
+    path = resources.files("spooflab.configs").joinpath(f"studies/{name}.yaml")
+    config = load_config(Path(str(path)), StudyConfig)
+    assert all(train_settings(config, algorithm.title) for algorithm in config.algorithms)

@@ -59,7 +59,7 @@ def _show_plan(plan: Any, out: Path, *, as_json: bool) -> int:
     cached = sum(RunFolder(out / "runs" / run.run_id).done for run in plan.runs)
     config = plan.config
     folds = [
-        {"fold": f.name, "held_out": list(f.held_out), **{p: len(r) for p, r in f.parts.items()}, "note": f.note}
+        {"fold": f.name, "held_out": list(f.unseen), **{p: len(r) for p, r in f.parts.items()}, "note": f.note}
         for f in plan.folds
     ]
     plain: dict[str, Any] = {
