@@ -22,6 +22,11 @@ def column(index: pa.Table, name: str) -> StrArray:
     return np.asarray(values, dtype=np.str_)
 
 
+def texts(index: pa.Table, name: str) -> list[str]:
+    """Return a column of long texts as a list: an array of strings gives each the room of the longest."""
+    return [value or "" for value in index.column(name).to_pylist()]
+
+
 def domains(index: pa.Table, by: tuple[str, ...]) -> StrArray:
     """Return each row's domain: the values of one column, or of several joined by ` x `.
 

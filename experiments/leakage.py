@@ -1,5 +1,6 @@
 """Proof that nothing leaks: what train, dev and test share, counted for every fold before it is run."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from spooflab.errors import DataError
 from spooflab.experiments.fold import Fold, Held, chain_parts
-from spooflab.experiments.index_columns import column, domains
+from spooflab.experiments.index_columns import column, domains, texts
 from spooflab.experiments.near_duplicates import NearPair
 from spooflab.experiments.scores import BoolArray, IntArray
 from spooflab.taxonomy import is_species, species_of
@@ -75,6 +76,7 @@ _COLUMNS = {
     "device unit": "device_id",
     "device": "device_profile",
 }
+_UNKNOWN = re.compile(r'"subjects_known":\s*0\b')
 _ALWAYS = ("sample", "subject", "donor", "source", "image", "near-duplicate")
 _KIND_OF = {
     "instrument_id": ("instrument",),
@@ -168,8 +170,7 @@ def _subject_known(index: pa.Table) -> BoolArray:
     """Rows whose data set tells people apart: readers of others give each clip a name and note `subjects_known` 0."""
     if "params" not in index.column_names:
         return np.ones(index.num_rows, dtype=np.bool_)
-    params = column(index, "params").tolist()
-    return np.asarray(['"subjects_known":0' not in text.replace(" ", "") for text in params], dtype=np.bool_)
+    return np.asarray([_UNKNOWN.search(text) is None for text in texts(index, "params")], dtype=np.bool_)
 
 
 def _compare(what: str, seen: dict[tuple[str, str], _Seen], left: str, right: str, required: bool) -> LeakCheck:
@@ -209,8 +210,7 @@ def _near(near: Sequence[NearPair] | None, keys: Any, fold: Fold, left: str, rig
 def _held_out(index: pa.Table, held: Held, rows: IntArray, part: str) -> LeakCheck:
     """Look for held-out values; a chain counts as each of its parts, unless only the chain itself is held out."""
     columns, wanted = held
-    taken = index.take(pa.array(rows))
-    values, keys = domains(taken, columns).tolist(), column(taken, "key").tolist()
+    values, keys = domains(index, columns)[rows].tolist(), column(index, "key")[rows].tolist()
     found: dict[str, str] = {}
     for value, key in zip(values, keys, strict=True):
         parts = {value, *chain_parts(value)} if columns == ("species",) else {value}

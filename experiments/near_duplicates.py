@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from spooflab.experiments.index_columns import column
+from spooflab.experiments.index_columns import column, texts
 from spooflab.experiments.phash import LUMA, SIDE, near_pairs, phash
 from spooflab.experiments.run_folder import write_atomic
 from spooflab.images import decode_image
@@ -72,7 +72,7 @@ def near_duplicates(
 
 def picture_hashes(index: pa.Table, data: Path, cache: Path | None) -> dict[str, int]:
     """Return key → perceptual hash: from the records of ingested data, from `cache`, else from the pictures."""
-    rows = zip(*(column(index, name).tolist() for name in ("key", "image_sha256", "params")), strict=True)
+    rows = zip(*(texts(index, name) for name in ("key", "image_sha256", "params")), strict=True)
     known = _cached(cache)
     found: dict[str, int] = {}
     wanted: dict[str, str] = {}

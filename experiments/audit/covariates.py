@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from spooflab.experiments.audit.jpeg_traces import blockiness, jpeg_step
-from spooflab.experiments.index_columns import column, data_sets
+from spooflab.experiments.index_columns import column, data_sets, texts
 from spooflab.experiments.phash import LUMA
 from spooflab.images import decode_image
 from spooflab.store import iter_images
@@ -66,7 +66,7 @@ def covariates(index: pa.Table, data: Path) -> Covariates:
         encoding[name] = np.asarray(index.column(name).to_pylist(), dtype=np.float64)
     words: dict[str, list[str]] = {name: [""] * len(keys) for name in ("file type", "face told by", "orientation")}
     words |= {"data set": data_sets(index).tolist(), "device": column(index, "device_profile").tolist()}
-    for row, text in enumerate(column(index, "params").tolist()):
+    for row, text in enumerate(texts(index, "params")):
         params = json.loads(text or "{}")
         for name, number in recorded(params):
             encoding[name][row] = number

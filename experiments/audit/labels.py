@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spooflab.experiments.audit.covariates import Covariates
 from spooflab.experiments.audit.finding import Finding
-from spooflab.experiments.index_columns import column
+from spooflab.experiments.index_columns import column, texts
 from spooflab.experiments.scores import BoolArray
 from spooflab.taxonomy import is_species, species_of
 
@@ -59,7 +59,7 @@ def _other_records(index: pa.Table, keys: list[str], species: list[str]) -> Iter
 
 def _record_kinds(index: pa.Table) -> dict[str, list[str]]:
     drawn, named = [], []
-    for text in column(index, "params").tolist():
+    for text in texts(index, "params"):
         record: dict[str, Any] = json.loads(text or "{}")
         attack = record.get("attack")
         drawn.append(" ".join(sorted(attack)) if isinstance(attack, dict) else "")

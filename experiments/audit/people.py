@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from spooflab.experiments.audit.finding import Finding
-from spooflab.experiments.index_columns import column
+from spooflab.experiments.index_columns import column, texts
 from spooflab.experiments.near_duplicates import NearPair
 from spooflab.records import canonical_json
 
@@ -18,7 +18,7 @@ def people_findings(index: pa.Table, near: Sequence[NearPair] | None) -> Iterato
     """Yield what says that two names are one person. Two different photographs of one person are not recognised."""
     keys, subjects = column(index, "key").tolist(), column(index, "subject_id").tolist()
     subject = dict(zip(keys, subjects, strict=True))
-    params = [json.loads(text or "{}") for text in column(index, "params").tolist()]
+    params = [json.loads(text or "{}") for text in texts(index, "params")]
     hints = {
         "the photograph": column(index, "source_id").tolist(),
         "the stored picture": column(index, "image_sha256").tolist(),

@@ -10,7 +10,7 @@ from pydantic import Field
 from spooflab.config import Config
 from spooflab.errors import DataError
 from spooflab.experiments.fold import Fold
-from spooflab.experiments.index_columns import by_key, column
+from spooflab.experiments.index_columns import by_key, column, texts
 from spooflab.experiments.protocols.protocol import fold_of
 from spooflab.experiments.protocols.subject_split import SubjectSplit
 from spooflab.experiments.scores import IntArray
@@ -37,7 +37,7 @@ class Official(Config):
             DataError: no picture's record has the protocol, or training has one group and no dev part is given.
         """
         index, order = by_key(index)
-        parts = [_splits(text) for text in column(index, "params").tolist()]
+        parts = [_splits(text) for text in texts(index, "params")]
         known = sorted({name for row in parts for name in row})
         names = [name for name in known if name == self.protocol or name.startswith(f"{self.protocol}.")]
         if not names:

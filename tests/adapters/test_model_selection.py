@@ -117,3 +117,24 @@ def test_a_step_is_chosen_on_domains_left_out(toy: Toy, tmp_path: Path, monkeypa
         step_by_domains(config("bnm"), toy(48, domains=1), toy(16, root=1), seed=0, out=tmp_path)
     with pytest.raises(ConfigError, match="fixed length"):
         step_by_domains(config(patience=3), toy(48), toy(16, root=1), seed=0, out=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["erm", "bnm"])
+def test_left_out_domains_choose_the_same_step_each_time(algorithm: str, toy: Toy, tmp_path: Path) -> None:
+    sets = (toy(48), toy(24, root=1))
+    found = [step_by_domains(config(algorithm), *sets, seed=0, out=tmp_path / name) for name in "ab"]
+    assert found[0] == found[1]
+    step, means = found[0]
+    assert [row["step"] for row in means] == [2, 4, 6, 8]
+    assert step == min(means, key=lambda row: (row["eer"], row["loss"]))["step"]
+    kept = fit(
+        config(algorithm),
+        train=sets[0],
+        dev=sets[1],
+        seed=0,
+        out=tmp_path / "c",
+        keep=step,
+        target=None if algorithm == "erm" else toy(20, root=2),
+    )
+    assert kept.best_step == step
