@@ -48,7 +48,7 @@ class Feed:
         params = sample_augment(self.config.augment, keys, epochs, size=self.config.size, seed=self.seed)
         return move_maps(images.maps.index_select(0, torch.tensor(rows)), params, self.config.size).to(self.device)
 
-    def scores(self, model: Algorithm, images: ImageSet) -> npt.NDArray[np.float64]:
+    def scores(self, model: Algorithm, images: ImageSet | Unlabelled) -> npt.NDArray[np.float64]:
         """Return bona fide likelihoods (N,) of the images as they are."""
         return predict_scores(model, images, self.config.eval_batch_size)
 
@@ -89,7 +89,7 @@ class CachedFeed(Feed):
             range(len(rows)), self.device
         )
 
-    def scores(self, model: Algorithm, images: ImageSet) -> npt.NDArray[np.float64]:
+    def scores(self, model: Algorithm, images: ImageSet | Unlabelled) -> npt.NDArray[np.float64]:
         """Return the same likelihoods, to rounding, from the images' maps."""
         if self.config.pixel.on:
             return super().scores(model, images)

@@ -12,7 +12,7 @@ from torch import Tensor
 from spooflab.adapters.algorithm import Algorithm
 from spooflab.adapters.at_rest import at_rest
 from spooflab.adapters.frozen_part import fed_with_maps
-from spooflab.adapters.image_set import ImageSet
+from spooflab.adapters.image_set import ImageSet, Unlabelled
 
 if TYPE_CHECKING:
     from spooflab.adapters.feature_cache import Maps
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @torch.inference_mode()
 def predict_scores(
-    model: Algorithm, images: ImageSet, batch_size: int = 64, *, maps: "Maps | None" = None
+    model: Algorithm, images: ImageSet | Unlabelled, batch_size: int = 64, *, maps: "Maps | None" = None
 ) -> npt.NDArray[np.float64]:
     """Score every image in order, (N,) bona fide likelihoods; the batch size changes speed only.
 
@@ -39,7 +39,7 @@ def predict_log_odds(model: Algorithm, images: ImageSet, batch_size: int = 64) -
 def _in_batches(
     model: Algorithm,
     function: Callable[[Tensor], Tensor],
-    images: ImageSet,
+    images: ImageSet | Unlabelled,
     batch_size: int,
     maps: "Maps | None" = None,
 ) -> npt.NDArray[np.float64]:

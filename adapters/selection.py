@@ -1,4 +1,4 @@
-"""Which of a training's weights are kept: those that source-dev likes best."""
+"""Which of a training's weights are kept: those that one figure likes best, or those of a step chosen beforehand."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,18 +10,19 @@ class Selection:
     """The history of source-dev figures, and the weights of the best evaluation so far.
 
     Args:
-        monitor: the figure that decides, `eer` or `loss`; the loss decides among equals.
+        monitor: the figure that decides, such as `eer` or `loss`; the loss decides among equals.
+        step: the evaluation whose weights are kept whatever the figures say, or the last before it; None lets them.
 
     Attributes:
-        history: one row per evaluation: `step`, `eer`, `loss`.
+        history: one row per evaluation: `step`, `eer`, `loss`, and what else was looked at.
         best_step: step of the weights kept.
         dev: their figures.
         stale: evaluations since.
         weights: a copy on the CPU.
     """
 
-    def __init__(self, monitor: str) -> None:
-        self.monitor = monitor
+    def __init__(self, monitor: str, step: int | None = None) -> None:
+        self.monitor, self.step = monitor, step
         self.history: list[dict[str, float]] = []
         self.best_step, self.stale = 0, 0
         self.dev: dict[str, float] = {}
@@ -51,5 +52,7 @@ class Selection:
         self.dev, self.stale = state["dev"], state["stale"]
 
     def _rank(self, row: dict[str, float]) -> tuple[float, float]:
+        if self.step is not None:
+            return (abs(row["step"] - self.step), 0.0)
         # A small dev set reaches EER 0 early and often; the loss decides among equals.
         return (row[self.monitor], row["loss"])

@@ -23,6 +23,19 @@ def check_maps(config: TrainConfig, train: ImageSet) -> None:
         )
 
 
+def check_step(config: TrainConfig, keep: int | None) -> None:
+    """Raise `ConfigError` where the weights of one step are asked for, and another rule of the training chooses."""
+    if keep is None:
+        return
+    if config.averaging.kind == "swad" or config.patience is not None:
+        raise ConfigError(
+            f"keep {keep} with averaging {config.averaging.kind} and patience {config.patience}",
+            wanted="a training of fixed length: no patience, and averaging none or ema",
+        )
+    if not (0 < keep <= config.steps and (keep % config.eval_every == 0 or keep == config.steps)):
+        raise ConfigError(f"keep {keep}", wanted=f"a multiple of eval_every {config.eval_every} up to {config.steps}")
+
+
 def check_target(config: TrainConfig, target: ImageSet | None, train: ImageSet, dev: ImageSet) -> None:
     """Hold the target to the algorithm's setting: needed for adaptation, refused by all others."""
     setting = ALGORITHMS[config.algorithm].setting

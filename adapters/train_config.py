@@ -10,6 +10,8 @@ from spooflab.adapters.class_loss import ClassLossConfig
 from spooflab.adapters.pixel_head import PixelConfig
 from spooflab.config import Config
 
+TargetMonitor = Literal["entropy", "snd", "im", "bnm"]
+"""Figures of unlabelled target images (`spooflab.adapters.target_validators`)."""
 Hyper = bool | int | float | str | tuple[int, ...]
 
 
@@ -117,7 +119,10 @@ class TrainConfig(Config):
     eval_every: PositiveInt = 50
     eval_batch_size: PositiveInt = 64
     patience: PositiveInt | None = Field(default=None, description="evaluations without improvement before stopping")
-    monitor: Literal["eer", "loss"] = Field(default="eer", description="source-dev figure that picks the weights")
+    monitor: Literal["eer", "loss"] | TargetMonitor = Field(
+        default="eer",
+        description="source-dev figure that picks the weights; or, for adaptation, one of unlabelled target images",
+    )
     calibrate: bool = Field(
         default=False, description="whether scores are made probabilities by one temperature, fitted on source-dev"
     )
@@ -144,6 +149,15 @@ class TrainConfig(Config):
             raise ValueError("resample with balance 'none'; hard images come more often within balanced cells only")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} does not divide into {self.accumulate} micro-batches")
+        if self.monitor not in ("eer", "loss"):
+            setting = ALGORITHMS[self.algorithm].setting
+            if setting != "adaptation":
+                raise ValueError(
+                    f"monitor {self.monitor} looks at unlabelled target images, which {self.algorithm} ({setting}) "
+                    "must not see; choose eer or loss"
+                )
+            if self.averaging.kind == "swad":
+                raise ValueError(f"averaging swad keeps its own valley of the dev loss, and no monitor {self.monitor}")
         if self.averaging.kind == "swad" and self.patience is not None:
             raise ValueError("averaging swad ends the training by its own rule; leave patience out")
         return self

@@ -28,9 +28,10 @@ from spooflab.adapters.optimiser import adamw, learning_rate, optimiser_tensors,
 from spooflab.adapters.run_identity import check_same_run, run_identity
 from spooflab.adapters.run_log import RunLog
 from spooflab.adapters.selection import Selection
-from spooflab.adapters.set_checks import check_labelled, check_maps, check_target
+from spooflab.adapters.set_checks import check_labelled, check_maps, check_step, check_target
 from spooflab.adapters.shuffled_walk import ShuffledWalk
 from spooflab.adapters.step_clock import StepClock
+from spooflab.adapters.target_validators import TARGET_MONITORS, target_figure
 from spooflab.adapters.temperature import calibrate
 from spooflab.adapters.train_config import TrainConfig
 from spooflab.errors import ConfigError
@@ -77,6 +78,8 @@ def fit(
     progress: Progress | None = None,
     cache: Path | None = None,
     start: Path | None = None,
+    keep: int | None = None,
+    oracle: ImageSet | None = None,
 ) -> FitResult:
     """Train, or go on where `out` stopped. The process's random state is left as it was.
 
@@ -95,6 +98,9 @@ def fit(
         cache: folder of a `FeatureCache`: what is frozen of the backbone is run once for each image (and view), now or
             by whichever training came first. Results are the same, to rounding; the saved model works on images.
         start: folder of a model that an earlier call saved, whose backbone's weights are the start of this one.
+        keep: step whose weights are kept, whatever the figures say; a step of an evaluation, chosen beforehand.
+        oracle: labelled images of the target, of which `oracle_eer` and `oracle_loss` stand in the history. They
+            choose nothing: they tell what choosing by them would have given.
 
     Raises:
         DataError: unusable sets, or a loss that is not finite.
@@ -111,6 +117,8 @@ def fit(
         progress=progress,
         cache=cache,
         start=start,
+        keep=keep,
+        oracle=oracle,
     ) as run:
         run.resume()
         run.loop()
@@ -129,15 +137,20 @@ def open_run(
     progress: Progress | None = None,
     cache: Path | None = None,
     start: Path | None = None,
+    keep: int | None = None,
+    oracle: ImageSet | None = None,
 ) -> Iterator["_Run"]:
     """Lend a training that has not made a step and written nothing; arguments and errors are those of `fit`."""
     check_labelled("train", train, config.size)
     check_labelled("dev", dev, config.size)
     check_target(config, target, train, dev)
     check_maps(config, train)
+    check_step(config, keep)
+    if oracle is not None:
+        check_labelled("oracle", oracle, config.size)
     unlabelled = None if target is None else target.unlabelled()
     with lent_accelerator(config, out) as accelerator, own_randomness(accelerator.device):
-        yield _Run(config, accelerator, train, dev, seed, out, progress, unlabelled, cache, start)
+        yield _Run(config, accelerator, train, dev, seed, out, progress, unlabelled, cache, start, keep, oracle)
 
 
 class _Run:
@@ -155,6 +168,8 @@ class _Run:
         target: Unlabelled | None = None,
         cache: Path | None = None,
         start: Path | None = None,
+        keep: int | None = None,
+        oracle: ImageSet | None = None,
     ) -> None:
         processes = accelerator.num_processes
         if config.batch_size % (processes * config.accumulate):
@@ -162,7 +177,7 @@ class _Run:
                 f"batch_size {config.batch_size}",
                 wanted=f"a multiple of {processes} processes × {config.accumulate} micro-batches",
             )
-        self.config, self.train, self.dev, self.target = config, train, dev, target
+        self.config, self.train, self.dev, self.target, self.oracle = config, train, dev, target, oracle
         self.accelerator: Any = accelerator  # its annotations promise None and bool where it never gives them
         self.seed, self.out, self.progress = seed, out, progress
         domains, self.domain = torch.unique(train.domains, return_inverse=True)
@@ -180,11 +195,15 @@ class _Run:
         device = accelerator.device
         self.feed = Feed(config, seed, device) if cache is None else CachedFeed(config, seed, device, self.model, cache)
         self.done, self.clock = 0, StepClock()
-        self.selection = Selection(config.monitor)
+        self.selection = Selection(config.monitor, keep)
         self.log = RunLog(out / "log.jsonl", accelerator, tracked=config.tracker != "none")
         self.identity = run_identity(config, train, dev, seed, target)
         if start is not None:
             self.identity["start"] = read_model_files(start)[0]["sha256"]
+        if keep is not None:
+            self.identity["keep"] = keep
+        if oracle is not None:
+            self.identity["oracle"] = run_identity(config, oracle, dev, seed)["train"]
 
     def resume(self) -> None:
         """Take up the newest verified checkpoint of `out`, if it is this run's."""
@@ -308,8 +327,12 @@ class _Run:
         reseed(self.accelerator.device, named_seed(self.seed, what, self.done, self.accelerator.process_index))
 
     def _figures(self, model: Algorithm) -> dict[str, float]:
-        scores = self.feed.scores(model, self.dev)
-        figures = dev_figures(scores, self.dev.labels.numpy())
+        figures = dev_figures(self.feed.scores(model, self.dev), self.dev.labels.numpy())
+        if self.target is not None and self.config.monitor in TARGET_MONITORS:
+            figures[self.config.monitor] = target_figure(self.config.monitor, self.feed.scores(model, self.target))
+        if self.oracle is not None:
+            told = dev_figures(self.feed.scores(model, self.oracle), self.oracle.labels.numpy())
+            figures |= {f"oracle_{name}": value for name, value in told.items()}
         return self._from_main(figures) if self.accelerator.num_processes > 1 else figures
 
     def _averaged(self) -> Algorithm:

@@ -165,6 +165,7 @@ def _schema() -> pa.Schema:
     for name in NAMES:
         fields += [(name, number), (f"{name}_low", number), (f"{name}_high", number), (f"{name}_interval", text)]
     fields += [(n, number) for n in ("oracle_threshold", "oracle_acer", "oracle_hter", "gap_acer", "gap_hter")]
+    fields += [(f"oracle_selection_{n}", number) for n in ("step", "eer", "chosen_eer", "gap")]
     fields += [("apcer_by_species", text)]
     fields += [
         (n, whole) for n in ("bonafide", "attack", "subjects", "failures", "train_rows", "dev_rows", "best_step")
@@ -188,6 +189,7 @@ def _row(cell: Cell, replicates: int) -> dict[str, Any]:
         "held_out": record["identity"]["held_out"],
         "apcer_by_species": json.dumps(metrics.apcer_by_species, sort_keys=True),
         **{name: counts[name] for name in ("bonafide", "attack", "subjects", "failures")},
+        **{f"oracle_selection_{name}": value for name, value in record.get("oracle_selection", {}).items()},
         "train_rows": record["rows"]["train"],
         "dev_rows": record["rows"]["dev"],
         "best_step": record["best_step"],

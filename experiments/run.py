@@ -117,8 +117,25 @@ def _record(spec: RunSpec, trained: Trained) -> dict[str, Any]:
         "best_step": trained.best_step,
         "seconds": trained.seconds,
         "history": trained.history,
+        **oracle_selection(trained),
         "code_version": f"{code_version()}+adapters.{_training_code()}",
         "machine": _machine(),
+    }
+
+
+def oracle_selection(trained: Trained) -> dict[str, Any]:
+    """Return what choosing the weights on test rows would have given, where their figures were noted: nothing else.
+
+    `eer` is the lowest along the training, `chosen_eer` that of the weights that were chosen without them.
+    """
+    told = [row for row in trained.history if "oracle_eer" in row]
+    if not told:
+        return {}
+    best = min(told, key=lambda row: (row["oracle_eer"], row["oracle_loss"], row["step"]))
+    chosen = next((row["oracle_eer"] for row in told if row["step"] == trained.best_step), None)
+    gap = None if chosen is None else chosen - best["oracle_eer"]
+    return {
+        "oracle_selection": {"step": int(best["step"]), "eer": best["oracle_eer"], "chosen_eer": chosen, "gap": gap}
     }
 
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 import spooflab
+from spooflab.experiments.balanced_rows import balanced_rows
 from spooflab.experiments.fold import Fold
-from spooflab.experiments.protocols import column
+from spooflab.experiments.index_columns import column
 from spooflab.experiments.scores import IntArray
-from spooflab.seeds import seed
 
 FORMAT = 1
 """Raised when the content of a run folder changes its meaning, so that old folders are run again."""
@@ -34,6 +33,8 @@ class RunSpec:
         pretrain: training settings of the run whose backbone is this one's start; None starts afresh.
         cache: whether what is frozen of the backbone is run once (not part of the identity: it changes no more than
             rounding does).
+        selection: what chooses the step whose weights are kept, where it is not a figure that the training watches.
+        oracle: whether figures of the test rows are noted along the training; they choose nothing.
         test_time: method and hyper-parameters by which the trained model adapts to the images it is judged on.
     """
 
@@ -50,6 +51,8 @@ class RunSpec:
     pretrain: dict[str, Any] | None = None
     cache: bool = False
     test_time: dict[str, Any] | None = None
+    selection: str = ""
+    oracle: bool = False
 
     @property
     def base(self) -> "RunSpec":
@@ -76,6 +79,8 @@ class RunSpec:
             "rows": {part: _digest(list(getattr(self, part))) for part in ("train", "dev", "test")},
             "data": self.fingerprint,
             **({"test_time": self.test_time} if self.test_time else {}),
+            **({"selection": self.selection} if self.selection else {}),
+            **({"oracle": True} if self.oracle else {}),
         }
         return facts if self.pretrain is None else {**facts, "pretrain": self.pretrain}
 
@@ -103,18 +108,7 @@ def training_rows(index: pa.Table, fold: Fold, size: int | None, root: int = 0) 
     """
     if size is None or size >= len(fold.train):
         return fold.train
-    key, species = column(index, "key")[fold.train], column(index, "species")[fold.train]
-    attack = column(index, "label")[fold.train] == "attack"
-    rank = np.array([seed(root, "training rows", name) for name in key.tolist()], dtype=np.int64)
-    turns = {name: np.flatnonzero(species == name) for name in sorted(np.unique(species).tolist())}
-    place = np.empty(len(key), dtype=np.float64)
-    kinds = max(1, len(np.unique(species[attack])))
-    for rows in turns.values():
-        # The n-th attack of each species comes with the n × kinds-th bona fide, so both labels fill evenly.
-        spacing = kinds if attack[rows[0]] else 1
-        place[rows[np.argsort(rank[rows])]] = np.arange(len(rows)) * spacing
-    chosen = np.lexsort((rank, place))[:size]
-    return np.sort(fold.train[chosen])
+    return balanced_rows(index, fold.train, size, root)
 
 
 def _digest(value: Any) -> str:

@@ -98,14 +98,18 @@ def _order(trial: Trial) -> tuple[float, float, int]:
     return trial.figure, trial.loss, trial.number
 
 
-def plan_search(config: SearchConfig, *, data: Path | None, index: pa.Table) -> tuple[Plan, list[Lane]]:
+def plan_search(
+    config: SearchConfig, *, data: Path | None, index: pa.Table, cache: Path | None = None
+) -> tuple[Plan, list[Lane]]:
     """Cut the data as the study will, and lay out one lane per algorithm and fold. No lane holds a test row.
+
+    Arguments are those of `plan_study`.
 
     Raises:
         ConfigError: unknown settings, nothing to search, or an algorithm that source-dev cannot choose for.
         DataError: a fold leaks, or the data cannot be cut.
     """
-    plan = plan_study(config, data=data, index=index)
+    plan = plan_study(config, data=data, index=index, cache=cache)
     columns: dict[str, list[str]] = {}
     for algorithm in config.algorithms:
         key = json.dumps(train_settings(config, algorithm.title), sort_keys=True)
@@ -120,7 +124,7 @@ def plan_search(config: SearchConfig, *, data: Path | None, index: pa.Table) -> 
 
 def _lane(config: SearchConfig, plan: Plan, fold: Fold, titles: tuple[str, ...], run: RunSpec) -> Lane:
     algorithm = next(a for a in config.algorithms if a.title == titles[0])
-    blank = replace(run, label=titles[0], seed=config.search.seed, test=())
+    blank = replace(run, label=titles[0], seed=config.search.seed, test=(), oracle=False)
     if run.setting == "adaptation" and config.search.selection == "dev":
         raise ConfigError(
             f"search: {titles[0]} adapts to a target, and source-dev holds none: it would choose by chance",

@@ -14,6 +14,7 @@ from spooflab.experiments.data_provenance import describe_data
 from spooflab.experiments.executor import Task, run_all
 from spooflab.experiments.fold import Fold
 from spooflab.experiments.leakage import require_no_leak
+from spooflab.experiments.near_duplicates import near_duplicates
 from spooflab.experiments.protocols import column
 from spooflab.experiments.run import failure_record, run_cell
 from spooflab.experiments.run_folder import RunFolder, write_atomic
@@ -51,7 +52,7 @@ class Plan:
         folds = [
             {
                 "name": fold.name,
-                "held_out": list(fold.held_out),
+                "held_out": list(fold.unseen),
                 "column": fold.column,
                 "note": fold.note,
                 "rows": {part: len(rows) for part, rows in fold.parts.items()},
@@ -74,13 +75,14 @@ class Plan:
         }
 
 
-def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Plan:
+def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table, cache: Path | None = None) -> Plan:
     """Cut the data into folds, prove that none leaks, and lay out the grid.
 
     Args:
         config: the study.
         data: folder of the data set; None takes the configuration's.
         index: the data set's rows.
+        cache: folder that keeps what the checks made of the pictures; None makes it anew.
 
     Raises:
         ConfigError: training settings that the trainer does not know.
@@ -88,7 +90,11 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
     """
     root = data_folder(config, data)
     folds = config.protocol.folds(index)
-    leaks = {fold.name: [check.to_json() for check in require_no_leak(index, fold)] for fold in folds}
+    near = near_duplicates(index, root, cache=None if cache is None else cache / "phash.parquet")
+    leaks = {
+        fold.name: [check.to_json() for check in require_no_leak(index, fold, near=near, disjoint=config.disjoint)]
+        for fold in folds
+    }
     keys = column(index, "key")
     fingerprint = data_fingerprint(index)
     pretrain = (
@@ -96,6 +102,12 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
     )
     _require_known_folds(config, folds)
     adapted = {algorithm.title: test_time_settings(algorithm) for algorithm in config.algorithms}
+    selected = {algorithm.title: algorithm.selection or config.selection for algorithm in config.algorithms}
+    if pretrain is not None and "leave_one_domain_out" in selected.values():
+        raise ConfigError(
+            "selection leave_one_domain_out with pretrain: the start has seen the domain that is left out",
+            wanted="one of the two",
+        )
     runs = []
     for fold in folds:
         settings = {a.title: train_settings(config, a.title, fold.name) for a in config.algorithms}
@@ -105,7 +117,7 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
             train_config={},
             seed=0,
             fold=fold.name,
-            held_out=fold.held_out,
+            held_out=fold.unseen,
             train=tuple(keys[train].tolist()),
             dev=tuple(keys[fold.dev].tolist()),
             test=tuple(keys[fold.test].tolist()),
@@ -113,10 +125,18 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
             fingerprint=fingerprint,
             pretrain=pretrain,
             cache=config.cache,
+            oracle=config.oracle,
         )
         for seed in config.seeds:
             runs += [
-                replace(blank, label=title, train_config=s, seed=seed, test_time=adapted[title])
+                replace(
+                    blank,
+                    label=title,
+                    train_config=s,
+                    seed=seed,
+                    test_time=adapted[title],
+                    selection="leave_one_domain_out" if selected[title] == "leave_one_domain_out" else "",
+                )
                 for title, s in settings.items()
             ]
     same = len(runs) - len({run.run_id for run in runs})
@@ -137,6 +157,13 @@ def train_settings(config: StudyConfig, title: str, fold: str = "") -> dict[str,
     own = algorithm.by_fold.get(fold, FoldSettings())
     hparams = {**algorithm.hparams, **own.hparams}
     merged = {**config.train, **algorithm.train, **own.train, "algorithm": algorithm.name, "hparams": hparams}
+    selection = algorithm.selection or config.selection
+    if selection not in ("source_dev", "leave_one_domain_out"):
+        if merged.get("monitor", selection) != selection:
+            raise ConfigError(
+                f"algorithm {title}: selection {selection} and train.monitor {merged['monitor']}", wanted="one of them"
+            )
+        merged["monitor"] = selection
     return _checked(merged, f"algorithm {title}")
 
 

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from spooflab.config import Config
 from spooflab.experiments.protocols import AnyProtocol, LeaveOneAttackOut
 
+Selection = Literal["source_dev", "leave_one_domain_out", "entropy", "snd", "im", "bnm"]
+"""What chooses the weights that a training keeps."""
 Setting = bool | int | float | str | None
 
 
@@ -26,6 +28,7 @@ class AlgorithmConfig(Config):
     hparams: dict[str, Any] = Field(default_factory=dict, description="the algorithm's keyword arguments")
     train: dict[str, Any] = Field(default_factory=dict, description="training settings of this column alone")
     by_fold: dict[str, FoldSettings] = Field(default_factory=dict, description="settings of single folds, by name")
+    selection: Selection | None = Field(default=None, description="of this column alone; None takes the study's")
     test_time: str | None = Field(
         default=None, description="method by which the trained model adapts to the images it is judged on, unlabelled"
     )
@@ -40,7 +43,8 @@ class AlgorithmConfig(Config):
     @property
     def title(self) -> str:
         """Heading of the column."""
-        return self.label or (f"{self.name} + {self.test_time}" if self.test_time else self.name)
+        name = f"{self.name} + {self.test_time}" if self.test_time else self.name
+        return self.label or (name if self.selection is None else f"{name}, by {self.selection}")
 
 
 class StudyConfig(Config):
@@ -49,6 +53,9 @@ class StudyConfig(Config):
     title: str = Field(default="", description="heading of the report; empty lets the protocol name it")
     data: Path | None = Field(default=None, description="folder of the data set; --data wins over it")
     protocol: AnyProtocol = LeaveOneAttackOut()
+    disjoint: tuple[Literal["instrument_id", "device_id", "device_profile"], ...] = Field(
+        default=(), description="columns of which test shares no value with train and dev: proven, besides people"
+    )
     algorithms: tuple[AlgorithmConfig, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field(
         default=(0,), min_length=1, description="training seeds; none of them moves the data split"
@@ -61,16 +68,33 @@ class StudyConfig(Config):
     cache: bool = Field(
         default=False, description="run what is frozen of a backbone once for each image; it fills OUT/features"
     )
+    selection: Selection = Field(
+        default="source_dev",
+        description="what chooses a training's weights: its figure of dev rows; cross-validation over the training "
+        "domains; or, for algorithms that adapt, a figure of unlabelled target images",
+    )
+    oracle: bool = Field(
+        default=False, description="note test figures along each training, to tell what choosing by them would hide"
+    )
     train_size: PositiveInt | None = Field(default=None, description="training rows per fold, balanced; None takes all")
     metric: Literal["acer", "hter"] = Field(default="acer", description="the figure that algorithms are compared by")
     bootstrap: int = Field(default=2000, ge=100, description="resamples of subjects; below 2000 is for trying only")
     workers: int = Field(default=2, ge=0, le=256, description="processes; 0 runs in this one")
+
+    @field_validator("selection", mode="before")
+    @classmethod
+    def _no_oracle(cls, value: Any) -> Any:
+        if value == "oracle":
+            raise ValueError("the test rows choose nothing here; `oracle: true` tells what they would have chosen")
+        return value
 
     @model_validator(mode="after")
     def _names_differ(self) -> "StudyConfig":
         titles = [algorithm.title for algorithm in self.algorithms]
         if len(set(titles)) != len(titles):
             raise ValueError(f"algorithms {titles}: two share a heading; give one of them a label")
+        if self.train_size is not None and self.protocol.name == "synthetic_to_real":
+            raise ValueError("train_size would cut across the ratios of synthetic_to_real; wanted protocol.size")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)} repeat")
         return self

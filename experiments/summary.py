@@ -251,8 +251,15 @@ def unseen(results: Results, count: int = 2) -> str:
         "family": ("attack family", "attack families"),
         "device_profile": ("capture device", "capture devices"),
         "device_id": ("device unit", "device units"),
+        "instrument_id": ("instrument", "instruments"),
+        "leave_one_attack_and_device_out": ("attack and device", "attacks with devices"),
+        "leave_one_domain_out": ("domain", "domains"),
+        "cross_dataset": ("data set", "data sets"),
+        "synthetic_to_real": ("synthetic share", "synthetic shares"),
+        "random_subjects": ("set of subjects", "sets of subjects"),
     }
-    return names.get(protocol.get("by", ""), ("fold", "folds"))[count != 1]
+    by, name = protocol.get("by", ""), protocol.get("name", "")
+    return names.get(by if isinstance(by, str) and by in names else name, ("fold", "folds"))[count != 1]
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from spooflab.experiments.run_spec import RunSpec
 from spooflab.experiments.scores import FloatArray
+from spooflab.experiments.step_by_domains import step_by_domains
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def train_and_score(spec: RunSpec, out: Path, shared: Path | None = None) -> Tra
     An algorithm of setting `adaptation` trains on the fold's test images as well, without their labels (transductive
     adaptation, as its papers report it); all others never see them.
 
+    With `spec.oracle`, test figures are noted at each evaluation; `fit` chooses nothing by them.
+
     Args:
         spec: what to train on what.
         out: folder of this training.
@@ -56,7 +59,21 @@ def train_and_score(spec: RunSpec, out: Path, shared: Path | None = None) -> Tra
     frozen = config.backbone.tuning == "frozen" or config.backbone.frozen_stages
     cache = shared / "features" if spec.cache and frozen else None
     target = test if adapts else None
-    result = fit(config, train=train, dev=dev, seed=spec.seed, out=out, target=target, cache=cache, start=start)
+    keep = None
+    if spec.selection == "leave_one_domain_out":
+        keep, _ = step_by_domains(config, train, dev, seed=spec.seed, out=out / "selection", cache=cache)
+    result = fit(
+        config,
+        train=train,
+        dev=dev,
+        seed=spec.seed,
+        out=out,
+        target=target,
+        cache=cache,
+        start=start,
+        keep=keep,
+        oracle=test if spec.oracle else None,
+    )
     features = None if cache is None or config.pixel.on else FeatureCache(cache, result.model.backbone)
 
     def scores(images: ImageSet) -> FloatArray:

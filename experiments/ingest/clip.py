@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spooflab.errors import ConfigError, SkipSample
 from spooflab.experiments.ingest.config import IngestConfig
+from spooflab.experiments.ingest.container import Facts, picture_facts, video_facts
 from spooflab.experiments.ingest.video import video_frames
 from spooflab.experiments.readers.item import Orientation, RealItem
 from spooflab.experiments.readers.walk import IMAGES, confined, files
@@ -30,12 +31,14 @@ class Shot:
         path: file that it comes from.
         sha256: of that file.
         pixels: (H, W, 3) sRGB, upright; or why there are none.
+        file: how that file was encoded (`spooflab.experiments.ingest.container`).
     """
 
     frame: int
     path: str
     sha256: str
     pixels: Pixels | SkipSample
+    file: Facts
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,13 @@ def read_clip(root: Path, item: RealItem, config: IngestConfig) -> Clip:
     path = confined(root, item.path, max_bytes=config.max_file_mb * 1_000_000)
     if item.kind == "image":
         data = path.read_bytes()
-        return Clip(1, (Shot(0, item.path, hashlib.sha256(data).hexdigest(), _decode(data, config)),))
+        return Clip(1, (_still(0, item.path, data, config),))
     if item.kind == "parquet":
         data = _parquet_bytes(path, item.row)
-        return Clip(1, (Shot(0, item.path, hashlib.sha256(data).hexdigest(), _decode(data, config)),))
+        return Clip(1, (_still(0, item.path, data, config),))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    facts: Facts = {"bytes": path.stat().st_size} if item.kind == "hdf5" else video_facts(path)
     if item.kind == "hdf5":
         count, pictures = _hdf5(path, config)
     else:
@@ -83,7 +87,7 @@ def read_clip(root: Path, item: RealItem, config: IngestConfig) -> Clip:
         count, pictures = video_frames(
             path, lambda n: evenly(n, config.frames), config.max_pixels, turned=turn == "display"
         )
-    shots = (Shot(frame, item.path, digest, _turned(pixels, item.orientation)) for frame, pixels in pictures)
+    shots = (Shot(frame, item.path, digest, _turned(pixels, item.orientation), facts) for frame, pixels in pictures)
     return Clip(count, tuple(shots))
 
 
@@ -96,15 +100,16 @@ def _folder(root: Path, item: RealItem, config: IngestConfig) -> Clip:
         raise SkipSample("no_frames", f"{item.path}: no picture in the folder")
     shots = []
     for frame in evenly(len(names), config.frames):
-        digest = ""
         try:
             data = confined(root, names[frame], max_bytes=config.max_file_mb * 1_000_000).read_bytes()
-            digest = hashlib.sha256(data).hexdigest()
-            pixels: Pixels | SkipSample = _decode(data, config)
+            shots.append(_still(frame, names[frame], data, config))
         except SkipSample as skip:
-            pixels = skip
-        shots.append(Shot(frame, names[frame], digest, pixels))
+            shots.append(Shot(frame, names[frame], "", skip, {}))
     return Clip(len(names), tuple(shots))
+
+
+def _still(frame: int, path: str, data: bytes, config: IngestConfig) -> Shot:
+    return Shot(frame, path, hashlib.sha256(data).hexdigest(), _decode(data, config), picture_facts(data))
 
 
 def _decode(data: bytes, config: IngestConfig) -> Pixels | SkipSample:

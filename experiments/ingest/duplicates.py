@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from spooflab.experiments.ingest.phash import near_pairs
+from spooflab.experiments.phash import near_pairs
 
 
 class Picture(Protocol):

@@ -12,7 +12,7 @@ from spooflab.experiments.ingest.clip import Shot, read_clip
 from spooflab.experiments.ingest.config import IngestConfig
 from spooflab.experiments.ingest.crop import Box, Cut, face_square, whole_frame
 from spooflab.experiments.ingest.key import key_of
-from spooflab.experiments.ingest.phash import phash
+from spooflab.experiments.phash import phash
 from spooflab.experiments.readers.face_files import FaceTrack, read_track
 from spooflab.experiments.readers.item import RealItem
 from spooflab.generators.faces.detect.reader import PhotoReader
@@ -155,6 +155,7 @@ class Maker:
             "dataset": self.config.reader,
             "path": shot.path,
             "file_sha256": shot.sha256,
+            "file": dict(shot.file),
             "frame": shot.frame,
             "frames_in_clip": frames,
             "own_class": item.own_class,

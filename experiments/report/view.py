@@ -8,6 +8,7 @@ import spooflab
 from spooflab.experiments.protocols import column
 from spooflab.experiments.report.palette import ATTACK, BONAFIDE, heat, heat_stops, inks
 from spooflab.experiments.report.plots import Curve, critical_difference, det, histogram
+from spooflab.experiments.report.ratio_curve import ratio_curve_view
 from spooflab.experiments.report.worst import worst_cards
 from spooflab.experiments.results import Cell, Results
 from spooflab.experiments.settings import SEEN, WORDS, by_setting
@@ -48,11 +49,13 @@ def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, A
         "ranking": _ranking(summary),
         "matrix": _matrix(results, summary),
         "means": _means(results, summary),
+        "ratio_curve": ratio_curve_view(results, summary),
         "heat_stops": heat_stops(),
         "figures": _figures(results),
         "histograms": _histograms(results),
         "worst": _worst(results),
         "devices": _devices(results),
+        "oracle_selection": _oracle_selection(results),
         "over_folds": summary["over_folds"],
         "cd": _cd(summary),
         "rows": rows,
@@ -208,19 +211,41 @@ def _cd(summary: dict[str, Any]) -> Any:
     return critical_difference(Friedman(**found)) if found and found["critical_difference"] else None
 
 
-_LEAK_NAMES = {"person": "people (subjects and donors)", "source": "source faces", "held out": "held-out values"}
+def _oracle_selection(results: Results) -> list[dict[str, Any]]:
+    """One line per fold and column whose trainings noted test figures: means over seeds."""
+    out = []
+    for fold in results.folds:
+        for label in results.algorithms:
+            told = [
+                cell.record["oracle_selection"] for cell in results.at(label, fold) if "oracle_selection" in cell.record
+            ]
+            if told and all(entry["gap"] is not None for entry in told):
+                means = {name: float(np.mean([entry[name] for entry in told])) for name in ("chosen_eer", "eer", "gap")}
+                out.append({"fold": fold, "label": label, **means})
+    return out
+
+
+_LEAK_NAMES = {"source": "source faces", "image": "pictures, to the byte", "held out": "held-out values"}
 
 
 def _leaks(study: dict[str, Any]) -> list[dict[str, Any]]:
-    """One line per kind of value over all folds: how much was compared, the most that any fold shares."""
+    """One line per kind of value over all folds: how much was compared, the most that any fold shares.
+
+    A pair of parts that no fold could compare, because the data do not tell, has `shared` None.
+    """
     out: dict[str, dict[str, Any]] = {}
     for fold in study.get("folds", []):
         for check in fold["leaks"]:
             what = check["what"]
-            line = out.setdefault(what, {"what": _LEAK_NAMES.get(what, f"{what}s"), "checked": 0, "pairs": {}})
+            line = out.setdefault(
+                what, {"what": _LEAK_NAMES.get(what, f"{what}s"), "checked": 0, "unrecorded": 0, "pairs": {}}
+            )
             line["checked"] += check["checked"]
-            pair = line["pairs"].setdefault(check["parts"], {"shared": 0, "required": True})
-            pair["shared"] = max(pair["shared"], check["shared"])
+            line["unrecorded"] = max(line["unrecorded"], check.get("unrecorded", 0))
+            pair = line["pairs"].setdefault(check["parts"], {"shared": check["shared"], "required": True})
+            told = [count for count in (pair["shared"], check["shared"]) if count is not None]
+            # One fold that cannot tell leaves the whole line unproven, unless another shows a leak.
+            pair["shared"] = max(told) if told and (len(told) == 2 or max(told)) else None
             pair["required"] = pair["required"] and check["required"]
     return list(out.values())
 

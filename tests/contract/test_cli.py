@@ -25,6 +25,7 @@ NAMES = {
     "stats",
     "card",
     "export-dataset",
+    "audit",
     "merge",
 }
 TINY = {

@@ -57,7 +57,7 @@ def test_a_dev_part_is_cut_from_training_people_where_none_is_given() -> None:
 
 def test_a_leak_in_the_official_parts_is_refused() -> None:
     index = index_of([{"p": "train"}, {"p": "dev"}, {"p": "test"}, {"p": "test"}], ["a", "b", "a", "c"])
-    with pytest.raises(DataError, match="person"):
+    with pytest.raises(DataError, match="shared subject"):
         require_no_leak(index, Official(protocol="p").folds(index)[0])
 
 

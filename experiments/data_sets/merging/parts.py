@@ -8,7 +8,7 @@ from pathlib import Path
 from spooflab.errors import ConfigError
 from spooflab.store import Store
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,23}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,23}")
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Part:
     """One data set that is merged.
 
     Attributes:
-        name: unique among the parts, without `-`, so that the first `-` of a key ends it.
+        name: unique among the parts; a letter first and no `-`, so that a key's first `-` before a letter ends it.
         store: the data set.
     """
 
@@ -44,7 +44,7 @@ def open_parts(roots: Sequence[Path], names: Sequence[str]) -> tuple[Part, ...]:
     if unfit or len(set(given)) != len(given):
         raise ConfigError(
             f"names of the parts: {', '.join(given)}",
-            wanted="different names of 1 to 24 letters, digits or '_'",
+            wanted="different names of 1 to 24 letters, digits or '_', a letter first",
             next_step="name them with --names, in the order of the data sets",
         )
     return tuple(Part(name, Store.open(root)) for name, root in zip(given, roots, strict=True))

@@ -7,6 +7,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
+from spooflab.cli.audit import audit
 from spooflab.cli.bench import bench
 from spooflab.cli.card import card
 from spooflab.cli.diffusion import diffusion
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "card": card,
     "export-dataset": export_dataset,
     "merge": merge,
+    "audit": audit,
     "replay": replay,
     "preview": preview,
     "list": list_,

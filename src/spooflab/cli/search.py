@@ -45,7 +45,8 @@ def search(
     if workers is not None and workers < 0:
         raise ConfigError(f"--workers {workers}", wanted="0 or more")
     settings = load_config(config, SearchConfig)
-    _, lanes = plan_search(settings, data=data, index=read_index(data_folder(settings, data)))
+    index = read_index(data_folder(settings, data))
+    _, lanes = plan_search(settings, data=data, index=index, cache=None if dry_run else out / "checks")
     if dry_run:
         return _show(settings, lanes, as_json=json)
     words = ["spooflab", "search", str(config), "--out", str(out)]

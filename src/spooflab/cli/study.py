@@ -41,7 +41,8 @@ def study(
     if workers is not None and workers < 0:
         raise ConfigError(f"--workers {workers}", wanted="0 or more")
     settings = load_config(config, StudyConfig)
-    plan = plan_study(settings, data=data, index=read_index(data_folder(settings, data)))
+    index = read_index(data_folder(settings, data))
+    plan = plan_study(settings, data=data, index=index, cache=None if dry_run else out / "checks")
     if dry_run:
         return _show_plan(plan, out, as_json=json)
     words = ["spooflab", "study", str(config), "--out", str(out)]
@@ -58,7 +59,7 @@ def _show_plan(plan: Any, out: Path, *, as_json: bool) -> int:
     cached = sum(RunFolder(out / "runs" / run.run_id).done for run in plan.runs)
     config = plan.config
     folds = [
-        {"fold": f.name, "held_out": list(f.held_out), **{p: len(r) for p, r in f.parts.items()}, "note": f.note}
+        {"fold": f.name, "held_out": list(f.unseen), **{p: len(r) for p, r in f.parts.items()}, "note": f.note}
         for f in plan.folds
     ]
     plain: dict[str, Any] = {

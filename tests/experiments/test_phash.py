@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_trees import picture
 
-from spooflab.experiments.ingest.phash import low_frequencies, near_pairs, phash
+from spooflab.experiments.phash import low_frequencies, near_pairs, phash
 
 scipy_fft = pytest.importorskip("scipy.fft")
 
