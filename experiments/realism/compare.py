@@ -26,7 +26,7 @@ from spooflab.experiments.realism.sides import (
     common_species,
     read_pixels,
 )
-from spooflab.experiments.realism.species import Distances, Pair, distances, pair, sample_of
+from spooflab.experiments.realism.species import Distances, Pair, adjusted_distances, distances, pair, sample_of
 from spooflab.experiments.realism.suggest import advise, yaml_lines
 from spooflab.experiments.realism.words import answer, notes, verdict
 from spooflab.records import PlanFile
@@ -74,7 +74,10 @@ def compare(synthetic: Side, real: Side, settings: RealismSettings, progress: Pr
     pixels = read_pixels(synthetic, every[0]), read_pixels(real, every[1])
     pairs, left_out = _pairs(taken, pixels, scale, settings, progress)
     plain = pairs.get(BONAFIDE)
-    apart = {name: distances(one, None if name == BONAFIDE else plain, settings) for name, one in pairs.items()}
+    progress("classifiers, permutations, halvings")
+    apart = adjusted_distances(
+        {name: distances(one, None if name == BONAFIDE else plain, settings) for name, one in pairs.items()}
+    )
     weighed = {name: importance(one.fit, one.is_real) for name, one in pairs.items()}
     progress("parameters")
     moved = adjusted({name: _judged(one, weighed[name], settings) for name, one in pairs.items()})
@@ -170,8 +173,6 @@ def _told(one: Pair, apart: Distances, moved: Sequence[Moved], weights: Weights,
         "auc": {
             "physics": vars(apart.physics) | {"told_apart": apart.physics.told_apart},
             "patches": vars(apart.patches) | {"told_apart": apart.patches.told_apart},
-            "beyond_camera": apart.beyond_camera
-            and vars(apart.beyond_camera) | {"told_apart": apart.beyond_camera.told_apart},
             "over_bonafide": apart.over_bonafide,
         },
         "told_apart": apart.told_apart,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spooflab.augment.color import LUMA
 from spooflab.augment.fit.chart import to_lab
 from spooflab.augment.fit.flat_blocks import flat_blocks, to_ycc
 from spooflab.augment.tone import srgb_encode
@@ -26,7 +27,7 @@ _CORE = 0.25
 
 @dataclass(frozen=True)
 class Matching:
-    """What was done to one bona fide picture: Gaussian blur (px) and white noise (code values) that were added."""
+    """What was done to one bona fide picture: Gaussian blur (px) and white noise (standard deviation of a colour, code values)."""
 
     blur_px: float
     noise_codes: float
@@ -48,13 +49,13 @@ def matched_control(plain: Pixels, attack: Pixels, seed: int) -> tuple[Pixels, M
     """Give `plain` the colour, blur and noise of `attack`, both (H, W, 3).
 
     Colour: mean and spread of L*, a*, b* (Reinhard et al. 2001, in CIELAB). Blur: the Gaussian whose transfer
-    exp(-2 pi² s² f²) brings the fall of the spectrum to the attack's; a picture is never sharpened. Noise: white, up
-    to the attack's variance of flat blocks; none is taken away.
+    exp(-2 pi² s² f²) brings the fall of the spectrum to the attack's; a picture is never sharpened. Noise: white
+    and of each colour by itself, up to the attack's variance of luma in flat blocks; none is taken away.
     """
     light = _recoloured(plain, attack)
     blur = needed_blur(_middle(light), _middle(attack))
     soft = blurred(light, blur)
-    noise = float(np.sqrt(max(0.0, _noise(attack) - _noise(_codes(soft)))))
+    noise = float(np.sqrt(max(0.0, _noise(attack) - _noise(_codes(soft)))) / np.linalg.norm(LUMA))
     soft = soft + np.random.default_rng(seed).normal(0, noise, soft.shape)
     return _codes(soft), Matching(blur, noise)
 

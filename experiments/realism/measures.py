@@ -47,7 +47,7 @@ class Measured:
     noise: FloatArray
     colours: FloatArray
 
-    def take(self, rows: Sequence[int] | FloatArray) -> "Measured":
+    def take(self, rows: Sequence[int]) -> "Measured":
         """Return some of the crops."""
         index = np.asarray(rows, dtype=np.int64)
         arrays = (self.table, self.radial, self.cfa, self.blocks, self.noise, self.colours)

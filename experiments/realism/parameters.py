@@ -19,14 +19,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spooflab.experiments.realism.domain import CrossFit, Domain, standardised, with_squares
+from spooflab.experiments.realism.domain import SURE, CrossFit, Domain, standardised, with_squares
 from spooflab.experiments.realism.sides import Row
 from spooflab.experiments.scores import BoolArray, FloatArray, IntArray, StrArray
 from spooflab.experiments.statistics import holm
 
 READABLE, _READ_FOR_SURE = 0.3, 3.1
 """Least correlation, on unseen subjects, of a parameter with what is read off the picture, and its least Fisher z."""
-SURE = 0.05
 FEWEST_EFFECTIVE, LEAST_EFFECTIVE = 12, 0.15
 """Least effective sample size: pictures, and share of all."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -86,8 +85,17 @@ class Moved:
 
 
 def importance(fit: CrossFit, real: BoolArray) -> Weights:
-    """Return weights of the synthetic pictures, from log odds of being real that a balanced classifier gave."""
-    log_ratio = fit.log_odds.mean(0)[~real]
+    """Return weights of the synthetic pictures: the odds of being real, which are the ratio of densities.
+
+    Cross-fitted scores become odds by a balanced logistic regression on that one number (Platt 1999): where they tell
+    nothing apart, the weights are even.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    score = fit.score.mean(0)
+    score = (score - score.mean()) / max(float(score.std()), 1e-12)
+    steepness = LogisticRegression(C=1e3, class_weight="balanced").fit(score[:, None], real).coef_[0, 0]
+    log_ratio = max(0.0, float(steepness)) * score[~real]
     log_ratio = np.minimum(log_ratio, np.quantile(log_ratio, _CLIP))
     found = Weights(np.ones(len(log_ratio)), 0.0, float(len(log_ratio)))
     for exponent in _FLATTEN:
@@ -157,7 +165,7 @@ class Reading:
     unreadable: int
 
 
-def read_off(domain: Domain, fold: IntArray, rows: Sequence[Row]) -> Reading:
+def read_off(domain: Domain, fold: IntArray, rows: Sequence[Row], others: FloatArray) -> Reading:
     """Learn to read parameters off simulated pictures, and read them off all.
 
     Every picture is read by regressions that saw neither its subject group nor any real picture.
@@ -165,22 +173,26 @@ def read_off(domain: Domain, fold: IntArray, rows: Sequence[Row]) -> Reading:
     Args:
         domain: matched pictures, synthetic first.
         fold: (R, N) of `deal`.
-        rows: records of the synthetic pictures.
+        rows: records of the synthetic pictures, the matched ones first.
+        others: (M, F) features of those that were not matched, from which reading is learnt as well.
     """
+    count = int((~domain.real).sum())
     names, kinds, values = targets(rows)
     wanted = _normal_scores(values, kinds) if names else values
+    table = np.concatenate([domain.table[:count], others])
+    group = np.array([row.group for row in rows])
     told = np.zeros((*fold.shape, wanted.shape[1]))
-    synthetic = np.flatnonzero(~domain.real)
     for repeat, dealt in enumerate(fold if names else ()):
         for number in np.unique(dealt):
             test = dealt == number
-            train = ~test[synthetic]
+            train = ~np.isin(group, domain.group[test])
             if train.sum() >= 2:
-                known, shown = standardised(domain.table[synthetic[train]], domain.table[test])
+                known, shown = standardised(table[train], domain.table[test])
                 told[repeat, test] = _ridge(with_squares(known), wanted[train], with_squares(shown))
     mean = told.mean(0)
-    correlation = _correlation(mean[~domain.real], wanted)
-    sure = np.arctanh(correlation.clip(-0.99, 0.99)) * np.sqrt(max(1, len(rows) - 3))
+    values, wanted = values[:count], wanted[:count]
+    correlation = _correlation(mean[:count], wanted)
+    sure = np.arctanh(correlation.clip(-0.99, 0.99)) * np.sqrt(max(1, count - 3))
     kept = np.flatnonzero((correlation >= READABLE) & (sure >= _READ_FOR_SURE))
     return Reading(
         tuple(names[i] for i in kept), tuple(kinds[i] for i in kept), values[:, kept], wanted[:, kept], mean[:, kept],

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from spooflab.atomic import disk_errors, write_over
 from spooflab.experiments.realism import figures
 from spooflab.experiments.realism.compare import Comparison
-from spooflab.experiments.realism.parameters import SURE
+from spooflab.experiments.realism.domain import SURE
 from spooflab.experiments.realism.sides import BONAFIDE, Pixels
 from spooflab.experiments.realism.suggest import p_words
 from spooflab.experiments.realism.words import better

@@ -20,6 +20,7 @@ class RealismSettings(Config):
         halvings: how often REAL is split into two halves for the null.
         replicates: bootstrap resamples of subjects.
         permutations: of the test of each parameter.
+        auc_permutations: of the test of each AUC.
         detectors: `.onnx` files or folders of `spooflab train`.
         detector_px: side of an ONNX detector's input where the model leaves it open.
         show_real: whether the page may hold pictures of REAL.
@@ -32,9 +33,10 @@ class RealismSettings(Config):
     alias: dict[str, str] = Field(default_factory=dict)
     folds: int = Field(default=5, ge=2, le=20)
     repeats: int = Field(default=3, ge=1, le=50)
-    halvings: int = Field(default=20, ge=4, le=500)
+    halvings: int = Field(default=200, ge=20, le=10_000)
     replicates: int = Field(default=1000, ge=100, le=100_000)
     permutations: int = Field(default=20_000, ge=200, le=1_000_000)
+    auc_permutations: int = Field(default=2000, ge=100, le=100_000)
     detectors: tuple[Path, ...] = ()
     detector_px: int = Field(default=0, ge=0, le=4096)
     show_real: bool = False

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from spooflab.experiments.realism.domain import (
     Domain,
     DomainAuc,
     Half,
-    beyond_camera,
     cross_fit,
     deal,
     domain_auc,
@@ -28,7 +28,7 @@ from spooflab.experiments.realism.patches import patch_features
 from spooflab.experiments.realism.settings import RealismSettings
 from spooflab.experiments.realism.sides import Pixels, Row
 from spooflab.experiments.scores import BoolArray, FloatArray
-from spooflab.experiments.statistics import percentile
+from spooflab.experiments.statistics import holm, percentile
 from spooflab.seeds import seed as named_seed
 
 
@@ -118,14 +118,16 @@ def pair(
     here, there = synthetic.take(matched.synthetic.tolist()), real.take(matched.real.tolist())
     if reason := too_few(here, there, settings):
         return f"content cannot be matched: {reason}"
-    measured = measure(here.crops + there.crops)
-    count = len(here.rows)
+    rest = synthetic.take(sorted(set(range(len(synthetic.rows))) - set(matched.synthetic.tolist())))
+    every = measure(here.crops + there.crops + rest.crops)
+    count, both = len(here.rows), len(here.rows) + len(there.rows)
+    measured = every.take(range(both))
     shown = usable(measured.table[:count], measured.table[count:])
     physics = _domain(measured.table[:, shown], here, there)
     patches = _domain(patch_features(here.crops + there.crops, settings.seed), here, there)
     seed = named_seed(settings.seed, "folds", species) % 2**31
     fold = deal(physics, folds=settings.folds, repeats=settings.repeats, seed=seed)
-    read = read_off(physics, fold, here.rows)
+    read = read_off(physics, fold, here.rows + rest.rows, every.table[both:, shown])
     full = dataclasses.replace(physics, table=np.concatenate([physics.table, read.told], axis=1))
     fit, patch_fit = cross_fit(full, fold), cross_fit(patches, fold)
     weights = subject_weights(
@@ -150,13 +152,11 @@ class Distances:
     Attributes:
         physics: by interpretable features.
         patches: by features of patches.
-        beyond_camera: by interpretable features relative to each side's bona fide pictures; None for bona fide itself.
         over_bonafide: AUC (physics) less that of bona fide, with its interval; None for bona fide itself.
     """
 
     physics: DomainAuc
     patches: DomainAuc
-    beyond_camera: DomainAuc | None
     over_bonafide: tuple[float, float, float] | None
 
     @property
@@ -176,21 +176,29 @@ def distances(found: Pair, plain: Pair | None, settings: RealismSettings) -> Dis
 
     def auc(domain: Domain, fit: CrossFit) -> DomainAuc:
         return domain_auc(
-            domain, fit, folds=settings.folds, halvings=settings.halvings, weights=found.weights, seed=seed
+            domain,
+            fit,
+            permutations=settings.auc_permutations,
+            halvings=settings.halvings,
+            weights=found.weights,
+            seed=seed,
         )
 
     physics, patches = auc(found.full, found.fit), auc(found.patches, found.patch_fit)
     if plain is None:
-        return Distances(physics, patches, None, None)
-    both = found.shown & plain.shown
-    relative = beyond_camera(_restricted(found, both), _restricted(plain, both))
-    fit = cross_fit(relative, found.fit.fold)
-    return Distances(physics, patches, auc(relative, fit), _over(found, plain, physics.auc))
+        return Distances(physics, patches, None)
+    return Distances(physics, patches, _over(found, plain, physics.auc))
 
 
-def _restricted(one: Pair, shown: BoolArray) -> Domain:
-    domain = one.physics
-    return Domain(one.measured.table[:, shown], domain.real, domain.group, domain.subject)
+def adjusted_distances(found: Mapping[str, Distances]) -> dict[str, Distances]:
+    """Adjust every p of every species together by Holm, so that one report in twenty has a false alarm."""
+    kinds = ("physics", "patches")
+    flat = [(name, kind, getattr(d, kind)) for name, d in found.items() for kind in kinds]
+    out = dict(found)
+    for (name, kind, one), p in zip(flat, holm([one.p for _, _, one in flat]), strict=True):
+        changed: dict[str, Any] = {kind: dataclasses.replace(one, p=p)}
+        out[name] = dataclasses.replace(out[name], **changed)
+    return out
 
 
 def _over(found: Pair, plain: Pair, auc: float) -> tuple[float, float, float]:

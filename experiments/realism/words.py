@@ -6,16 +6,15 @@ import numpy as np
 
 from spooflab.experiments.realism.crops import Scale
 from spooflab.experiments.realism.sides import BONAFIDE, Side
+from spooflab.experiments.realism.suggest import p_words
 
 
 def auc_words(one: dict[str, Any]) -> str:
-    """Say an AUC with its interval and what halves of the real pictures reach."""
-    text = f"AUC {one['auc']:.2f} ({one['low']:.2f} to {one['high']:.2f}"
-    return text + (
-        ")"
-        if one["null_high"] is None
-        else f"; two halves of the real ones: {one['null']:.2f}, up to {one['null_high']:.2f})"
-    )
+    """Say an AUC with its interval, its p and what halves of the real pictures reach."""
+    text = f"AUC {one['auc']:.2f}, {one['low']:.2f} to {one['high']:.2f}, {p_words(one['p'])}"
+    if one["null_high"] is not None:
+        text += f"; halves of the real ones {one['null']:.2f}, 95 % below {one['null_high']:.2f}"
+    return text
 
 
 def better(entry: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def verdict(name: str, entry: dict[str, Any]) -> str:
     """Return one or two sentences on a species."""
     shown = auc_words(better(entry))
     if not entry["told_apart"]:
-        return f"Not told apart from real captures: {shown}."
+        return f"Not surely told apart from real captures: {shown}."
     text = f"Told apart from real captures: {shown}"
     cause = max(entry["causes"], key=lambda c: float(entry["causes"][c]))
     if entry["causes"][cause] > 0.6:
@@ -38,14 +37,14 @@ def verdict(name: str, entry: dict[str, Any]) -> str:
     text += ". "
     if name == BONAFIDE:
         return text + "This is the distance of the simulated camera and face, which every attack carries."
-    beyond = entry["auc"]["beyond_camera"]
-    if beyond is None:
+    over = entry["auc"]["over_bonafide"]
+    if over is None:
         return text + "Without bona fide pictures on both sides, camera and attack cannot be told from each other."
-    if beyond["told_apart"]:
-        return text + f"Relative to bona fide the attack itself differs: {auc_words(beyond)}."
-    return (
-        text + f"Relative to bona fide nothing is left that is sure ({auc_words(beyond)}): camera and face explain it."
-    )
+    value, low, high = over
+    span = f"{value:+.2f}, {low:+.2f} to {high:+.2f}"
+    if low > 0:
+        return text + f"Further apart than bona fide pictures are ({span}): the attack itself differs."
+    return text + f"Not surely further apart than bona fide pictures are ({span}): camera and face may explain it."
 
 
 def answer(told: dict[str, dict[str, Any]]) -> str:
@@ -53,7 +52,7 @@ def answer(told: dict[str, dict[str, Any]]) -> str:
     attacks = {name: entry for name, entry in told.items() if name != BONAFIDE}
     apart = {name: entry for name, entry in attacks.items() if entry["told_apart"]}
     if not apart:
-        return "No simulated attack is told apart from its real captures with these pictures."
+        return "No simulated attack is surely told apart from its real captures with these pictures."
     worst = max(apart, key=lambda name: float(better(apart[name])["auc"]))
     text = f"{worst} is the least real: {auc_words(better(apart[worst]))}"
     moved = [m["name"] for m in apart[worst]["parameters"] if m["sure"]]
@@ -61,7 +60,7 @@ def answer(told: dict[str, dict[str, Any]]) -> str:
         first = next(m for m in apart[worst]["parameters"] if m["sure"])
         text += f"; first to move: {moved[0]}, {'up' if first['shift'] > 0 else 'down'}"
     rest = len(attacks) - len(apart)
-    return text + (f". {rest} of {len(attacks)} species are not told apart." if rest else ".")
+    return text + (f". {rest} of {len(attacks)} species are not surely told apart." if rest else ".")
 
 
 def notes(
@@ -96,8 +95,8 @@ def notes(
     if not scale.untouched:
         out.append(
             f"Faces differ in size ({scale.face_px[0]:.0f} and {scale.face_px[1]:.0f} stored px), so SYNTHETIC was "
-            f"reduced by {scale.synthetic:.2f} and REAL by {scale.real:.2f}: spectra hold up to the coarser side's detail, and "
-            "lattices of stored pixels are gone."
+            f"reduced by {scale.synthetic:.2f} and REAL by {scale.real:.2f}: spectra hold up to the coarser side's "
+            "detail, and lattices of stored pixels are gone."
         )
     unbalanced = {n: e["matching"]["unbalanced"] for n, e in told.items() if e["matching"]["unbalanced"]}
     if unbalanced:
