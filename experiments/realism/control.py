@@ -27,7 +27,7 @@ _CORE = 0.25
 
 @dataclass(frozen=True)
 class Matching:
-    """What was done to one bona fide picture: Gaussian blur (px) and white noise (standard deviation of a colour, code values)."""
+    """What was done to one bona fide picture: Gaussian blur (px) and white noise (code values of each colour)."""
 
     blur_px: float
     noise_codes: float

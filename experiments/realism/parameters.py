@@ -63,7 +63,7 @@ class Moved:
         p: of the permutation; `adjusted` corrects it by Holm over all readable parameters of all species.
         explains: `signature_share`, the share of the difference between the sides that it alone would explain.
         before, after: quantiles (`QUANTILES`) of the recorded values, plain and weighted; one share each of a `share`.
-        beyond: share of real pictures read past the middle 90 % of the simulated ones, on the side of the shift.
+        beyond: share of real pictures read past the simulated ones' middle 90 %, on the side of the shift.
         agrees: whether both lines of evidence point the same way.
     """
 
@@ -122,10 +122,13 @@ def targets(rows: Sequence[Row]) -> tuple[list[str], list[str], FloatArray]:
     named: dict[str, FloatArray] = {}
     kinds: dict[str, str] = {}
     fields = sorted(set.intersection(*(set(row.physics) for row in rows))) if rows else []
+    streams = [row.physics.get("device.stream", 0.0) for row in rows]
+    # A still camera's record holds a rate factor that nothing used, a stream's a quality.
+    idle = ("device.crf", "device.gop") if not any(streams) else ("device.quality",) if all(streams) else ()
     for name in fields:
         values = np.array([row.physics[name] for row in rows])
         seen = np.unique(values)
-        if len(seen) < 2 or name.startswith(_IDENTITY) or "phase" in name:
+        if len(seen) < 2 or name.startswith(_IDENTITY) or name in idle or "phase" in name:
             continue
         if len(seen) <= _FEW_VALUES and bool((seen == seen.round()).all()):
             for value in seen if len(seen) > 2 else seen[1:]:

@@ -50,7 +50,7 @@ class Advice:
     """What to move for one species.
 
     Attributes:
-        words: sentences, one for each parameter that surely moved.
+        words: sentences: what to move first, then what else surely differs.
         profiles: device profile (its entry in `devices`) to groups, keys and ranges for a copy of it.
         fewer: keys `devices` and `instruments` to the values that real pictures show less.
     """
@@ -61,26 +61,35 @@ class Advice:
 
 
 def advise(found: Sequence[Moved], rows: Sequence[Row], weights: Weights, devices: Mapping[str, str]) -> Advice:
-    """Say what to move.
+    """Say what to move first, and what else differs.
+
+    Ranges are told for the parameter that explains most alone: a difference in one is read as differences in others
+    that look alike, so these are to be seen again once it has been moved.
 
     Args:
-        found: parameters of one species, p adjusted.
+        found: parameters of one species, p adjusted, in order.
         rows: records of its simulated pictures.
         weights: their importance.
         devices: name of each profile to its entry in the generation's `devices`.
     """
-    advice = Advice([], {}, {})
-    for one in (m for m in found if m.sure):
-        if one.kind == "share":
-            advice.words.append(_share_words(one))
-            label, _, value = one.name.partition(" = ")
-            if one.shift < 0 and label in ("device", "instrument"):
-                advice.fewer.setdefault(label + "s", []).append(value)
-            continue
-        ranges = _profile_ranges(one, rows, weights, devices)
-        for entry, (group, key, limits) in ranges.items():
-            advice.profiles.setdefault(entry, {}).setdefault(group, {})[key] = limits
-        advice.words.append(_range_words(one, weights, told=bool(ranges)))
+    sure = [one for one in found if one.sure]
+    if not sure:
+        return Advice([], {}, {})
+    first, label = sure[0], sure[0].name.partition(" = ")[0]
+    if first.kind == "share":
+        alike = [one for one in sure if one.name.startswith(f"{label} = ")]
+        fewer = [one.name.partition(" = ")[2] for one in alike if one.shift < 0]
+        advice = Advice([_share_words(one) for one in alike], {}, {})
+        if label in ("device", "instrument") and fewer:
+            advice.fewer[label + "s"] = fewer
+    else:
+        alike = [first]
+        ranges = _profile_ranges(first, rows, weights, devices)
+        profiles = {entry: {group: {key: limits}} for entry, (group, key, limits) in ranges.items()}
+        advice = Advice([_range_words(first, weights, told=bool(ranges))], profiles, {})
+    others = [f"{one.name} {'up' if one.shift > 0 else 'down'}" for one in sure if one not in alike]
+    if others:
+        advice.words.append(f"also read otherwise, to be seen again once that is moved: {', '.join(others)}")
     return advice
 
 
@@ -99,7 +108,7 @@ def _range_words(one: Moved, weights: Weights, *, told: bool) -> str:
         text += f"; {one.beyond:.0%} of real pictures are read past the simulated ones' middle 90 %"
         text += ", so the range may have to be wider"
     if not told:
-        text += "; no key of a configuration holds this range alone"
+        text += "; no key of a configuration is told for it"
     return f"{text} ({p_words(one.p)})"
 
 
