@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import spooflab
-from spooflab.errors import DataError
+from spooflab.augment.profile import load_profile
+from spooflab.errors import ConfigError, DataError
 from spooflab.experiments.realism import sections
 from spooflab.experiments.realism.control import matched_control, partners
 from spooflab.experiments.realism.crops import Scale, choose_scale
@@ -63,10 +65,7 @@ def compare(synthetic: Side, real: Side, settings: RealismSettings, progress: Pr
         DataError: no species in common, faces too small, or no species with enough pictures and subjects.
         ConfigError: a detector that cannot be used.
     """
-    scorers = {
-        path.stem if path.suffix else path.name: open_detector(path, settings.detector_px)
-        for path in settings.detectors
-    }
+    scorers = {_detector_name(path): open_detector(path, settings.detector_px) for path in settings.detectors}
     taken = _taken(synthetic, real, settings)
     every = [[row for rows in taken.values() for row in rows[side]] for side in (0, 1)]
     scale = choose_scale(*every)
@@ -103,6 +102,12 @@ def compare(synthetic: Side, real: Side, settings: RealismSettings, progress: Pr
         "version": spooflab.__version__,
     }
     return Comparison(results, _pictures(pairs, controls, pixels, settings))
+
+
+def _detector_name(path: Path) -> str:
+    """Name of a file without its suffix; of a run's folder `training` the run's."""
+    full = path.resolve()
+    return full.parent.name if full.name == "training" else full.stem if full.is_file() else full.name
 
 
 def _taken(synthetic: Side, real: Side, settings: RealismSettings) -> dict[str, tuple[list[Row], list[Row]]]:
@@ -193,9 +198,6 @@ def _told(one: Pair, apart: Distances, moved: Sequence[Moved], weights: Weights,
 
 def _stem(entry: str) -> str:
     """Name of the profile that an entry of `devices` means: its own, or that in the file."""
-    from spooflab.augment.profile import load_profile
-    from spooflab.errors import ConfigError
-
     try:
         return load_profile(entry).name
     except ConfigError:

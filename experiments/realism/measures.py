@@ -89,7 +89,9 @@ def _sharpness(luma: FloatArray, power: FloatArray, chroma: FloatArray) -> dict[
     ends = spectra.edges()
     out = {f"luma power at {a:.2f}-{b:.2f} c/px": power[i] for i, (a, b) in enumerate(pairwise(ends))}
     for first, last in _CHROMA_RINGS:
-        out[f"chroma power at {ends[first]:.2f}-{ends[last]:.2f} c/px"] = float(np.nanmean(chroma[first:last]))
+        out[f"chroma power at {ends[first]:.2f}-{ends[last]:.2f} c/px"] = float(
+            spectra.known_mean(chroma[first:last], 0)
+        )
     across, along = (np.log10(np.mean(np.diff(luma, axis=axis) ** 2) + 1e-6) for axis in (1, 0))
     steep = edge_steepness((luma / 255).astype(np.float32))[0]
     return out | {

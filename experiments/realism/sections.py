@@ -40,7 +40,7 @@ def spectrum_of(pair: Pair) -> dict[str, Any]:
     """
     here, there = both_means(pair, pair.measured.radial)
     apart = DECIBEL * (here - there)
-    distance = np.sqrt(np.nanmean(apart**2, axis=1))
+    distance = np.sqrt(spectra.known_mean(apart**2, 1))
     return {
         "edges": spectra.edges().tolist(),
         "synthetic": _curve(pair.measured.radial, ~pair.is_real),
@@ -62,8 +62,8 @@ def _by_chance(pair: Pair, values: FloatArray, halvings: int = 20) -> float:
     found = []
     for _ in range(halvings):
         first = np.isin(member, rng.permutation(len(names))[: len(names) // 2])
-        apart = np.nanmean(values[rows[first]], axis=0) - np.nanmean(values[rows[~first]], axis=0)
-        found.append(DECIBEL * np.sqrt(np.nanmean(apart**2)))
+        apart = spectra.known_mean(values[rows[first]], 0) - spectra.known_mean(values[rows[~first]], 0)
+        found.append(DECIBEL * np.sqrt(spectra.known_mean(apart**2, 0)))
     return float(np.mean(found))
 
 
@@ -108,8 +108,8 @@ def noise_of(pair: Pair) -> dict[str, Any]:
     known = np.isfinite(apart[0])
     size, level = np.full((2, len(apart)), np.nan)
     if known.any():
-        size = np.sqrt(np.nanmean(apart[:, known] ** 2, axis=1))
-        level = np.nanmean(apart[:, known], axis=1)
+        size = np.sqrt(spectra.known_mean(apart[:, known] ** 2, 1))
+        level = spectra.known_mean(apart[:, known], 1)
     return {
         "luma": ((LEVELS[:-1] + LEVELS[1:]) / 2).tolist(),
         "synthetic": _curve(log, ~pair.is_real),

@@ -89,3 +89,11 @@ def block_phases(plane: FloatArray) -> FloatArray:
     mean = np.mean(parts, axis=0)
     phases: FloatArray = mean / max(float(mean.mean()), _FLOOR)
     return phases
+
+
+def known_mean(values: FloatArray, axis: int) -> FloatArray:
+    """Return the mean of the finite values along an axis, NaN where there is none."""
+    known = np.isfinite(values)
+    count = known.sum(axis)
+    mean: FloatArray = np.where(count > 0, np.where(known, values, 0.0).sum(axis) / np.maximum(count, 1), np.nan)
+    return mean

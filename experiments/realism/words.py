@@ -54,7 +54,8 @@ def answer(told: dict[str, dict[str, Any]]) -> str:
     if not apart:
         return "No simulated attack is surely told apart from its real captures with these pictures."
     worst = max(apart, key=lambda name: float(better(apart[name])["auc"]))
-    text = f"{worst} is the least real: {auc_words(better(apart[worst]))}"
+    best = better(apart[worst])
+    text = f"{worst} is the least real (AUC {best['auc']:.2f}, {best['low']:.2f} to {best['high']:.2f})"
     moved = [m["name"] for m in apart[worst]["parameters"] if m["sure"]]
     if moved:
         first = next(m for m in apart[worst]["parameters"] if m["sure"])
