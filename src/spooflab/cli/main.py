@@ -22,6 +22,7 @@ from spooflab.cli.listing import list_
 from spooflab.cli.merge import merge
 from spooflab.cli.mine import mine
 from spooflab.cli.preview import preview
+from spooflab.cli.realism import realism
 from spooflab.cli.replay import replay
 from spooflab.cli.report import report
 from spooflab.cli.search import search
@@ -49,6 +50,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "report": report,
     "evaluate": evaluate,
     "mine": mine,
+    "realism": realism,
     "bench": bench,
     "fit-device": fit_device,
     "diffusion": diffusion,
