@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from spooflab.cli.bench import bench
+from spooflab.cli.compare import compare
 from spooflab.cli.diffusion import diffusion
 from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "study": study,
     "search": search,
     "report": report,
+    "compare": compare,
     "evaluate": evaluate,
     "mine": mine,
     "bench": bench,
