@@ -105,7 +105,7 @@ def _match(first: Results, second: Results) -> tuple[list[Match], list[dict[str,
             reason = ""
             if not all(pair):
                 absent = [name for name, cells in zip(("first", "second"), pair, strict=True) if not cells]
-                reason = f"not finished in the {' and the '.join(absent)} study"
+                reason = f"no finished run in the {' and the '.join(absent)} study"
             elif held[0].get(fold) != held[1].get(fold):
                 reason = f"the fold holds out {held[0].get(fold)} in one study, {held[1].get(fold)} in the other"
             if not reason:
@@ -236,9 +236,8 @@ def _named(config: dict[str, Any]) -> dict[str, Any]:
     out = {key: value for key, value in config.items() if key not in _NOT_RESULTS}
     columns = {}
     for entry in out.pop("algorithms", []):
-        label = entry.get("label") or "".join(
-            [entry["name"], f" + {entry['test_time']}" * bool(entry.get("test_time"))]
-        )
+        method = entry.get("test_time")  # absent from studies of older versions
+        label = entry.get("label") or (f"{entry['name']} + {method}" if method else entry["name"])
         columns[label] = {key: value for key, value in entry.items() if key != "label"}
     return {**out, "algorithms": columns}
 

@@ -53,7 +53,8 @@ def critical_difference(test: Friedman) -> Markup:
     width, left, right = 360, 16, 16
     groups = _groups([rank for _, rank in ranks], difference)
     axis = 50
-    height = axis + 18 + 9 * len(groups) + 20 * count
+    spacing = 20 if count <= 12 else 15
+    height = axis + 18 + 9 * len(groups) + spacing * count
 
     def at(rank: float) -> float:
         return left + (rank - 1) / max(1, count - 1) * (width - left - right)
@@ -64,7 +65,7 @@ def critical_difference(test: Friedman) -> Markup:
         f'<text x="{left}" y="11">critical difference {difference:.2f}</text>',
         f'<line x1="{left}" y1="{axis}" x2="{width - right}" y2="{axis}" class="zero"/>',
     ]
-    for tick in range(1, count + 1):
+    for tick in range(1, count + 1, 1 + count // 12):
         parts.append(f'<line x1="{at(tick):.1f}" y1="{axis - 5}" x2="{at(tick):.1f}" y2="{axis}" class="zero"/>')
         parts.append(f'<text x="{at(tick):.1f}" y="{axis - 9}" text-anchor="middle">{tick}</text>')
     for place, (first, last) in enumerate(groups):
@@ -72,16 +73,31 @@ def critical_difference(test: Friedman) -> Markup:
         x1, x2 = at(ranks[first][1]) - 4, at(ranks[last][1]) + 4
         parts.append(f'<line x1="{x1:.1f}" y1="{bar}" x2="{x2:.1f}" y2="{bar}" class="group"/>')
     for place, (name, rank) in enumerate(ranks):
-        base = axis + 22 + 9 * len(groups) + 20 * place
+        base = axis + 22 + 9 * len(groups) + spacing * place
         x = at(rank)
         end = x > width / 2
-        parts.append(f'<path d="M{x:.1f} {axis}V{base - 4}" class="leader"/>')
+        parts.append(f'<path d="M{x:.1f} {axis}V{base - 4}" class="{"leader" if count <= 12 else "faint"}"/>')
         anchor, shift = ("end", -6) if end else ("start", 6)
+        told = _shorten(name, int(((x if end else width - x) - 8) / _LETTER) - 6)
         parts.append(
-            f'<text x="{x + shift:.1f}" y="{base}" text-anchor="{anchor}" class="name">{escape(name)} {rank:.2f}</text>'
+            f'<text x="{x + shift:.1f}" y="{base}" text-anchor="{anchor}" class="name">{escape(told)} {rank:.2f}'
+            f"<title>{escape(name)}</title></text>"
         )
         parts.append(f'<circle cx="{x:.1f}" cy="{base - 4}" r="3"/>')
     return svg(width, height, "".join(parts), "Critical-difference diagram of mean ranks")
+
+
+_LETTER = 7.2
+"""Width of a letter of a name, at most, in units of the drawing."""
+
+
+def _shorten(name: str, letters: int) -> str:
+    """Cut a name to its first letters where there is no room.
+
+    >>> _shorten("mixstyle", 5)
+    'mixs…'
+    """
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
 def _groups(ranks: list[float], difference: float) -> list[tuple[int, int]]:

@@ -53,6 +53,11 @@ def test_a_study_compared_with_itself_is_the_same(make: Make) -> None:
     assert told["same"]
     assert not told["differs"]
     assert told["overall"]["low"] == told["overall"]["high"] == told["overall"]["difference"] == 0
+    plain = [{"name": entry["name"], "label": ""} for entry in one.study["config"]["algorithms"]]
+    older = replace(one, study=one.study | {"config": one.study["config"] | {"algorithms": plain}})
+    assert {line["key"] for line in compare_studies(one, older)["differs"]["configuration"]} == {
+        *(f"algorithms.{name}" for name in ("ERM", "DANN", "erm", "dann"))
+    }
 
 
 def test_a_better_detector_is_surely_better_and_the_configuration_says_why(make: Make) -> None:

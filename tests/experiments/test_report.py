@@ -1,5 +1,6 @@
 """The report says what the figures allow, holds everything itself, and escapes what it was given."""
 
+import csv
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -12,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from spooflab.errors import ConfigError
 from spooflab.experiments.metrics import NAMES, curve_figures
 from spooflab.experiments.report import write_report
 from spooflab.experiments.report.curves import Curve, curve_band, det, roc
+from spooflab.experiments.report.focus import shown_columns
 from spooflab.experiments.report.palette import heat, inks
 from spooflab.experiments.report.plots import critical_difference, histogram
 from spooflab.experiments.report.worst import _fact
@@ -132,6 +135,40 @@ def test_missing_cells_are_shown_as_missing(study_yaml: dict[str, Any], index: p
     assert summary["runs"]["missing"] == 14
     assert summary["answer"] == "No fold is finished for every algorithm yet, so there is no answer."
     assert (tmp_path / "report.html").read_text().count(">missing</td>") >= 14
+
+
+def test_tables_beside_the_page_hold_the_summary(study: Callable[..., Path]) -> None:
+    out = study()
+    summary = write_report(out)
+    with (out / "tables/matrix.csv").open(newline="") as file:
+        cells = {(row["fold"], row["algorithm"]): row for row in csv.DictReader(file)}
+    assert len(cells) == 14
+    for (fold, label), row in cells.items():
+        entry = summary["matrix"][fold][label]
+        assert all(float(row[name]) == entry[name] for name in ("value", "low", "high", "auc", "bpcer100"))
+    tex = (out / "tables/ranking.tex").read_text()
+    assert f"\\mathbf{{{100 * summary['ranking'][0]['mean']:.1f}}}" in tex
+    assert tex.count("mathbf") == 1
+
+
+def test_many_columns_are_reduced_to_those_that_answer(study: Callable[..., Path]) -> None:
+    many = [{"name": "erm"}, *({"name": "dann", "label": f"d{i}", "hparams": {"weight": 1.0 + i}} for i in range(9))]
+    out = study(algorithms=many, protocol={"name": "leave_one_device_out", "only": ["webcam"]}, title="wide")
+    summary = write_report(out)
+    results = load_results(out)
+    shown = shown_columns(results, summary)
+    assert len(shown) == 6
+    assert {"erm", summary["best"]} <= set(shown)
+    worst = summary["ranking"][-1]["algorithm"]
+    assert worst in shown_columns(results, summary, [worst])
+    with pytest.raises(ConfigError, match="--show nobody"):
+        write_report(out, ["nobody"])
+    html = (out / "report.html").read_text()
+    assert "All 10 algorithms" in html
+    assert html.count("<polyline") == 2 * 6  # DET and ROC
+    told = re.findall(r"d\d|erm|\d+ others", summary["answer"])
+    assert sum(int(name.split()[0]) if "others" in name else 1 for name in told) == 10
+    assert len(told) < 10
 
 
 @pytest.mark.parametrize(
