@@ -298,14 +298,16 @@ def _verdict(ranking: list[dict[str, Any]], differences: list[dict[str, Any]]) -
     return "best" if all(sure) else "ahead" if any(sure) else "tie"
 
 
-def _list(names: list[str], word: str, most: int = 5) -> str:
-    """Join names; of more than `most`, the first three and how many others.
+def _list(names: list[str], word: str, most: int = 5, letters: int = 80) -> str:
+    """Join names; of more than `most`, or of long ones, the first three at most and how many others.
 
     >>> _list(list("abcdefg"), "or")
     'a, b, c or 4 others'
     """
-    if len(names) > most:
-        names = [*names[:3], f"{len(names) - 3} others"]
+    if len(names) > most or sum(map(len, names)) > letters:
+        kept = next((k for k in (3, 2) if k + 1 < len(names) and sum(map(len, names[:k])) <= letters // 2), 1)
+        if kept + 1 < len(names):
+            names = [*names[:kept], f"{len(names) - kept} others"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
