@@ -207,10 +207,10 @@ def differences_of_setup(first: Results, second: Results) -> dict[str, list[dict
     out: dict[str, list[dict[str, Any]]] = {}
     configs = [_named(study.study.get("config", {})) for study in (first, second)]
     protocols = [config.pop("protocol", {}) for config in configs]
-    out["protocol"] = _unlike(*protocols)
-    out["configuration"] = _unlike(*configs)
+    out["protocol"] = _unlike(protocols[0], protocols[1])
+    out["configuration"] = _unlike(configs[0], configs[1])
     data = [study.study.get("data") or {} for study in (first, second)]
-    out["data"] = _unlike(*data)
+    out["data"] = _unlike(data[0], data[1])
     code = [
         {
             "spooflab": sorted({c.record["code_version"] for c in study.done()}),
@@ -219,7 +219,7 @@ def differences_of_setup(first: Results, second: Results) -> dict[str, list[dict
         }
         for study in (first, second)
     ]
-    out["code"] = _unlike(*code)
+    out["code"] = _unlike(code[0], code[1])
     return {part: lines for part, lines in out.items() if lines}
 
 
