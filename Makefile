@@ -8,7 +8,7 @@ WORKERS ?= 2
 # One torch thread per process: the work is split over processes, and bytes do not depend on threads.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help quickstart test check lint format bench benchmark docs-pictures clean
+.PHONY: help quickstart test check lint format bench benchmark docs-pictures report-pictures clean
 
 help:
 	@echo "make quickstart  install, generate a small set, train three algorithms leave-one-attack-out, write report.html"
@@ -64,6 +64,10 @@ benchmark: $(VENV)/.dev
 
 docs-pictures: $(VENV)/.dev
 	$(BIN)/python examples/docs_pictures.py docs/pictures
+
+# README's two pictures of the quick start's report; needs chromium on the path.
+report-pictures: quickstart
+	$(BIN)/python examples/report_pictures.py $(OUT)/study/report.html docs/pictures
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info quickstart .mypy_cache .ruff_cache .pytest_cache .hypothesis

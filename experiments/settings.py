@@ -39,13 +39,22 @@ def best_by_setting(results: Results, ranking: list[dict[str, Any]]) -> dict[str
     return out
 
 
-def settings_sentence(results: Results) -> str:
+def settings_sentence(results: Results, ranking: list[dict[str, Any]] | None = None) -> str:
     """Say that columns of different settings are different tasks; empty where all are of one.
 
-    The sentence stands with every ranking: a column that saw the test images has had help that others had not.
+    Many columns of a setting are counted, and the best of it in the ranking is named. The sentence stands with every
+    ranking: a column that saw the test images has had help that others had not.
     """
     groups = by_setting(results)
     if len(groups) < 2:
         return ""
-    parts = [f"{', '.join(columns)} {SEEN[setting]}" for setting, columns in groups.items()]
+    best = best_by_setting(results, ranking or [])
+    parts = [f"{_columns(columns, best.get(setting))} {SEEN[setting]}" for setting, columns in groups.items()]
     return f"Not the same task: {'; '.join(parts)}. A difference between settings is not one between algorithms."
+
+
+def _columns(names: list[str], best: dict[str, Any] | None, most: int = 5) -> str:
+    if len(names) <= most:
+        return ", ".join(names)
+    lead = f" (lowest: {best['algorithm']}, {100 * best['mean']:.1f} %)" if best else ""
+    return f"{len(names)} columns{lead}"

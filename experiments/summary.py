@@ -214,7 +214,7 @@ def certainty(
     folds: list[str],
 ) -> list[str]:
     """Say how sure the answer is, one plain sentence per reason to believe or doubt it."""
-    out = [sentence] if (sentence := settings_sentence(results)) else []
+    out = [sentence] if (sentence := settings_sentence(results, ranking)) else []
     if ranking and differences:
         top, gap = ranking[0]["algorithm"], differences[0]
         subjects = len({s for c in results.done() if c.fold in folds for s in c.test.subject.tolist()})
@@ -224,11 +224,17 @@ def certainty(
         if gap["low"] is not None:
             bounds = f"{signed(gap['low'])} to {signed(gap['high'])} points"
             out.append(f"{top}'s lead over {gap['algorithm']}: {points(gap['difference'])} ({bounds}; {method}).")
-        best_p = min((pair["p_holm"] for pair in over_folds["pairs"]), default=None)
+        clearest = min(over_folds["pairs"], key=lambda pair: pair["p"], default=None)
         if "cannot" in over_folds["reach"]:
             out.append(f"Counted by folds alone, {over_folds['reach']}")
-        elif best_p is not None:
-            out.append(f"Counted by folds alone, the smallest signed-rank p after Holm's adjustment is {best_p:.2g}.")
+        elif clearest is not None:
+            better, worse = clearest["first"], clearest["second"]
+            if clearest["difference"] > 0:
+                better, worse = worse, better
+            out.append(
+                f"Counted by folds alone, the clearest difference is {better} below {worse}: signed-rank p "
+                f"{clearest['p_holm']:.2g} after Holm's adjustment."
+            )
     if ranking and len(results.seeds) == 1:
         out.append("One training seed: how much another training run would differ is not in these intervals.")
     elif ranking and ranking[0]["seed_spread"] is not None:
@@ -299,7 +305,16 @@ def _verdict(ranking: list[dict[str, Any]], differences: list[dict[str, Any]]) -
     return "best" if all(sure) else "ahead" if any(sure) else "tie"
 
 
-def _list(names: list[str], word: str) -> str:
+def _list(names: list[str], word: str, most: int = 5, letters: int = 80) -> str:
+    """Join names; of more than `most`, or of long ones, the first three at most and how many others.
+
+    >>> _list(list("abcdefg"), "or")
+    'a, b, c or 4 others'
+    """
+    if len(names) > most or sum(map(len, names)) > letters:
+        kept = next((k for k in (3, 2) if k + 1 < len(names) and sum(map(len, names[:k])) <= letters // 2), 1)
+        if kept + 1 < len(names):
+            names = [*names[:kept], f"{len(names) - kept} others"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 

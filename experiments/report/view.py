@@ -1,40 +1,53 @@
 """Everything that the page shows, as plain values: the template only lays it out."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import yaml
 
 import spooflab
 from spooflab.experiments.protocols import column
-from spooflab.experiments.report.palette import ATTACK, BONAFIDE, heat, heat_stops, inks
-from spooflab.experiments.report.plots import Curve, critical_difference, det, histogram
+from spooflab.experiments.report.curves import Bounds, Curve, det, roc
+from spooflab.experiments.report.focus import FEW, column_inks, shown_columns
+from spooflab.experiments.report.glance import glance
+from spooflab.experiments.report.heat_table import Head, HeatCell, HeatTables, entry_cell, heat_tables, rate_cell
+from spooflab.experiments.report.palette import ATTACK, BONAFIDE, Ink, heat_stops
+from spooflab.experiments.report.plots import critical_difference, histogram
 from spooflab.experiments.report.ratio_curve import ratio_curve_view
+from spooflab.experiments.report.tables import ResultTable
 from spooflab.experiments.report.worst import worst_cards
-from spooflab.experiments.results import Cell, Results
+from spooflab.experiments.results import Cell, Results, row_interval
 from spooflab.experiments.settings import SEEN, WORDS, by_setting
-from spooflab.experiments.statistics import (
-    Friedman,
-    Judged,
-    clopper_pearson,
-    needs_exact,
-    paired_bootstrap,
-    percentile,
-    rate_errors,
-)
+from spooflab.experiments.statistics import Friedman, Judged
 from spooflab.experiments.summary import unseen
 
 _SHEET = 12
+_PAIRS_LISTED = 28
+_RUNS_LISTED = 400
+"""Of more runs the page lists none: they would be most of its weight."""
 
 
-def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+def build_view(
+    results: Results,
+    summary: dict[str, Any],
+    rows: list[dict[str, Any]],
+    tables: Sequence[ResultTable] = (),
+    show: Sequence[str] = (),
+) -> dict[str, Any]:
     """Return the template's variables.
 
     Args:
         results: the study's cells.
         summary: from `summarise`.
         rows: of `results_table`.
+        tables: that stand beside the page.
+        show: columns that the figures of a wide study draw besides the best and the baseline.
     """
     study = results.study
+    shown = shown_columns(results, summary, show)
+    ink = column_inks(results, shown)
+    heads = _heads(results, summary)
     return {
         "title": study.get("config", {}).get("title") or f"Generalisation to unseen {unseen(results)}",
         "summary": summary,
@@ -42,21 +55,25 @@ def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, A
         "unseen": unseen(results, 1),
         "unseen_many": unseen(results),
         "algorithms": results.algorithms,
-        "settings_of": {label: WORDS[setting] for label, setting in results.settings.items()},
-        "groups": [(WORDS[setting], SEEN[setting], names) for setting, names in by_setting(results).items()],
-        "inks": inks(results.algorithms),
+        "shown": shown,
+        "settings_of": _setting_words(results),
+        "groups": [(WORDS[setting], SEEN[setting], names) for setting, names in by_setting(results).items() if setting],
+        "inks": ink,
         "classes": {"bona fide": BONAFIDE, "attack": ATTACK},
-        "ranking": _ranking(summary),
-        "matrix": _matrix(results, summary),
-        "means": _means(results, summary),
-        "ratio_curve": ratio_curve_view(results, summary),
+        "glance": glance(results, summary),
+        "ranking": _ranking(summary, shown),
+        "matrix": _matrix(results, summary, heads, shown),
+        "fold_notes": [(fold["name"], fold["note"]) for fold in study.get("folds", []) if fold["note"]],
         "heat_stops": heat_stops(),
-        "figures": _figures(results),
-        "histograms": _histograms(results),
-        "worst": _worst(results),
-        "devices": _devices(results),
+        "figures": _figures(results, summary, rows, shown, ink),
+        "histograms": _histograms(results, shown),
+        "worst": _worst(results, shown),
+        "species": _species(results, heads, shown),
+        "devices": _devices(results, heads, shown),
+        "ratio_curve": ratio_curve_view(results, summary),
         "oracle_selection": _oracle_selection(results),
         "over_folds": summary["over_folds"],
+        "pairs": _pairs(summary),
         "cd": _cd(summary),
         "rows": rows,
         "study": study,
@@ -67,75 +84,120 @@ def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, A
         "machines": sorted({_machine(cell) for cell in results.done()}),
         "version": spooflab.__version__,
         "training": _settings(results),
+        "bands": sorted(_banded(results, summary)),
+        "runs_done": len(results.done()),
+        "runs_listed": _RUNS_LISTED,
+        "hours": _hours(sum(float(row["seconds"] or 0) for row in rows)),
+        "configuration": yaml.safe_dump(study["config"], sort_keys=False, allow_unicode=True) if study else "",
+        "tables": [table.view() for table in tables],
     }
 
 
-def _ranking(summary: dict[str, Any]) -> dict[str, Any]:
+def _setting_words(results: Results) -> dict[str, str]:
+    """Column → its setting in words; nothing where no run recorded one."""
+    told = any(results.settings.values())
+    return {label: WORDS[setting] if told else "" for label, setting in results.settings.items()}
+
+
+def _heads(results: Results, summary: dict[str, Any]) -> list[Head]:
+    """Headings of the columns; of many, in the order of the ranking, so that tables read from the best down."""
+    names = results.algorithms
+    if len(names) > FEW:
+        ranked = [row["algorithm"] for row in summary["ranking"]]
+        names = [*ranked, *(name for name in names if name not in ranked)]
+    words = _setting_words(results)
+    return [Head(name, words[name]) for name in names]
+
+
+_RANKED = 12
+"""Lines of the ranking that are shown at once; with a few more than that, all are."""
+
+
+def _ranking(summary: dict[str, Any], shown: list[str]) -> dict[str, Any]:
     """Bars on a common axis that starts at 0 and ends on a round figure above the highest bound."""
     rows = summary["ranking"]
     top = max([row["high"] if row["high"] is not None else row["mean"] for row in rows], default=1.0)
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2) if top / s <= 6)
     end = step * max(1, int(np.ceil(top / step - 1e-9)))
     ticks = [step * i for i in range(round(end / step) + 1)]
-    return {"rows": rows, "end": end, "ticks": ticks}
+    first = len(rows) if len(rows) <= _RANKED + 3 else _RANKED
+    folded = [row for row in rows[first:] if row["algorithm"] not in shown]
+    return {"rows": [row for row in rows if row not in folded], "folded": folded, "end": end, "ticks": ticks}
 
 
-def _matrix(results: Results, summary: dict[str, Any]) -> list[dict[str, Any]]:
-    notes = {fold["name"]: fold["note"] for fold in results.study.get("folds", [])}
-    lines = []
-    for fold, entries in summary["matrix"].items():
-        cells = []
-        for label, entry in entries.items():
-            states = [cell.status for cell in results.at(label, fold)]
-            background, text = heat(entry["value"]) if entry else ("", "")
-            missing = "failed" if "failed" in states else "missing" if "missing" in states else "no figure"
-            cells.append({"entry": entry, "background": background, "text": text, "missing": missing})
-        known = [c["entry"]["value"] for c in cells if c["entry"]]
-        best = min(known) if len(known) > 1 else None
-        for cell in cells:
-            cell["best"] = bool(cell["entry"] and best is not None and cell["entry"]["value"] == best)
+def _matrix(results: Results, summary: dict[str, Any], heads: list[Head], shown: list[str]) -> HeatTables:
+    matrix = summary["matrix"]
+    folds = []
+    for fold, entries in matrix.items():
         first = next((entry for entry in entries.values() if entry), None)
-        lines.append({"fold": fold, "cells": cells, "note": notes.get(fold, ""), "counts": first})
-    return lines
+        folds.append(Head(fold, f"{first['attack']:,} attacks, {first['subjects']} people" if first else ""))
 
+    def cell(fold: str, label: str) -> HeatCell:
+        return entry_cell(matrix[fold][label], [c.status for c in results.at(label, fold)])
 
-def _means(results: Results, summary: dict[str, Any]) -> list[dict[str, Any] | None]:
-    """Last line of the matrix: the ranking's means in the order of the columns."""
     rows = {row["algorithm"]: row for row in summary["ranking"]}
     best = summary["best"] if len(rows) > 1 else None
-    out: list[dict[str, Any] | None] = []
-    for label in results.algorithms:
+
+    def mean(label: str) -> HeatCell:
         row = rows.get(label)
-        background, text = heat(row["mean"]) if row else ("", "")
-        out.append({**row, "background": background, "text": text, "best": label == best} if row else None)
-    return out
+        if row is None:
+            return HeatCell(None, missing="missing")
+        return HeatCell(row["mean"], row["low"], row["high"], best=label == best)
+
+    return heat_tables("held out", folds, heads, cell, shown, mean if rows and len(folds) > 1 else None)
 
 
 def _judged(cells: list[Cell]) -> list[tuple[Cell, Judged]]:
     return [(cell, judged) for cell in cells if cell.status == "done" and (judged := cell.judged) is not None]
 
 
-def _figures(results: Results) -> list[dict[str, Any]]:
-    """One DET figure per fold; every seed is a line of its algorithm's colour."""
-    ink = inks(results.algorithms)
+def _figures(
+    results: Results, summary: dict[str, Any], rows: list[dict[str, Any]], shown: list[str], ink: dict[str, Ink]
+) -> list[dict[str, Any]]:
+    """Curves of each fold; every seed is a line of its algorithm's colour, the best and the baseline have a band."""
+    by_run = {row["run"]: row for row in rows}
+    banded = _banded(results, summary)
+    seeds = None if len(results.algorithms) <= FEW else 1  # further seeds of many columns hide each other
     out = []
     for fold in results.folds:
-        curves = [
-            Curve(label, judged.scores, judged.threshold, ink[label], faint=place > 0)
-            for label in results.algorithms
-            for place, (_, judged) in enumerate(_judged(results.at(label, fold)))
-        ]
+        curves = []
+        for label in shown:
+            for place, (cell, judged) in enumerate(_judged(results.at(label, fold))[:seeds]):
+                row, first = by_run[cell.run], place == 0
+                curves.append(
+                    Curve(
+                        label,
+                        judged.scores,
+                        judged.threshold,
+                        ink[label],
+                        faint=not first,
+                        apcer=_bounds(row, "apcer"),
+                        bpcer=_bounds(row, "bpcer"),
+                        band=first and label in banded,
+                    )
+                )
         if curves:
-            out.append({"fold": fold, "svg": det(curves, fold)})
+            aucs = [(c.name, e["auc"]) for c in curves if not c.faint and (e := summary["matrix"][fold][c.name])]
+            out.append({"fold": fold, "det": det(curves, fold), "roc": roc(curves, fold), "aucs": aucs})
     return out
 
 
-def _histograms(results: Results) -> list[dict[str, Any]]:
+def _banded(results: Results, summary: dict[str, Any]) -> set[str]:
+    """Columns whose curves have a band: the best and the baseline, the study's first column."""
+    return {summary["best"] or results.algorithms[0], results.algorithms[0]}
+
+
+def _bounds(row: dict[str, Any], name: str) -> Bounds | None:
+    interval = row_interval(row, name)
+    return (interval.low, interval.high) if interval else None
+
+
+def _histograms(results: Results, shown: list[str]) -> list[dict[str, Any]]:
     """One row of panels per fold; the first finished seed of each algorithm stands for it."""
     out = []
     for fold in results.folds:
         panels = []
-        for label in results.algorithms:
+        for label in shown:
             for cell, judged in _judged(results.at(label, fold))[:1]:
                 panels.append(
                     {
@@ -150,22 +212,39 @@ def _histograms(results: Results) -> list[dict[str, Any]]:
     return out
 
 
-def _worst(results: Results) -> dict[str, Any]:
+def _worst(results: Results, shown: list[str]) -> dict[str, Any]:
     done = results.done()
     sheets = []
     for fold in results.folds:
-        cards = worst_cards([cell for cell in done if cell.fold == fold], "attack accepted")
+        cards = worst_cards([cell for cell in done if cell.fold == fold], "attack accepted", named=shown)
         sheets.append({"fold": fold, "cards": cards})
     return {
         "attacks": [sheet for sheet in sheets if sheet["cards"]],
         "clean": [s["fold"] for s in sheets if not s["cards"] and any(c.fold == s["fold"] for c in done)],
-        "bonafide": worst_cards(done, "bona fide rejected", _SHEET),
+        "bonafide": worst_cards(done, "bona fide rejected", _SHEET, named=shown),
     }
 
 
-def _devices(results: Results) -> list[dict[str, Any]]:
-    """BPCER of each device's bona fide test rows: mean over folds and seeds, subjects resampled."""
-    by_device: dict[str, dict[str, list[Judged]]] = {}
+Parts = dict[str, dict[str, list[Judged]]]
+
+
+def _species(results: Results, heads: list[Head], shown: list[str]) -> HeatTables:
+    """APCER of each attack species: mean over the folds that test it and over seeds."""
+    parts: Parts = {}
+    counts: dict[str, int] = {}
+    for cell, judged in _judged(results.done()):
+        scores = judged.scores
+        for name in scores.attack_species:
+            rows = scores.select(scores.attack & (scores.species == name))
+            parts.setdefault(name, {}).setdefault(cell.label, []).append(Judged(rows, judged.threshold, judged.seed))
+            counts[name] = max(counts.get(name, 0), len(rows))
+    items = [Head(name, f"{counts[name]:,} images a fold") for name in sorted(parts)]
+    return heat_tables("species", items, heads, _rates(parts, "apcer:{}", results.replicates), shown)
+
+
+def _devices(results: Results, heads: list[Head], shown: list[str]) -> HeatTables:
+    """BPCER of each device's bona fide test rows: mean over folds and seeds."""
+    parts: Parts = {}
     counts: dict[str, int] = {}
     for cell, judged in _judged(results.done()):
         assert cell.scores is not None
@@ -173,18 +252,18 @@ def _devices(results: Results) -> list[dict[str, Any]]:
         device, genuine = column(test, "device"), column(test, "label") == "bonafide"
         for name in np.unique(device[genuine]).tolist():
             rows = judged.scores.select(genuine & (device == name))
-            by_device.setdefault(name, {}).setdefault(cell.label, []).append(
-                Judged(rows, judged.threshold, judged.seed)
-            )
+            parts.setdefault(name, {}).setdefault(cell.label, []).append(Judged(rows, judged.threshold, judged.seed))
             counts[name] = max(counts.get(name, 0), len(rows))
-    out = []
-    for name in sorted(by_device):
-        entries: list[dict[str, Any] | None] = []
-        for label in results.algorithms:
-            judged_rows = by_device[name].get(label)
-            entries.append(_rate(judged_rows, results.replicates) if judged_rows else None)
-        out.append({"device": name, "images": counts[name], "entries": entries})
-    return out
+    items = [Head(name, f"{counts[name]:,} images a fold") for name in sorted(parts)]
+    return heat_tables("device", items, heads, _rates(parts, "bpcer", results.replicates), shown)
+
+
+def _rates(parts: Parts, figure: str, replicates: int) -> Callable[[str, str], HeatCell]:
+    def cell(item: str, label: str) -> HeatCell:
+        judged = parts[item].get(label)
+        return rate_cell(judged, figure.format(item), replicates) if judged else HeatCell(None, missing="missing")
+
+    return cell
 
 
 def _is_test(cell: Cell) -> Any:
@@ -194,16 +273,22 @@ def _is_test(cell: Cell) -> Any:
     return pa.array(column(cell.scores, "split") == "test")
 
 
-def _rate(judged: list[Judged], replicates: int) -> dict[str, Any]:
-    from spooflab.experiments.metrics import rates_at
+def _pairs(summary: dict[str, Any]) -> dict[str, Any]:
+    """Pairs of algorithms in order; of many, those with the smallest p."""
+    pairs = summary["over_folds"].get("pairs", [])
+    if len(pairs) <= _PAIRS_LISTED:
+        return {"shown": pairs, "hidden": 0}
+    ordered = sorted(pairs, key=lambda pair: (pair["p"], -abs(pair["difference"])))
+    return {"shown": ordered[:_PAIRS_LISTED], "hidden": len(pairs) - _PAIRS_LISTED}
 
-    value = float(np.mean([rates_at(j.scores, j.threshold)["bpcer"][0] for j in judged]))
-    bounds = percentile(paired_bootstrap({"": judged}, "bpcer", replicates=replicates)[""])
-    exact = bounds is None or any(needs_exact(j.scores, j.threshold, "bpcer") for j in judged[:1])
-    if exact:  # nothing to resample: the images of one fold, taken as independent
-        bounds = clopper_pearson(*rate_errors(judged[0].scores, judged[0].threshold)[0])
-    background, text = heat(value)
-    return {"value": value, "bounds": bounds, "exact": exact, "background": background, "text": text}
+
+def _hours(seconds: float) -> str:
+    """Say a duration in the unit that suits it.
+
+    >>> _hours(90), _hours(9000)
+    ('1.5 minutes', '2.5 hours')
+    """
+    return f"{seconds / 60:.1f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _cd(summary: dict[str, Any]) -> Any:

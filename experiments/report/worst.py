@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,16 @@ class _Mistake:
         return sum(self.wrong_by.values())
 
 
-def worst_cards(cells: Iterable[Cell], error: str, shown: int = SHOWN) -> list[dict[str, Any]]:
+def worst_cards(
+    cells: Iterable[Cell], error: str, shown: int = SHOWN, named: Collection[str] | None = None
+) -> list[dict[str, Any]]:
     """Return the samples that most runs got wrong, then those wrong by the most.
 
     Args:
         cells: finished runs that judged the same rows.
         error: `attack accepted` or `bona fide rejected`.
         shown: cards at most.
+        named: algorithms whose scores a card lists; the others are counted. None lists all.
     """
     cells = [cell for cell in cells if cell.worst is not None and cell.metrics.threshold is not None]
     mistakes: dict[str, _Mistake] = {}
@@ -53,7 +56,7 @@ def worst_cards(cells: Iterable[Cell], error: str, shown: int = SHOWN) -> list[d
     sign = -1 if error == "attack accepted" else 1
     order = sorted(mistakes.items(), key=lambda item: (-item[1].wrong, sign * _mean(item[1]), item[0]))
     judged = {key: sum(len(v) for v in m.scores.values()) for key, m in order}
-    return [_card(key, mistake, judged[key]) for key, mistake in order[:shown]]
+    return [_card(key, mistake, judged[key], named) for key, mistake in order[:shown]]
 
 
 def _mean(mistake: _Mistake) -> float:
@@ -61,8 +64,10 @@ def _mean(mistake: _Mistake) -> float:
     return float(np.mean(values)) if values else 0.0
 
 
-def _card(key: str, mistake: _Mistake, judged: int) -> dict[str, Any]:
+def _card(key: str, mistake: _Mistake, judged: int, named: Collection[str] | None) -> dict[str, Any]:
     row = mistake.row
+    mostly = {label: mistake.wrong_by[label] * 2 > len(values) for label, values in mistake.scores.items()}
+    others = [wrong for label, wrong in mostly.items() if named is not None and label not in named]
     facts = json.loads(row["facts"] or "{}")
     return {
         "key": key,
@@ -72,13 +77,11 @@ def _card(key: str, mistake: _Mistake, judged: int) -> dict[str, Any]:
         "wrong": mistake.wrong,
         "judged": judged,
         "scores": [
-            {
-                "label": label,
-                "score": _figure(float(np.mean(values))),
-                "wrong": mistake.wrong_by[label] * 2 > len(values),
-            }
+            {"label": label, "score": _figure(float(np.mean(values))), "wrong": mostly[label]}
             for label, values in mistake.scores.items()
+            if named is None or label in named
         ],
+        "others": {"count": len(others), "wrong": sum(others)},
         "facts": [_fact(name, value) for name, value in facts.items()],
         "image": "data:image/jpeg;base64," + base64.b64encode(row["thumbnail"]).decode() if row["thumbnail"] else "",
     }

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jinja2
 import pyarrow.parquet as pq
 from markupsafe import Markup, escape
 
+from spooflab.experiments.report.tables import ResultTable, result_tables
 from spooflab.experiments.report.view import build_view
 from spooflab.experiments.results import Results, load_results, results_table
 from spooflab.experiments.run_folder import write_atomic
@@ -18,11 +20,16 @@ from spooflab.experiments.summary import percent, points, signed, summarise
 _HERE = Path(__file__).parent
 
 
-def write_report(out: Path) -> dict[str, Any]:
-    """Rebuild the three result files of a study and return the summary.
+def write_report(out: Path, show: Sequence[str] = ()) -> dict[str, Any]:
+    """Rebuild the result files of a study and return the summary.
+
+    Args:
+        out: folder of the study.
+        show: columns that the figures of a wide study draw besides the best and the baseline.
 
     Raises:
         DataError: `out` holds neither a plan nor a finished run.
+        ConfigError: `show` names a column that the study does not have.
     """
     results = load_results(out)
     table = results_table(results)
@@ -31,7 +38,11 @@ def write_report(out: Path) -> dict[str, Any]:
     summary = summarise(results)
     write_atomic(out / "results.parquet", buffer.getvalue())
     write_atomic(out / "summary.json", (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
-    write_atomic(out / "report.html", render_html(results, summary, table.to_pylist()).encode())
+    tables = result_tables(results, summary)
+    for name, text in ((name, text) for made in tables for name, text in made.files().items()):
+        write_atomic(out / "tables" / name, text.encode())
+    html = render_html(results, summary, table.to_pylist(), tables, show)
+    write_atomic(out / "report.html", html.encode())
     return summary
 
 
@@ -48,8 +59,19 @@ def rate(value: float | None) -> str:
     return percent(value).removesuffix(" %")
 
 
-def render_html(results: Results, summary: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+def render_html(
+    results: Results,
+    summary: dict[str, Any],
+    rows: list[dict[str, Any]],
+    tables: Sequence[ResultTable] = (),
+    show: Sequence[str] = (),
+) -> str:
     """Return the report as one self-contained HTML page: no script, no network, no external font."""
+    return render_page("report.html.j2", build_view(results, summary, rows, tables, show))
+
+
+def render_page(template: str, view: dict[str, Any]) -> str:
+    """Lay out one of this folder's templates with the shared style sheet."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -61,4 +83,4 @@ def render_html(results: Results, summary: dict[str, Any], rows: list[dict[str, 
     environment.filters |= {"breaks": breaks, "rate": rate}
     # Our own style sheet is the one text that goes in as it is; everything from data is escaped.
     css = Markup((_HERE / "report.css").read_text(encoding="utf-8"))  # noqa: S704  # a file of this package
-    return environment.get_template("report.html.j2").render(css=css, **build_view(results, summary, rows))
+    return environment.get_template(template).render(css=css, **view)

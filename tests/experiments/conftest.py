@@ -163,6 +163,12 @@ def fake_task(index: pa.Table) -> Callable[[RunSpec, Path], None]:
     return task_on(index)
 
 
+@pytest.fixture(scope="session")
+def task_for() -> Callable[[pa.Table], Callable[[RunSpec, Path], None]]:
+    """Make the task that runs cells of a data set with made-up scores."""
+    return task_on
+
+
 def task_on(index: pa.Table, pictures: Callable[[str], bytes] = picture) -> Callable[[RunSpec, Path], None]:
     """Return a task that runs cells on `index` with made-up scores."""
 

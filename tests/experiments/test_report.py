@@ -1,5 +1,6 @@
 """The report says what the figures allow, holds everything itself, and escapes what it was given."""
 
+import csv
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -12,15 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spooflab.experiments.metrics import NAMES
+from spooflab.errors import ConfigError
+from spooflab.experiments.metrics import NAMES, curve_figures
 from spooflab.experiments.report import write_report
+from spooflab.experiments.report.curves import Curve, curve_band, det, roc
+from spooflab.experiments.report.focus import shown_columns
 from spooflab.experiments.report.palette import heat, inks
-from spooflab.experiments.report.plots import Curve, critical_difference, det, histogram
+from spooflab.experiments.report.plots import critical_difference, histogram
 from spooflab.experiments.report.worst import _fact
 from spooflab.experiments.results import load_results, row_interval
 from spooflab.experiments.run_spec import RunSpec
 from spooflab.experiments.scores import ScoreSet
-from spooflab.experiments.statistics import Friedman
+from spooflab.experiments.statistics import Friedman, bootstrap
 from spooflab.experiments.study import plan_study, run_study
 from spooflab.experiments.study_config import StudyConfig
 from spooflab.experiments.worst_errors import main_facts, worst_rows
@@ -69,9 +73,11 @@ def test_report_is_self_contained_and_has_every_section(study: Callable[..., Pat
     assert page.fetched
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not re.search(r"url\(|@import|https?://", html)
-    wanted = "ranking matrix det scores worst devices oracle folds data leaks runs"
-    assert set(wanted.split()) == page.ids
-    assert page.targets == {f"#{name}" for name in wanted.split()}
+    wanted = "ranking matrix det scores worst species devices oracle folds data leaks runs tables"
+    assert set(wanted.split()) | {"answer"} == page.ids
+    held = {target for target in page.targets if target.startswith("data:")}
+    assert page.targets - held == {f"#{name}" for name in wanted.split()}
+    assert len(held) == len(list((out / "tables").iterdir())) == 7
     assert 'name="viewport"' in html
     assert "@media print" in html
 
@@ -131,6 +137,40 @@ def test_missing_cells_are_shown_as_missing(study_yaml: dict[str, Any], index: p
     assert (tmp_path / "report.html").read_text().count(">missing</td>") >= 14
 
 
+def test_tables_beside_the_page_hold_the_summary(study: Callable[..., Path]) -> None:
+    out = study()
+    summary = write_report(out)
+    with (out / "tables/matrix.csv").open(newline="") as file:
+        cells = {(row["fold"], row["algorithm"]): row for row in csv.DictReader(file)}
+    assert len(cells) == 14
+    for (fold, label), row in cells.items():
+        entry = summary["matrix"][fold][label]
+        assert all(float(row[name]) == entry[name] for name in ("value", "low", "high", "auc", "bpcer100"))
+    tex = (out / "tables/ranking.tex").read_text()
+    assert f"\\mathbf{{{100 * summary['ranking'][0]['mean']:.1f}}}" in tex
+    assert tex.count("mathbf") == 1
+
+
+def test_many_columns_are_reduced_to_those_that_answer(study: Callable[..., Path]) -> None:
+    many = [{"name": "erm"}, *({"name": "dann", "label": f"d{i}", "hparams": {"weight": 1.0 + i}} for i in range(9))]
+    out = study(algorithms=many, protocol={"name": "leave_one_device_out", "only": ["webcam"]}, title="wide")
+    summary = write_report(out)
+    results = load_results(out)
+    shown = shown_columns(results, summary)
+    assert len(shown) == 6
+    assert {"erm", summary["best"]} <= set(shown)
+    worst = summary["ranking"][-1]["algorithm"]
+    assert worst in shown_columns(results, summary, [worst])
+    with pytest.raises(ConfigError, match="--show nobody"):
+        write_report(out, ["nobody"])
+    html = (out / "report.html").read_text()
+    assert "All 10 algorithms" in html
+    assert html.count("<polyline") == 2 * 6  # DET and ROC
+    told = re.findall(r"d\d|erm|\d+ others", summary["answer"])
+    assert sum(int(name.split()[0]) if "others" in name else 1 for name in told) == 10
+    assert len(told) < 10
+
+
 @pytest.mark.parametrize(
     ("name", "value", "want"),
     [
@@ -187,8 +227,43 @@ def test_det_puts_the_operating_point_on_its_curve() -> None:
     line = re.search(r'<polyline points="([^"]+)"', svg)
     assert dot
     assert line
-    assert f"{dot[1]},{dot[2]}" in line[1].split()
+    x, y = float(dot[1]), float(dot[2])
+    corners = [tuple(map(float, point.split(","))) for point in line[1].split()]
+    assert any(
+        min(x1, x2) <= x <= max(x1, x2) and min(y1, y2) <= y <= max(y1, y2) and (x1 == x2 or y1 == y2)
+        for (x1, y1), (x2, y2) in pairwise(corners)
+    )
     assert "a&lt;b: APCER 33.3 %, BPCER 33.3 %" in svg
+
+
+def test_roc_ends_in_its_corners_and_its_area_is_the_auc() -> None:
+    rng = np.random.default_rng(3)
+    scores = ScoreSet.build(np.r_[rng.normal(1, 1, 80), rng.normal(0, 1, 90)], np.arange(170) >= 80)
+    svg = str(roc([Curve("a", scores, 0.5, inks(["a"])["a"])], "fold"))
+    line = re.search(r'<polyline points="([^"]+)"', svg)
+    assert line
+    points = np.array([tuple(map(float, point.split(","))) for point in line[1].split()])
+    share = np.c_[(points[:, 0] - 40) / 250, (264 - points[:, 1]) / 254]
+    assert share[[0, -1]].tolist() == [[1, 1], [0, 0]]
+    area = -np.sum(np.diff(share[:, 0]) * (share[1:, 1] + share[:-1, 1]) / 2)
+    figures = curve_figures(scores)
+    assert area == pytest.approx(figures["auc"][0], abs=1e-3)  # coordinates are tenths of a unit of 250
+
+
+def test_band_at_a_budget_is_the_bootstrap_of_the_budgeted_bpcer() -> None:
+    rng = np.random.default_rng(5)
+    people = np.repeat(np.arange(12), 10)
+    attack = np.tile(np.arange(10) < 5, 12)
+    scores = ScoreSet.build(rng.normal(1.2 * ~attack, 1) + rng.normal(0, 0.4, 12)[people], attack, subject=people)
+    band = curve_band(scores, np.array([0.05, 0.1, 1.0]), pooled=False, replicates=400, seed=7)
+    assert band is not None
+    samples = bootstrap(scores, None, replicates=400, seed=7)
+    for place, name in enumerate(("bpcer20", "bpcer10")):
+        want = np.quantile(samples[name], [0.025, 0.975])
+        assert [band[0][place], band[1][place]] == pytest.approx(want)
+    assert band[0][2] == band[1][2] == 0
+    alone = ScoreSet.build([0.9, 0.1], [False, True], subject=["s", "s"])
+    assert curve_band(alone, np.array([0.1]), pooled=True) is None
 
 
 def test_histogram_marks_the_threshold_and_leaves_out_failures() -> None:

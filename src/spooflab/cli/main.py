@@ -10,6 +10,7 @@ from rich.text import Text
 from spooflab.cli.audit import audit
 from spooflab.cli.bench import bench
 from spooflab.cli.card import card
+from spooflab.cli.compare import compare
 from spooflab.cli.diffusion import diffusion
 from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "study": study,
     "search": search,
     "report": report,
+    "compare": compare,
     "evaluate": evaluate,
     "mine": mine,
     "realism": realism,

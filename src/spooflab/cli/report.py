@@ -8,11 +8,18 @@ from typing import Any
 import tyro
 
 
-def report(directory: tyro.conf.Positional[Path], /, *, json: bool = False) -> int:
-    """Rebuild `results.parquet`, `summary.json` and `report.html` from the run folders alone.
+def report(
+    directory: tyro.conf.Positional[Path],
+    /,
+    *,
+    show: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    json: bool = False,
+) -> int:
+    """Rebuild `report.html`, `summary.json`, `results.parquet` and `tables/` from the run folders alone.
 
     Args:
         directory: folder of the study.
+        show: a column that the figures of a wide study draw besides the best and the baseline; may be given again.
         json: print the summary as JSON.
 
     Returns:
@@ -20,7 +27,7 @@ def report(directory: tyro.conf.Positional[Path], /, *, json: bool = False) -> i
     """
     from spooflab.experiments.report import write_report
 
-    summary = write_report(directory)
+    summary = write_report(directory, show)
     print_summary(summary, directory, as_json=json)
     return 0 if summary["runs"]["done"] == summary["runs"]["total"] else 1
 
