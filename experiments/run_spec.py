@@ -73,7 +73,7 @@ class RunSpec:
             "seed": self.seed,
             "fold": self.fold,
             "held_out": list(self.held_out),
-            "rows": {part: _digest(list(getattr(self, part))) for part in ("train", "dev", "test")},
+            "rows": {part: digest(list(getattr(self, part))) for part in ("train", "dev", "test")},
             "data": self.fingerprint,
             **({"test_time": self.test_time} if self.test_time else {}),
         }
@@ -82,7 +82,7 @@ class RunSpec:
     @property
     def run_id(self) -> str:
         """First 16 hexadecimal digits of the identity's SHA-256: the name of the run's folder."""
-        return _digest(self.identity)[:16]
+        return digest(self.identity)[:16]
 
     @property
     def name(self) -> str:
@@ -93,30 +93,36 @@ class RunSpec:
 def data_fingerprint(index: pa.Table) -> str:
     """Hash the sorted (key, image hash) pairs: the same samples in other shards are the same data."""
     pairs = sorted(zip(column(index, "key").tolist(), column(index, "image_sha256").tolist(), strict=True))
-    return _digest(pairs)
+    return digest(pairs)
 
 
 def training_rows(index: pa.Table, fold: Fold, size: int | None, root: int = 0) -> IntArray:
-    """Return the fold's training rows, or `size` of them: half bona fide, species in turn, in a fixed hashed order.
+    """Return the fold's training rows, or `size` of them, as `balanced_rows` chooses."""
+    return balanced_rows(index, fold.train, size, root)
+
+
+def balanced_rows(index: pa.Table, rows: IntArray, size: int | None, root: int = 0) -> IntArray:
+    """Return the rows, or `size` of them: half bona fide, species in turn, in a fixed hashed order.
 
     A larger size contains the smaller one's rows, and the choice knows neither algorithm nor training seed.
     """
-    if size is None or size >= len(fold.train):
-        return fold.train
-    key, species = column(index, "key")[fold.train], column(index, "species")[fold.train]
-    attack = column(index, "label")[fold.train] == "attack"
+    if size is None or size >= len(rows):
+        return rows
+    key, species = column(index, "key")[rows], column(index, "species")[rows]
+    attack = column(index, "label")[rows] == "attack"
     rank = np.array([seed(root, "training rows", name) for name in key.tolist()], dtype=np.int64)
     turns = {name: np.flatnonzero(species == name) for name in sorted(np.unique(species).tolist())}
     place = np.empty(len(key), dtype=np.float64)
     kinds = max(1, len(np.unique(species[attack])))
-    for rows in turns.values():
+    for own in turns.values():
         # The n-th attack of each species comes with the n × kinds-th bona fide, so both labels fill evenly.
-        spacing = kinds if attack[rows[0]] else 1
-        place[rows[np.argsort(rank[rows])]] = np.arange(len(rows)) * spacing
+        spacing = kinds if attack[own[0]] else 1
+        place[own[np.argsort(rank[own])]] = np.arange(len(own)) * spacing
     chosen = np.lexsort((rank, place))[:size]
-    return np.sort(fold.train[chosen])
+    return np.sort(rows[chosen])
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Hash JSON-ready values: SHA-256, hexadecimal, of sorted keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

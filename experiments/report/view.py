@@ -6,6 +6,7 @@ import numpy as np
 
 import spooflab
 from spooflab.experiments.protocols import column
+from spooflab.experiments.report.explain import explain_view
 from spooflab.experiments.report.palette import ATTACK, BONAFIDE, heat, heat_stops, inks
 from spooflab.experiments.report.plots import Curve, critical_difference, det, histogram
 from spooflab.experiments.report.worst import worst_cards
@@ -52,6 +53,7 @@ def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, A
         "figures": _figures(results),
         "histograms": _histograms(results),
         "worst": _worst(results),
+        "explain": explain_view(results),
         "devices": _devices(results),
         "over_folds": summary["over_folds"],
         "cd": _cd(summary),

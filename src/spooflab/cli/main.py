@@ -12,6 +12,7 @@ from spooflab.cli.diffusion import diffusion
 from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
 from spooflab.cli.evaluate import evaluate
+from spooflab.cli.explain import explain
 from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
 from spooflab.cli.ingest import ingest
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "search": search,
     "report": report,
     "evaluate": evaluate,
+    "explain": explain,
     "mine": mine,
     "bench": bench,
     "fit-device": fit_device,
