@@ -30,7 +30,7 @@ class Importance:
         name: the parameter that stands for the group.
         others: further parameters that move with it (|Spearman| of 0.7 and more).
         share, low, high: rise of the squared error, as a share of the spread of what is predicted, and its interval.
-        p: one-sided, Holm-adjusted over all groups.
+        p: two-sided, Holm-adjusted over all groups.
         direction: Spearman correlation of the parameter with how readily attacks are accepted.
     """
 
@@ -185,7 +185,10 @@ def _importances(
         means.append(mean)
     alone = {row.name: row.rho for row in univariate}
     out = []
-    for columns, mean, p in zip(causes, means, holm([mean.p for mean in means]), strict=True):
+    # Twice the one-sided p: the forest learns which way a null parameter happens to go from the other folds, which
+    # happen to go the same way, so a chance correlation of either sign comes out as a rise of the error.
+    adjusted = holm([min(1.0, 2 * mean.p) for mean in means])
+    for columns, mean, p in zip(causes, means, adjusted, strict=True):
         names = [parameters.names[place] for place in columns]
         first = spokesman(names)
         figures = (mean.mean / spread, mean.low / spread, mean.high / spread)
