@@ -111,7 +111,7 @@ def explain_acceptance(
     known = Explained(rows, len(set(people)), count)
     if reason := _too_little(parameters, readiness, people, groups):
         return replace(known, refused=reason)
-    univariate = univariate_table(parameters, readiness)
+    univariate = univariate_table(parameters, readiness, people)
     causes = correlated_groups(parameters)
     base, lost, rises = _held_out(parameters.values, readiness, np.asarray(groups), causes, seed)
     spread = float(base.mean())
@@ -196,22 +196,35 @@ def _importances(
     return sorted(out, key=lambda found: (found.p >= LEVEL, -found.share, found.name))
 
 
-def univariate_table(parameters: Parameters, readiness: FloatArray) -> list[Univariate]:
-    """Return every parameter's Spearman correlation with the readiness, strongest first; rows taken as independent."""
-    from scipy.stats import spearmanr
+def univariate_table(
+    parameters: Parameters, readiness: FloatArray, people: Sequence[str] | NDArray[Any]
+) -> list[Univariate]:
+    """Return every parameter's Spearman correlation with the readiness, strongest first.
 
-    found: list[tuple[str, float, float, int]] = []
+    The mean product of standardised ranks is tested by t over people: what a person brings to each of their pictures
+    (skin, hair) is as many observations as there are people.
+    """
+    found = []
+    who = np.asarray(people)
     for name, values in zip(parameters.names, parameters.values.T, strict=True):
         rows = np.isfinite(values)
-        if np.ptp(values[rows]) == 0 or np.ptp(readiness[rows]) == 0:
-            rho, p = 0.0, 1.0
-        else:
-            test = spearmanr(values[rows], readiness[rows])
-            rho, p = float(test.statistic), float(test.pvalue)
-        found.append((name, rho, p, int(rows.sum())))
+        product = _standard_ranks(values[rows]) * _standard_ranks(readiness[rows])
+        mean = clustered_mean(product, who[rows])
+        p = 1.0 if mean is None else 2 * min(mean.p, 1 - mean.p)
+        found.append((name, float(product.mean()), min(p, 1.0), int(rows.sum())))
     adjusted = holm([row[2] for row in found])
     table = [Univariate(name, rho, p, known) for (name, rho, _, known), p in zip(found, adjusted, strict=True)]
     return sorted(table, key=lambda row: (-abs(row.rho), row.name))
+
+
+def _standard_ranks(values: FloatArray) -> FloatArray:
+    """Ranks of mean 0 and mean square 1; all 0 where nothing varies."""
+    from scipy.stats import rankdata
+
+    centred = rankdata(values) - (len(values) + 1) / 2
+    size = float(np.sqrt((centred**2).mean()))
+    standard: FloatArray = centred / size if size > 0 else np.zeros(len(values))
+    return standard
 
 
 def readiness_ranks(scores: FloatArray, species: NDArray[np.str_]) -> FloatArray:

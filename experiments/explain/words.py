@@ -77,15 +77,24 @@ def explained_words(found: dict[str, Any]) -> str:
     named = [row for row in found["importances"] if row["p"] < 0.05]
     if not named:
         return f"the model predicts ({skill}), but no parameter alone surely matters"
-    parts = [f"{row['name']} ({toward(row['direction'])})" for row in named]
-    return f"{', '.join(parts)}; {skill}"
+    parts = [f"{row['name']} ({way(row['direction'])})" for row in named]
+    return f"accepted more by {', '.join(parts)}; {skill}"
 
 
-def toward(direction: float) -> str:
-    """Say which way a parameter goes with being accepted; weak rank correlations have no one way."""
+def way(direction: float) -> str:
+    """Say which values of a parameter go with being accepted; weak rank correlations have no one way."""
     if abs(direction) < 0.1:
-        return "no one direction"
-    return "higher passes more" if direction > 0 else "lower passes more"
+        return "no one way"
+    return "high" if direction > 0 else "low"
+
+
+def p_words(p: float) -> str:
+    """Format a p-value.
+
+    >>> p_words(0.00004), p_words(0.0312)
+    ('< 0.001', '0.031')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _percent(value: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from spooflab.atomic import read_plain
 from spooflab.experiments.explain.explain import EXPLAIN_FILE, FOLDER, read_explained
-from spooflab.experiments.explain.words import explained_words, left_out, toward, verdict
+from spooflab.experiments.explain.words import explained_words, left_out, p_words, verdict, way
 from spooflab.experiments.report.scatter import marks, scatter
 from spooflab.experiments.results import Results
 
@@ -89,11 +89,12 @@ def _physics(label: str, found: dict[str, Any]) -> dict[str, Any]:
             "rows": own["rows"],
             "people": own["people"],
             "parameters": own["parameters"],
-            "skill": own["skill"],
-            "low": own["skill_low"],
-            "high": own["skill_high"],
-            "named": [row | {"toward": toward(row["direction"])} for row in own["importances"] if row["p"] < 0.05],
-            "alone": own["univariate"][:_ALONE],
+            "named": [
+                row | {"toward": way(row["direction"]), "p": p_words(row["p"])}
+                for row in own["importances"]
+                if row["p"] < 0.05
+            ],
+            "alone": [row | {"p": p_words(row["p"])} for row in own["univariate"][:_ALONE]],
         }
         for name, own in sets
     ]

@@ -72,13 +72,18 @@ def marks(names: Sequence[str]) -> list[Mark]:
 
 
 def scatter(places: Sequence[Sequence[int]], labels: Sequence[str], tested: Sequence[bool], title: str) -> Markup:
-    """Draw points (0 … 1000, y up) by label; one path per label and part keeps hundreds of points small."""
+    """Draw points (0 … 1000, y up) by label; one path per label and part keeps hundreds of points small.
+
+    The picture is as wide as the map and as tall as the points need.
+    """
     scale = (_SIDE - 2 * _MARGIN) / _SPAN
-    parts = [f'<rect x="0.5" y="0.5" width="{_SIDE - 1}" height="{_SIDE - 1}" class="plot"/>']
+    highest, lowest = max(y for _, y in places), min(y for _, y in places)
+    tall = round((highest - lowest) * scale) + 2 * _MARGIN
+    parts = [f'<rect x="0.5" y="0.5" width="{_SIDE - 1}" height="{tall - 1}" class="plot"/>']
     for mark in marks(sorted(set(labels))):
         for filled in (False, True):
             path = "".join(
-                mark.shape(_MARGIN + x * scale, _SIDE - _MARGIN - y * scale, mark.radius)
+                mark.shape(_MARGIN + x * scale, _MARGIN + (highest - y) * scale, mark.radius)
                 for (x, y), label, test in zip(places, labels, tested, strict=True)
                 if label == mark.name and test == filled
             )
@@ -91,5 +96,5 @@ def scatter(places: Sequence[Sequence[int]], labels: Sequence[str], tested: Sequ
                 parts.append(f'<path d="{path}" {look}><title>{escape(mark.name)}</title></path>')
     # Every text that comes from data was escaped where it was put in.
     return Markup(  # noqa: S704
-        f'<svg viewBox="0 0 {_SIDE} {_SIDE}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
+        f'<svg viewBox="0 0 {_SIDE} {tall}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
     )
