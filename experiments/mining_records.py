@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from spooflab.adapters.mining import numbers
 from spooflab.adapters.mining.ledger import LINES, PICTURES
 from spooflab.atomic import read_plain
 from spooflab.errors import DataError
 from spooflab.experiments.mining import RESULTS, TRIALS
+from spooflab.experiments.recorded_physics import recorded_physics
 
 LEDGERS = ("search", "draw", "counterpart", "bonafide", "prior")
 
@@ -52,8 +52,7 @@ class Record:
         if not self.made:
             return {}
         params = self.line["record"]["params"]
-        found = numbers({"attack": params["attack"], "device": params["device"], "facts": params["facts"]})
-        return {name: value for name, value in found.items() if not name.rstrip(".0123456789").endswith("seed")}
+        return recorded_physics(attack=params["attack"], device=params["device"], facts=params["facts"])
 
     @property
     def image(self) -> str:

@@ -66,11 +66,13 @@ class Results:
         cells: in grid order.
         study: study.json, or what could be told from the runs where it is gone.
         damaged: runs whose files differ from their marker.
+        folder: where they were read from; None for results put together otherwise.
     """
 
     cells: tuple[Cell, ...]
     study: dict[str, Any]
     damaged: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @property
     def algorithms(self) -> list[str]:
@@ -141,7 +143,7 @@ def load_results(out: Path) -> Results:
         except DataError as error:
             damaged.append(str(error))
             cells.append(Cell(**entry, status="failed", record={"reason": error.seen, "retry": error.next_step}))
-    return Results(tuple(cells), study, tuple(damaged))
+    return Results(tuple(cells), study, tuple(damaged), out)
 
 
 def _cell(entry: dict[str, Any], folder: RunFolder) -> Cell:

@@ -76,7 +76,7 @@ class RunSpec:
             "seed": self.seed,
             "fold": self.fold,
             "held_out": list(self.held_out),
-            "rows": {part: _digest(list(getattr(self, part))) for part in ("train", "dev", "test")},
+            "rows": {part: digest(list(getattr(self, part))) for part in ("train", "dev", "test")},
             "data": self.fingerprint,
             **({"test_time": self.test_time} if self.test_time else {}),
             **({"selection": self.selection} if self.selection else {}),
@@ -87,7 +87,7 @@ class RunSpec:
     @property
     def run_id(self) -> str:
         """First 16 hexadecimal digits of the identity's SHA-256: the name of the run's folder."""
-        return _digest(self.identity)[:16]
+        return digest(self.identity)[:16]
 
     @property
     def name(self) -> str:
@@ -98,7 +98,7 @@ class RunSpec:
 def data_fingerprint(index: pa.Table) -> str:
     """Hash the sorted (key, image hash) pairs: the same samples in other shards are the same data."""
     pairs = sorted(zip(column(index, "key").tolist(), column(index, "image_sha256").tolist(), strict=True))
-    return _digest(pairs)
+    return digest(pairs)
 
 
 def training_rows(index: pa.Table, fold: Fold, size: int | None, root: int = 0) -> IntArray:
@@ -106,11 +106,11 @@ def training_rows(index: pa.Table, fold: Fold, size: int | None, root: int = 0) 
 
     A larger size contains the smaller one's rows, and the choice knows neither algorithm nor training seed.
     """
-    if size is None or size >= len(fold.train):
-        return fold.train
-    return balanced_rows(index, fold.train, size, root)
+    whole = size is None or size >= len(fold.train)
+    return fold.train if whole else balanced_rows(index, fold.train, size, root)
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Hash JSON-ready values: SHA-256, hexadecimal, of sorted keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

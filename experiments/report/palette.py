@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-_OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A6A00", "#56B4E9", "#111111", "#E69F00")
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A6A00", "#56B4E9", "#111111", "#E69F00")
 _DASHES = ("", "7 3", "2 2.5", "9 3 2 3", "4 2", "1.5 3", "12 3", "6 2 1 2")
 HEAT = (
     (0.0, 0xF8F7F3),
@@ -28,7 +28,7 @@ class Ink:
 
 def inks(names: list[str]) -> dict[str, Ink]:
     """Give each algorithm a colour and a dash pattern, in order; beyond eight they repeat."""
-    return {n: Ink(_OKABE_ITO[i % len(_OKABE_ITO)], _DASHES[i % len(_DASHES)]) for i, n in enumerate(names)}
+    return {n: Ink(OKABE_ITO[i % len(OKABE_ITO)], _DASHES[i % len(_DASHES)]) for i, n in enumerate(names)}
 
 
 def heat(value: float) -> tuple[str, str]:

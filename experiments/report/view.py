@@ -9,6 +9,7 @@ import yaml
 import spooflab
 from spooflab.experiments.protocols import column
 from spooflab.experiments.report.curves import Bounds, Curve, det, roc
+from spooflab.experiments.report.explain import explain_view
 from spooflab.experiments.report.focus import FEW, column_inks, shown_columns
 from spooflab.experiments.report.glance import glance
 from spooflab.experiments.report.heat_table import Head, HeatCell, HeatTables, entry_cell, heat_tables, rate_cell
@@ -72,6 +73,7 @@ def build_view(
         "devices": _devices(results, heads, shown),
         "ratio_curve": ratio_curve_view(results, summary),
         "oracle_selection": _oracle_selection(results),
+        "explain": explain_view(results),
         "over_folds": summary["over_folds"],
         "pairs": _pairs(summary),
         "cd": _cd(summary),

@@ -15,6 +15,7 @@ from spooflab.cli.diffusion import diffusion
 from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
 from spooflab.cli.evaluate import evaluate
+from spooflab.cli.explain import explain
 from spooflab.cli.export_dataset import export_dataset
 from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
@@ -51,6 +52,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "report": report,
     "compare": compare,
     "evaluate": evaluate,
+    "explain": explain,
     "mine": mine,
     "realism": realism,
     "bench": bench,
