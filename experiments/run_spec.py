@@ -106,8 +106,9 @@ def training_rows(index: pa.Table, fold: Fold, size: int | None, root: int = 0) 
 
     A larger size contains the smaller one's rows, and the choice knows neither algorithm nor training seed.
     """
-    whole = size is None or size >= len(fold.train)
-    return fold.train if whole else balanced_rows(index, fold.train, size, root)
+    if size is None or size >= len(fold.train):
+        return fold.train
+    return balanced_rows(index, fold.train, size, root)
 
 
 def digest(value: Any) -> str:
