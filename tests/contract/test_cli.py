@@ -14,6 +14,7 @@ from spooflab.cli.main import COMMANDS, run
 
 NAMES = {
     *("generate", "verify", "replay", "preview", "list", "train", "study", "report", "evaluate", "bench", "doctor"),
+    "compare",
     "doctor-loader",
     "diffusion",
     "search",
