@@ -16,6 +16,7 @@ from spooflab.source_mark import source_mark
 
 NAMES = {
     *("generate", "verify", "replay", "preview", "list", "train", "study", "report", "evaluate", "bench", "doctor"),
+    "compare",
     "doctor-loader",
     "diffusion",
     "search",

@@ -33,7 +33,7 @@ def test_every_command_is_in_the_table() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in t]
+    targets = [t for t in re.findall(r"(?:\]\(|<img src=\")([^)#\"]+)", README) if "://" not in t]
     assert len(targets) > 8
     missing = [t for t in targets if not (ROOT / t).exists()]
     assert not missing
