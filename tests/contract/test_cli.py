@@ -28,6 +28,8 @@ NAMES = {
     "export-dataset",
     "audit",
     "merge",
+    "explain",
+    "realism",
 }
 TINY = {
     "n": 4,

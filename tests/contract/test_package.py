@@ -97,9 +97,8 @@ def test_the_light_part_names_only_the_dependencies() -> None:
     listed = {str(d).split(">")[0].split("[")[0] for d in project()["dependencies"]}  # type: ignore[attr-defined]  # TOML
     assert listed == set(DEPENDENCIES)
     allowed = {*DEPENDENCIES.values(), *sys.stdlib_module_names, "spooflab"}
-    asked_for = {
-        "video_stream.py": {"av"}
-    }  # an extra's package, imported where a stream is coded and told of if missing
+    # Packages of extras, imported where they are used and told of if missing.
+    asked_for = {"video_stream.py": {"av"}, "shard_ray.py": {"ray"}}
     for path in sources("", "augment", "configs"):
         own = {path.stem} if path.parent.name == "bridges" else set()  # a bridge is named after what it leads to
         for line, name in imports(path):

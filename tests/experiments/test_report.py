@@ -73,7 +73,7 @@ def test_report_is_self_contained_and_has_every_section(study: Callable[..., Pat
     assert page.fetched
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not re.search(r"url\(|@import|https?://", html)
-    wanted = "ranking matrix det scores worst species devices oracle folds data leaks runs tables"
+    wanted = "ranking matrix det scores worst explain species devices oracle folds data leaks runs tables"
     assert set(wanted.split()) | {"answer"} == page.ids
     held = {target for target in page.targets if target.startswith("data:")}
     assert page.targets - held == {f"#{name}" for name in wanted.split()}
