@@ -7,6 +7,7 @@ nothing of the domain by itself.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +28,11 @@ def patch_features(crops: Sequence[Pixels], seed: int) -> FloatArray:
     mean = taught.mean(0)
     values, vectors = np.linalg.eigh(np.cov((taught - mean).T))
     whiten = vectors @ np.diag(1 / np.sqrt(values.clip(0) + _RIDGE)) @ vectors.T
-    start = MiniBatchKMeans(
+    make: Any = MiniBatchKMeans  # its own annotations know strings alone
+    start = make(
         n_clusters=min(FILTERS, len(taught)), n_init=1, max_iter=20, batch_size=1024, random_state=seed % 2**32
     )
-    filters = start.fit((taught - mean) @ whiten).cluster_centers_
+    filters: FloatArray = start.fit((taught - mean) @ whiten).cluster_centers_
     return np.stack([_activation((_normalised(_patches(crop)) - mean) @ whiten, filters) for crop in crops])
 
 

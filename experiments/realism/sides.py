@@ -96,7 +96,8 @@ def read_side(root: Path, alias: Mapping[str, str] | None = None) -> Side:
     rows, boxless = [], Counter[str]()
     ablated, synthetic = set[str](), 0
     for entry in table.to_pylist():
-        species = (alias or {}).get(entry["species"], entry["species"])
+        own = str(entry["species"])
+        species = (alias or {}).get(own, own)
         synthetic += bool(entry["synthetic"])
         ablated |= set(entry["ablated"])
         if len(entry["box"]) != 4 or min(entry["box"][2:]) <= 0:

@@ -74,6 +74,8 @@ def notes(
             f"{real.synthetic:.0%} of REAL's pictures are themselves marked synthetic: "
             "the distance is between two simulations."
         )
+    if not any(row.physics for row in synthetic.rows):
+        out.append("SYNTHETIC records no physical parameters, so nothing can be suggested; is it a simulated store?")
     if synthetic.ablated:
         out.append(f"SYNTHETIC has effects switched off: {', '.join(synthetic.ablated)}.")
     out += [f"{name} is left out: {why}." for name, why in left_out.items()]

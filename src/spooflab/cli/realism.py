@@ -3,14 +3,14 @@
 import json as json_module
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
 
 def realism(
-    synthetic: tyro.conf.Positional[Path],
-    real: tyro.conf.Positional[Path],
+    synthetic: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SYNTHETIC")],
+    real: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="REAL")],
     /,
     out: Path,
     *,

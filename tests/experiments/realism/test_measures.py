@@ -75,7 +75,7 @@ def test_every_measure_has_a_cause_and_rows_do_not_depend_on_each_other() -> Non
 
 
 def test_wasserstein_of_shifted_gaussians_is_the_shift() -> None:
-    here = RNG(4).normal([50, 10, 15], [8, 3, 3], (20_000, 3))
+    here = RNG(4).normal([50, 10, 15], [8, 3, 3], (1500, 3))
     found = gamut.compare_gamuts(here, here + np.array([4.0, 0.0, -2.0]))
     assert found.wasserstein["L*"] == pytest.approx(4, abs=1e-9)
     assert found.wasserstein["b*"] == pytest.approx(2, abs=1e-9)
@@ -86,10 +86,10 @@ def test_hull_of_a_cube_and_colours_outside_of_it() -> None:
     corners = np.array([[x, y, z] for x in (0, 2) for y in (0, 3) for z in (0, 4)], dtype=np.float64)
     assert gamut.hull_volume(corners) == pytest.approx(24)
     assert gamut.hull_volume(np.zeros((5, 3))) == 0
-    wide, narrow = RNG(5).uniform(-10, 10, (4000, 3)), RNG(6).uniform(-5, 5, (4000, 3))
+    wide, narrow = RNG(5).uniform(-10, 10, (1500, 3)), RNG(6).uniform(-5, 5, (1500, 3))
     found = gamut.compare_gamuts(wide, narrow).outside
     assert found["real outside synthetic"] == 0
-    assert found["synthetic outside real"] == pytest.approx(7 / 8, abs=0.03)
+    assert found["synthetic outside real"] == pytest.approx(7 / 8, abs=0.05)
 
 
 def test_lab_and_back() -> None:

@@ -71,8 +71,8 @@ BOTH = ("bonafide", "print_a4")
 def test_the_command_tells_what_to_move_and_writes_a_page_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    here = write(tmp_path / "here", BOTH, noise=4, seed=1, subjects=12)
-    there = write(tmp_path / "there", BOTH, noise=7, seed=2, subjects=12)
+    here = write(tmp_path / "here", BOTH, noise=4, seed=1)
+    there = write(tmp_path / "there", BOTH, noise=9, seed=2)
     out = tmp_path / "out"
     assert run(["realism", str(here), str(there), "--out", str(out)]) == 0
     said = capsys.readouterr().out
@@ -196,11 +196,11 @@ def test_a_naive_attack_is_told_from_one_with_physics() -> None:
         return sharp - lattice  # blur counts as well, a little
 
     def gap(*, physics: bool):  # type: ignore[no-untyped-def]
-        plain = [picture(i, attack=False, physics=False) for i in range(40)]
-        attacks = [picture(100 + i, attack=True, physics=physics) for i in range(40)]
+        plain = [picture(i, attack=False, physics=False) for i in range(24)]
+        attacks = [picture(100 + i, attack=True, physics=physics) for i in range(24)]
         control = [matched_control(p, a, i)[0] for i, (p, a) in enumerate(zip(plain, attacks, strict=True))]
-        real = [picture(200 + i, attack=True, physics=True) for i in range(40)]
-        people = np.array([f"p{i // 2}" for i in range(40)])
+        real = [picture(200 + i, attack=True, physics=True) for i in range(24)]
+        people = np.array([f"p{i // 2}" for i in range(24)])
         kinds = [Scored(score(some), people) for some in (plain, attacks, control, real)]
         return physics_gap(*kinds, None, replicates=300, seed=0)
 

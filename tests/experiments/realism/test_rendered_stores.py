@@ -19,10 +19,19 @@ def generated(folder: Path, quality: tuple[int, int], seed: int) -> Path:
     phone["codec"]["quality"] = list(quality)
     (folder / "phone.yaml").write_text(yaml.safe_dump(phone))
     config = {
-        "n": 200, "seed": seed, "faces": [{"kind": "procedural", "subjects": 36, "sessions": 2}], "attacks": ["print_a4"],
-        "bonafide_share": 0.5, "devices": [str(folder / "phone.yaml")], "units_per_device": 2, "sensor_px": 128,
-        "face_px": 128, "output_px": 128, "group_size": 2, "shard_size": 50,
-    }  # fmt: skip
+        "n": 200,
+        "seed": seed,
+        "faces": [{"kind": "procedural", "subjects": 36, "sessions": 2}],
+        "attacks": ["print_a4"],
+        "bonafide_share": 0.5,
+        "devices": [str(folder / "phone.yaml")],
+        "units_per_device": 2,
+        "sensor_px": 128,
+        "face_px": 128,
+        "output_px": 128,
+        "group_size": 2,
+        "shard_size": 50,
+    }
     (folder / "set.yaml").write_text(yaml.safe_dump(config))
     assert run(["generate", str(folder / "set.yaml"), "--out", str(folder / "store")]) == 0
     return folder / "store"

@@ -43,9 +43,9 @@ def test_a_shift_is_told_apart_and_its_auc_is_that_of_two_gaussians() -> None:
 
 
 def test_false_alarms_are_bounded_where_nothing_differs() -> None:
-    p = [judged(made_up(0.0, subjects=14, seed=s), permutations=200, halvings=20).p for s in range(40)]
-    assert np.mean(np.array(p) < 0.05) <= 0.15  # 2 of 40 are due; more than 6 have a chance below 0.4 %
-    assert np.mean(p) == pytest.approx(0.5, abs=0.15)
+    p = [judged(made_up(0.0, subjects=14, seed=s), permutations=200, halvings=20).p for s in range(24)]
+    assert np.sum(np.array(p) < 0.05) <= 5  # 1.2 of 24 are due; more than 5 have a chance below 0.2 %
+    assert np.mean(p) == pytest.approx(0.5, abs=0.2)
 
 
 def test_within_folds_auc_counts_pairs_of_one_fold() -> None:
@@ -122,8 +122,8 @@ def test_a_planted_parameter_is_named_with_its_direction_and_the_idle_one_is_not
 
 
 def test_nothing_is_suggested_where_nothing_differs() -> None:
-    alarms = sum(any(one.sure for one in found_in(0.0, seed)[0]) for seed in range(40))
-    assert alarms <= 6  # 2 of 40 are due; more than 6 have a chance below 0.4 %
+    alarms = sum(any(one.sure for one in found_in(0.0, seed)[0]) for seed in range(20))
+    assert alarms <= 4  # 1 of 20 is due; more than 4 have a chance below 0.3 %
 
 
 def test_weighted_quantiles_repeat_a_sample_that_is_repeated() -> None:
