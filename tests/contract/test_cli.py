@@ -20,6 +20,7 @@ NAMES = {
     "fit-device",
     "ingest",
     "mine",
+    "explain",
 }
 TINY = {
     "n": 4,

@@ -69,7 +69,7 @@ def test_report_is_self_contained_and_has_every_section(study: Callable[..., Pat
     assert page.fetched
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not re.search(r"url\(|@import|https?://", html)
-    wanted = "ranking matrix det scores worst devices oracle folds data leaks runs"
+    wanted = "ranking matrix det scores worst explain devices oracle folds data leaks runs"
     assert set(wanted.split()) == page.ids
     assert page.targets == {f"#{name}" for name in wanted.split()}
     assert 'name="viewport"' in html

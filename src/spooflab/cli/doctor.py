@@ -17,7 +17,7 @@ EXTRAS = {
         *("transformers", "accelerate", "pytorch_adapt", "pytorch_metric_learning", "peft", "torchvision"),
         *("setuptools", "tensorboard"),
     ),
-    "study": ("scipy", "sklearn", "matplotlib", "jinja2", "optuna", "cmaes"),
+    "study": ("scipy", "sklearn", "matplotlib", "jinja2", "optuna", "cmaes", "captum"),
     "interop": ("albumentations", "torchvision", "datasets"),
     "detect": ("onnxruntime",),
     "ray": ("ray",),
