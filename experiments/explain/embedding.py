@@ -51,7 +51,7 @@ def flat_map(features: FloatArray, seed: int = 0) -> IntArray:
     Distances and areas of such a map mean little; `spooflab.experiments.explain.neighbours` measures instead.
     """
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # which scikit-learn brings
 
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     with threadpool_limits(1):
