@@ -16,11 +16,10 @@ from spooflab.experiments.statistics import (
     Judged,
     clopper_pearson,
     needs_exact,
-    paired_bootstrap,
-    percentile,
     rate_errors,
 )
 from spooflab.experiments.summary import unseen
+from spooflab.experiments.two_way import resample
 
 _SHEET = 12
 
@@ -195,7 +194,7 @@ def _rate(judged: list[Judged], replicates: int) -> dict[str, Any]:
     from spooflab.experiments.metrics import rates_at
 
     value = float(np.mean([rates_at(j.scores, j.threshold)["bpcer"][0] for j in judged]))
-    bounds = percentile(paired_bootstrap({"": judged}, "bpcer", replicates=replicates)[""])
+    bounds = resample({"": judged}, "bpcer", replicates=replicates)[""].interval()
     exact = bounds is None or any(needs_exact(j.scores, j.threshold, "bpcer") for j in judged[:1])
     if exact:  # nothing to resample: the images of one fold, taken as independent
         bounds = clopper_pearson(*rate_errors(judged[0].scores, judged[0].threshold)[0])
