@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from spooflab.experiments.calibration import calibration, class_balance, equal_mass_bins, is_likelihood
-from spooflab.experiments.protocols import column
 from spooflab.experiments.results import Cell, Results
-from spooflab.experiments.run import score_set
 from spooflab.experiments.scores import FloatArray, IntArray, ScoreSet, StrArray
 from spooflab.experiments.statistics import clopper_pearson, cluster_draws, percentile, widened
 from spooflab.experiments.two_way import Resampled
@@ -32,7 +30,7 @@ def calibration_study(results: Results, folds: list[str]) -> dict[str, Any]:
 
 def _of_algorithm(results: Results, label: str, folds: list[str]) -> dict[str, Any]:
     cells = [cell for fold in folds for cell in results.at(label, fold)]
-    tests, devs = [cell.test for cell in cells], [score_set(cell.scores, "dev") for cell in cells]
+    tests, devs = [cell.test for cell in cells], [cell.dev for cell in cells]
     if not all(is_likelihood(rows) for rows in (*tests, *devs)):
         return {"reason": "its scores are not all within 0 and 1, so they state no likelihood"}
     samples = resampled_calibration(tests, [cell.seed for cell in cells], results.replicates)
@@ -64,14 +62,8 @@ def _with_bonafide(rows: ScoreSet, species: str) -> ScoreSet:
 
 
 def _devices(cell: Cell) -> list[tuple[str, ScoreSet]]:
-    device = devices_of_test(cell)
+    device = cell.test_devices
     return [(name, cell.test.select(device == name)) for name in np.unique(device).tolist()]
-
-
-def devices_of_test(cell: Cell) -> StrArray:
-    """Return the capture device of each test row, in the order of `cell.test`."""
-    assert cell.scores is not None
-    return column(cell.scores, "device")[column(cell.scores, "split") == "test"]
 
 
 def resampled_calibration(sets: Sequence[ScoreSet], seeds: Sequence[int], replicates: int) -> dict[str, Resampled]:
@@ -105,7 +97,9 @@ def _recounted(rows: ScoreSet, subjects: StrArray, lines: IntArray) -> dict[str,
     shape = (len(subjects), len(bins.rows))
 
     def drawn(values: FloatArray) -> FloatArray:
-        sums: FloatArray = lines @ np.bincount(cell, values, minlength=shape[0] * shape[1]).reshape(shape)
+        sums: FloatArray = lines.astype(np.float64) @ np.bincount(cell, values, minlength=shape[0] * shape[1]).reshape(
+            shape
+        )
         return sums
 
     gap, brier = np.zeros((len(lines), shape[1])), np.zeros(len(lines))
@@ -140,14 +134,14 @@ def reliability_curve(sets: Sequence[ScoreSet], replicates: int = 0, bins: int =
     subjects, member = np.unique(joined["subject"], return_inverse=True)
     draws = cluster_draws(max(1, len(subjects)), replicates, 0)
     for place, entry in enumerate(out):
-        rows = found.member == place
-        clusters = len(np.unique(member[rows]))
-        one_class = not 0 < genuine[rows].sum() < rows.sum()
+        inside = found.member == place
+        clusters = len(np.unique(member[inside]))
+        one_class = not 0 < genuine[inside].sum() < inside.sum()
         if clusters < 2 or one_class:
-            bounds = _exact(genuine[rows], joined["key"][rows], weight, joined["attack"])
+            bounds = _exact(genuine[inside], joined["key"][inside], weight, joined["attack"])
         else:
-            mass = np.bincount(member[rows], weight[rows], minlength=len(subjects))
-            right = np.bincount(member[rows], (weight * genuine)[rows], minlength=len(subjects))
+            mass = np.bincount(member[inside], weight[inside], minlength=len(subjects))
+            right = np.bincount(member[inside], (weight * genuine)[inside], minlength=len(subjects))
             size = draws @ mass
             share = np.divide(draws @ right, size, out=np.full(replicates, np.nan), where=size > 0)
             bounds = percentile(widened(share, clusters)) or (0.0, 1.0)

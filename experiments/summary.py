@@ -1,11 +1,13 @@
 """The answer first: which algorithm generalises best, by how much, and how sure that is."""
 
 from dataclasses import asdict
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from spooflab.experiments.calibration_study import calibration_study
+from spooflab.experiments.cost_study import cost_study
+from spooflab.experiments.power import power_study
 from spooflab.experiments.results import Cell, Results
 from spooflab.experiments.scores import FloatArray
 from spooflab.experiments.settings import best_by_setting, settings_sentence
@@ -18,6 +20,7 @@ from spooflab.experiments.statistics import (
     needs_exact,
     reach_sentence,
 )
+from spooflab.experiments.threshold_transfer import threshold_transfer
 from spooflab.experiments.two_way import Resampled, critical_value, resample
 
 Matrix = dict[str, dict[str, dict[str, Any] | None]]
@@ -28,7 +31,7 @@ def summarise(results: Results) -> dict[str, Any]:
     metric, replicates = results.metric, results.replicates
     complete = complete_folds(results)
     matrix = fold_matrix(results)
-    ranking, differences, _ = compare(results)
+    ranking, differences, samples = compare(results)
     table = np.array([[_value(matrix, fold, label) for label in results.algorithms] for fold in complete])
     over_folds = _over_folds(table, results.algorithms) if complete else {}
     counts = {s: sum(c.status == s for c in results.cells) for s in ("done", "failed", "missing")}
@@ -42,10 +45,14 @@ def summarise(results: Results) -> dict[str, Any]:
         "best_by_setting": best_by_setting(results, ranking),
         "ranking": ranking,
         "differences": differences,
+        "power": power_study(samples, differences, len(complete)),
         "over_folds": over_folds,
         "folds_compared": complete,
         "folds_left_out": [fold for fold in results.folds if fold not in complete],
         "matrix": matrix,
+        "calibration": calibration_study(results, complete),
+        "costs": cost_study(results, complete),
+        "threshold_transfer": threshold_transfer(results, complete),
         "runs": counts | {"total": len(results.cells)},
         "failures": [_failure(cell) for cell in results.cells if cell.status == "failed"],
         "missing": [f"{c.label} · {c.fold} · seed {c.seed}" for c in results.cells if c.status == "missing"],
@@ -162,13 +169,15 @@ def _differences(ranking: list[dict[str, Any]], samples: dict[str, Resampled]) -
 
     All pairs, not those with the best alone: which one is best was read from the same data.
     """
-    pairs = list(combinations((samples[row["algorithm"]] for row in ranking), 2))
-    critical = critical_value([second - first for first, second in pairs])
+    critical = critical_value([samples[row["algorithm"]] for row in ranking])
     out = []
     for row in ranking[1:]:
         difference = samples[row["algorithm"]] - samples[ranking[0]["algorithm"]]
-        half = critical * difference.parts.error if critical is not None and difference.parts else None
-        low, high = (difference.mean - half, difference.mean + half) if half is not None else (None, None)
+        parts = difference.parts
+        low = high = None
+        if parts is not None:
+            half = (critical or 0.0) * parts.error
+            low, high = difference.mean - half, difference.mean + half
         out.append(
             {
                 "algorithm": row["algorithm"],
@@ -177,8 +186,9 @@ def _differences(ranking: list[dict[str, Any]], samples: dict[str, Resampled]) -
                 "low": low if low is None else max(low, -1.0),
                 "high": high if high is None else min(high, 1.0),
                 "level": LEVEL,
-                "pairs": len(pairs),
-                "sure": low is not None and low > 0,
+                "critical": critical,
+                "pairs": len(ranking) * (len(ranking) - 1) // 2,
+                "sure": low is not None and critical is not None and low > 0,
                 "same_setting": row["setting"] == ranking[0]["setting"],
             }
         )

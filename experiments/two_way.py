@@ -13,13 +13,17 @@ Behrens and Fisher for two unequal variances, which is known to be conservative 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import combinations
 
 import numpy as np
 
 from spooflab.experiments.metrics import rates_at
 from spooflab.experiments.scores import FloatArray, IntArray, StrArray
 from spooflab.experiments.statistics import LEVEL, REPLICATES, Judged, cluster_draws, student_factors
+
+_ROUNDING = 1e-20
+"""Variance of rates that were counted alike but summed in another order."""
 
 Figure = Callable[[dict[str, FloatArray]], FloatArray]
 """Makes one figure of the rates at a threshold, e.g. an expected loss."""
@@ -46,13 +50,6 @@ class Parts:
     def error(self) -> float:
         """Standard error of the mean."""
         return float(np.sqrt(self.subject + self.seed))
-
-    @property
-    def freedom(self) -> float:
-        """Degrees of freedom by Satterthwaite (1946); infinite where there is no variance."""
-        terms = [(self.subject, self.subjects - 1), (self.seed, self.seeds - 1)]
-        below = sum(part**2 / degrees for part, degrees in terms if part > 0 and degrees > 0)
-        return (self.subject + self.seed) ** 2 / below if below > 0 else float("inf")
 
 
 @dataclass(frozen=True)
@@ -99,29 +96,35 @@ class Resampled:
         if seeds == 1:
             return Parts(of_mean, 0.0, 0.0, self.subjects, 1)
         of_one = unbiased * float(self._defined.var(axis=1).mean())
-        both = max(0.0, (of_one - of_mean) / (seeds - 1))
-        spread = float(self.estimate.var(ddof=1)) / seeds
-        return Parts(max(0.0, of_mean - both), spread, min(both, spread), self.subjects, seeds)
+        both = (of_one - of_mean) / (seeds - 1)
+        both = both if both > _ROUNDING else 0.0
+        # Two or three seeds may agree by luck, or to the last image counted. Their noise on single people, which many
+        # people tell, is the least that another training would differ by.
+        spread = max(both, float(self.estimate.var(ddof=1)) / seeds)
+        return Parts(max(0.0, of_mean - both), spread, both, self.subjects, seeds)
 
-    def deviations(self) -> FloatArray:
-        """Return (R',) draws of the mean's error: subjects and seeds, each with the tails of its t."""
+    def deviations(self, training: FloatArray | None = None) -> FloatArray:
+        """Return (R,) draws of the mean's error, subjects and seeds each with the tails of its t.
+
+        Empty where `parts` is None; NaN where a resample lacks a class.
+
+        Args:
+            training: (R,) draws of Student's t with K − 1 degrees of freedom to use for the seeds, so that several
+                comparisons share theirs; None draws them.
+        """
         parts = self.parts
         if parts is None:
             return np.empty(0)
-        seeds = len(self.estimate)
         rng = np.random.default_rng([self.seed, 1])
         means = self.replicates.mean(0)
-        kept = ~np.isnan(means)
-        centred = means - means[kept].mean()
-        total = float(centred[kept].var())
+        centred = means - np.nanmean(means)
+        total = float(np.nanvar(means))
         share = np.sqrt(parts.subject / total) if total > 0 else 0.0
-        drawn = share * centred * student_factors(self.subjects, len(centred), rng)
-        if seeds > 1:
-            weights = rng.standard_normal((len(centred), seeds)) / np.sqrt(seeds * (seeds - 1))
-            noise = weights @ (self.estimate - self.mean)
-            drawn = drawn + noise * student_factors(seeds, len(centred), rng)
-        out: FloatArray = drawn[kept]
-        return out
+        drawn: FloatArray = share * centred * student_factors(self.subjects, len(centred), rng)
+        if parts.seeds > 1:
+            told = rng.permutation(t_quantiles(parts.seeds - 1, len(centred))) if training is None else training
+            drawn = drawn + np.sqrt(parts.seed) * told
+        return drawn
 
     def interval(
         self, level: float = LEVEL, *, lowest: float = 0.0, highest: float = 1.0
@@ -130,7 +133,7 @@ class Resampled:
         drawn = self.deviations()
         if not len(drawn):
             return None
-        low, high = self.mean + np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        low, high = self.mean + np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
         return float(np.clip(low, lowest, highest)), float(np.clip(high, lowest, highest))
 
 
@@ -173,25 +176,46 @@ def _column(cells: list[Judged], figure: str | Figure, subjects: StrArray, draws
     return Resampled(means[:, 0], means[:, 1:], len(subjects), seed)
 
 
-def critical_value(differences: Sequence[Resampled], level: float = LEVEL) -> float | None:
-    """Return how many standard errors a difference must be from 0, so that all of `differences` together keep `level`.
+def critical_value(columns: Sequence[Resampled], level: float = LEVEL) -> float | None:
+    """Return how many standard errors two columns must be apart, so that all pairs of `columns` together keep `level`.
 
-    It is the quantile of the largest deviation among them, each in its own standard errors, over common draws (the
-    single-step maximum of Westfall and Young 1993): correlated comparisons cost less than Bonferroni asks. For one
-    difference it is the quantile of its own t.
+    It is the quantile of the largest difference of any pair, each in its own standard errors, over common draws (the
+    single-step maximum of Westfall & Young 1993): for one pair that of its own t, for many independent columns Tukey's
+    studentised range, and less where columns are correlated. Each pair's spread over seeds is its own, so its draws of
+    t come from trainings drawn anew for every column, not from one common spread.
 
     Returns:
         None where no difference varies.
     """
-    largest: FloatArray | None = None
-    for difference in differences:
+    seeds, replicates = columns[0].replicates.shape
+    trainings = np.random.default_rng([columns[0].seed, 2]).standard_normal((len(columns), seeds, replicates))
+    largest = np.full(replicates, np.nan)
+    for one, other in combinations(range(len(columns)), 2):
+        difference = columns[one] - columns[other]
         parts = difference.parts
         if parts is None or parts.error == 0:
             continue
-        # Rows that one difference lacks (a resample without a class) are lacking for all.
-        drawn = np.full(difference.replicates.shape[1], np.nan)
-        drawn[~np.isnan(difference.replicates.mean(0))] = np.abs(difference.deviations()) / parts.error
-        largest = drawn if largest is None else np.maximum(largest, drawn)
-    if largest is None or np.isnan(largest).all():
-        return None
-    return float(np.nanquantile(largest, level))
+        told = _t_of(trainings[one] - trainings[other]) if seeds > 1 else None
+        # A resample without a class, which is NaN, stays out of this pair's comparison alone.
+        largest = np.fmax(largest, np.abs(difference.deviations(told)) / parts.error)
+    return None if np.isnan(largest).all() else float(np.nanquantile(largest, level))
+
+
+def _t_of(values: FloatArray) -> FloatArray:
+    """Return Student's t of each column of (K, R) values, moved to t's own quantiles in the order that they have.
+
+    Drawn tails of few degrees of freedom are rough: of 2000 draws the quantile that matters rests on 100.
+    """
+    drawn = values.mean(0) / values.std(0, ddof=1)
+    t: FloatArray = np.empty(values.shape[1])
+    t[np.argsort(drawn, kind="stable")] = t_quantiles(len(values) - 1, values.shape[1])
+    return t
+
+
+@lru_cache(maxsize=4)
+def t_quantiles(freedom: int, count: int) -> FloatArray:
+    """Return the middles of `count` equally likely parts of Student's t, ascending."""
+    from scipy.stats import t
+
+    quantiles: FloatArray = t.ppf((np.arange(count) + 0.5) / count, freedom)
+    return quantiles
