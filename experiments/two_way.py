@@ -22,7 +22,7 @@ from spooflab.experiments.metrics import rates_at
 from spooflab.experiments.scores import FloatArray, IntArray, StrArray
 from spooflab.experiments.statistics import LEVEL, REPLICATES, Judged, cluster_draws, student_factors
 
-_ROUNDING = 1e-20
+_ROUNDING = 1e-14
 """Variance of rates that were counted alike but summed in another order."""
 
 Figure = Callable[[dict[str, FloatArray]], FloatArray]

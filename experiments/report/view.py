@@ -8,6 +8,7 @@ import spooflab
 from spooflab.experiments.protocols import column
 from spooflab.experiments.report.palette import ATTACK, BONAFIDE, heat, heat_stops, inks
 from spooflab.experiments.report.plots import Curve, critical_difference, det, histogram
+from spooflab.experiments.report.statistics_view import calibration_view, costs_view, power_view, transfer_view
 from spooflab.experiments.report.worst import worst_cards
 from spooflab.experiments.results import Cell, Results
 from spooflab.experiments.settings import SEEN, WORDS, by_setting
@@ -63,6 +64,10 @@ def build_view(results: Results, summary: dict[str, Any], rows: list[dict[str, A
         "machines": sorted({_machine(cell) for cell in results.done()}),
         "version": spooflab.__version__,
         "training": _settings(results),
+        "calibration": calibration_view(summary),
+        "costs": costs_view(summary),
+        "transfer": transfer_view(summary),
+        "power": power_view(summary),
     }
 
 

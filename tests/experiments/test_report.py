@@ -69,7 +69,7 @@ def test_report_is_self_contained_and_has_every_section(study: Callable[..., Pat
     assert page.fetched
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not re.search(r"url\(|@import|https?://", html)
-    wanted = "ranking matrix det scores worst devices oracle folds data leaks runs"
+    wanted = "ranking matrix det scores worst devices transfer oracle costs calibration folds power data leaks runs"
     assert set(wanted.split()) == page.ids
     assert page.targets == {f"#{name}" for name in wanted.split()}
     assert 'name="viewport"' in html
@@ -202,6 +202,16 @@ def test_critical_difference_joins_what_it_does_not_tell_apart() -> None:
     svg = str(critical_difference(Friedman(0.01, {"a": 1.0, "b": 2.2, "c": 2.8}, 1.0)))
     assert svg.count('class="group"') == 1
     assert str(critical_difference(Friedman(0.01, {"a": 1.0, "b": 2.0, "c": 3.0}, 0.9))).count('class="group"') == 0
+
+
+def test_many_mean_ranks_have_a_line_each() -> None:
+    ranks = {f"algorithm_with_a_long_name_{i}": 1 + 44 * i / 44 for i in range(45)}
+    svg = str(critical_difference(Friedman(0.01, ranks, 10.0)))
+    assert svg.count('class="rank"') == 45
+    # Black are those that the best is not told apart from: ranks below 1 + 10.
+    assert svg.count('<circle cx="') == 45
+    assert len(re.findall(r'<circle [^>]*fill="#1d1d1f"', svg)) == 10
+    assert "algorithm_with_a_l…" in svg
 
 
 def test_worst_errors_are_the_surest_ones_and_failures_come_first() -> None:

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, friedmanchisquare, rankdata, t, wilcoxon
+from scipy.stats import binomtest, chi2, f, friedmanchisquare, rankdata, t, wilcoxon
 
 from spooflab.errors import ConfigError
 from spooflab.experiments.metrics import rates_at
@@ -186,6 +186,32 @@ def test_friedman_equals_scipy_and_nemenyi_the_tabled_value() -> None:
     # Demšar 2006, table 5: q = 2.569 for 4 classifiers; CD = 2.569 √(4·5 / (6·14)) = 1.25.
     assert got.critical_difference == pytest.approx(2.569 * np.sqrt(20 / 84), abs=2e-3)
     assert sum(got.mean_ranks.values()) == pytest.approx(10)
+
+
+DEMSAR = """.763 .768 .771 .798  .599 .591 .590 .569  .954 .971 .968 .967  .628 .661 .654 .657  .882 .888 .886 .898
+.936 .931 .916 .931  .661 .668 .609 .685  .583 .583 .563 .625  .775 .838 .866 .875  1 1 1 1
+.940 .962 .965 .962  .619 .666 .614 .669  .972 .981 .97501 .975  .957 .978 .946 .970"""
+"""AUC of C4.5, with m, with cf and with both, on 14 data sets: Demšar 2006, tables 2 and 6. The paper ranked unrounded
+values: its last but one line puts cf before both, which print alike."""
+
+
+def test_published_example_of_demsar() -> None:
+    error = 1 - np.array(DEMSAR.split(), dtype=float).reshape(14, 4)
+    got = friedman(error, ["C4.5", "m", "cf", "m+cf"])
+    # The paper's mean ranks, with ties shared.
+    assert list(got.mean_ranks.values()) == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=5e-4)
+    assert got.critical_difference == pytest.approx(1.25, abs=5e-3)
+    # The paper's χ² is 9.28 without the correction for its ties, (3 · 6 + 60) / (14 · 60), which SciPy makes.
+    corrected = 9.28 / (1 - 78 / 840)
+    assert got.p == pytest.approx(chi2.sf(corrected, 3), rel=0.02)
+    assert got.f_p == pytest.approx(f.sf(13 * corrected / (42 - corrected), 3, 39), rel=0.03)
+    # Section 3.1.3: the paper rejects at 5 % for C4.5 against C4.5 with m.
+    assert signed_rank_p(error[:, 0] - error[:, 1]) < 0.05
+
+
+def test_holm_multiplies_step_by_step_as_in_demsar() -> None:
+    # Demšar 2006, section 3.2.3: p of three comparisons with a control, multiplied by 3, 2 and 1.
+    assert holm([0.016, 0.057, 0.891]) == pytest.approx([0.048, 0.114, 0.891])
 
 
 def test_friedman_says_why_there_is_no_p() -> None:
