@@ -191,7 +191,7 @@ def _many_ranks(ranks: list[tuple[str, float]], difference: float) -> Markup:
     step = next(s for s in (1, 2, 5, 10, 20) if count / s <= 10)
     x1, x2 = at(best - difference / 2), at(best + difference / 2)
     parts = [
-        f'<text x="{left}" y="11">critical difference {difference:.2f}; bars that meet are not told apart</text>',
+        f'<text x="0" y="11">critical difference {difference:.2f}; bars that meet are not told apart</text>',
         f'<rect x="{x1:.1f}" y="{top}" width="{x2 - x1:.1f}" height="{bottom - top}" fill="#0072B2" opacity=".09"/>',
     ]
     for tick in [1, *range(step, count + 1, step)] if step > 1 else range(1, count + 1):
