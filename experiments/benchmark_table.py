@@ -7,8 +7,9 @@ import numpy as np
 
 from spooflab.experiments.results import Results
 from spooflab.experiments.scores import FloatArray
-from spooflab.experiments.statistics import Judged, holm, paired_bootstrap, percentile
+from spooflab.experiments.statistics import Judged, holm
 from spooflab.experiments.summary import complete_folds, percent, signed, unseen
+from spooflab.experiments.two_way import resample
 
 REPLICATES = 10_000
 """So many that the smallest p outlives Holm's factor for a hundred comparisons."""
@@ -50,8 +51,8 @@ class Row:
 def benchmark_rows(results: Results, settings: Mapping[str, str], baseline: str) -> list[Row]:
     """Return the algorithms' rows, best mean of the study's metric first, over the folds that all have finished.
 
-    Intervals and p come from one bootstrap of test subjects and training seeds (paired: all algorithms meet the same
-    resamples). The folds are not resampled: what is said holds for these attacks or devices.
+    Intervals and p come from one drawing of test subjects and training seeds (`two_way`; paired: all algorithms meet
+    the same draws). The folds are not resampled: what is said holds for these attacks or devices.
 
     Args:
         results: a study's cells.
@@ -65,16 +66,17 @@ def benchmark_rows(results: Results, settings: Mapping[str, str], baseline: str)
     judged: dict[str, list[Judged]] = {
         name: [cell.judged for cell in some if cell.judged is not None] for name, some in cells.items()
     }
-    samples = paired_bootstrap(judged, results.metric, replicates=REPLICATES)
-    others = [name for name in results.algorithms if name != baseline]
-    adjusted = dict(zip(others, holm([two_sided(samples[n] - samples[baseline]) for n in others]), strict=True))
+    samples = resample(judged, results.metric, replicates=REPLICATES)
+    against = {name: samples[name] - samples[baseline] for name in results.algorithms if name != baseline}
+    p_values = [two_sided(difference.mean + difference.deviations()) for difference in against.values()]
+    adjusted = dict(zip(against, holm(p_values), strict=True))
 
     def mean(name: str, figure: str) -> float:
         return float(np.mean([getattr(cell.metrics, figure) for cell in cells[name]]))
 
     rows = []
     for name in results.algorithms:
-        apart, bounds = name in adjusted, percentile(samples[name]) or (np.nan, np.nan)
+        apart, bounds = name in adjusted, samples[name].interval() or (np.nan, np.nan)
         rows.append(
             Row(
                 name,
@@ -85,7 +87,7 @@ def benchmark_rows(results: Results, settings: Mapping[str, str], baseline: str)
                 low=bounds[0],
                 high=bounds[1],
                 difference=mean(name, results.metric) - mean(baseline, results.metric) if apart else None,
-                bounds=percentile(samples[name] - samples[baseline]) if apart else None,
+                bounds=against[name].interval(lowest=-1.0) if apart else None,
                 p=adjusted.get(name),
             )
         )

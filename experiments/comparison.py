@@ -8,9 +8,9 @@ import numpy as np
 
 from spooflab.errors import DataError
 from spooflab.experiments.results import Cell, Results
-from spooflab.experiments.scores import FloatArray
-from spooflab.experiments.statistics import LEVEL, Judged, paired_bootstrap, percentile
+from spooflab.experiments.statistics import LEVEL, Judged
 from spooflab.experiments.summary import percent, points, signed
+from spooflab.experiments.two_way import resample
 
 PAIRED, SHARED, UNPAIRED = "paired", "paired on shared rows", "unpaired"
 
@@ -175,8 +175,7 @@ def _difference(matches: Sequence[Match], metric: str, replicates: int, level: f
     sides = [[j for m in matches for j in getattr(m, side)] for side in ("first", "second")]
     means = [float(np.mean([rates_at(j.scores, j.threshold)[metric][0] for j in side])) for side in sides]
     paired = all(match.pairing != UNPAIRED for match in matches)
-    samples = _samples(sides[0], sides[1], metric, replicates, paired)
-    bounds = percentile(samples, level)
+    bounds = _bounds(sides[0], sides[1], metric, replicates, level, paired)
     return {
         "first": means[0],
         "second": means[1],
@@ -190,16 +189,23 @@ def _difference(matches: Sequence[Match], metric: str, replicates: int, level: f
     }
 
 
-def _samples(first: list[Judged], second: list[Judged], metric: str, replicates: int, paired: bool) -> FloatArray:
+def _bounds(
+    first: list[Judged], second: list[Judged], metric: str, replicates: int, level: float, paired: bool
+) -> tuple[float, float] | None:
     if paired:
-        both = paired_bootstrap({"first": first, "second": second}, metric, replicates=replicates)
-        return both["second"] - both["first"]
+        both = resample({"first": first, "second": second}, metric, replicates=replicates)
+        return (both["second"] - both["first"]).interval(level, lowest=-1.0)
     # Seeds 0 and 1 draw the first study's people and trainings, 2 and 3 the second's: independent of each other.
     alone = [
-        paired_bootstrap({"": side}, metric, replicates=replicates, seed=2 * place)[""]
+        resample({"": side}, metric, replicates=replicates, seed=2 * place)[""]
         for place, side in enumerate((first, second))
     ]
-    return alone[1] - alone[0]
+    errors = [side.deviations() for side in alone]
+    if not all(map(len, errors)):
+        return None
+    low, high = np.nanquantile(errors[1] - errors[0], [(1 - level) / 2, (1 + level) / 2])
+    between = alone[1].mean - alone[0].mean
+    return max(-1.0, float(between + low)), min(1.0, float(between + high))
 
 
 def differences_of_setup(first: Results, second: Results) -> dict[str, list[dict[str, Any]]]:

@@ -70,7 +70,7 @@ class Metrics:
 def rates_at(
     scores: ScoreSet, threshold: float, weights: WeightArray | None = None, member: IntArray | None = None
 ) -> dict[str, FloatArray]:
-    """Return apcer, bpcer, acer, hter and `apcer:SPECIES` at a fixed threshold, each (R,); NaN where undefined.
+    """Return apcer, bpcer, acer, hter, far and `apcer:SPECIES` at a fixed threshold, each (R,); NaN where undefined.
 
     Args:
         scores: the rows to count.
@@ -94,7 +94,7 @@ def rates_at(
     rates = dict(zip(groups, share.T, strict=True))
     bpcer, far = rates.pop(""), rates.pop("*")
     apcer = _nanmax(list(rates.values()), len(bpcer))
-    out = {"apcer": apcer, "bpcer": bpcer, "acer": (apcer + bpcer) / 2, "hter": (far + bpcer) / 2}
+    out = {"apcer": apcer, "bpcer": bpcer, "acer": (apcer + bpcer) / 2, "hter": (far + bpcer) / 2, "far": far}
     return out | {f"apcer:{name}": values for name, values in rates.items()}
 
 

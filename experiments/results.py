@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from spooflab.errors import DataError
 from spooflab.experiments.metrics import NAMES, Metrics, evaluate
+from spooflab.experiments.protocols import column
 from spooflab.experiments.run import score_set
 from spooflab.experiments.run_folder import RunFolder
-from spooflab.experiments.scores import ScoreSet
+from spooflab.experiments.scores import ScoreSet, StrArray
 from spooflab.experiments.statistics import Interval, Judged, intervals
 from spooflab.experiments.study import STUDY_FILE
 
@@ -43,9 +44,21 @@ class Cell:
         return score_set(self.scores, "test")
 
     @cached_property
+    def dev(self) -> ScoreSet:
+        """Dev rows, of the training sources alone."""
+        return score_set(self.scores, "dev")
+
+    @cached_property
+    def test_devices(self) -> StrArray:
+        """Capture device of each test row, in the order of `test`."""
+        assert self.scores is not None
+        device: StrArray = column(self.scores, "device")[column(self.scores, "split") == "test"]
+        return device
+
+    @cached_property
     def metrics(self) -> Metrics:
         """Figures of the test rows at the dev rows' threshold, counted anew from the scores."""
-        return evaluate(self.test, dev=score_set(self.scores, "dev"))
+        return evaluate(self.test, dev=self.dev)
 
     @property
     def judged(self) -> Judged | None:

@@ -9,7 +9,7 @@ import numpy as np
 from spooflab.errors import ConfigError
 from spooflab.experiments.counting import WeightArray
 from spooflab.experiments.metrics import NAMES, RATES, curve_figures, rates_at
-from spooflab.experiments.scores import FloatArray, IntArray, ScoreSet, StrArray
+from spooflab.experiments.scores import FloatArray, IntArray, ScoreSet
 
 LEVEL = 0.95
 REPLICATES = 2000
@@ -87,6 +87,29 @@ def _chunks(draws: IntArray, member: IntArray) -> Iterator[WeightArray]:
         yield draws[start : start + step][:, member]
 
 
+def student_factors(size: int, replicates: int, rng: np.random.Generator) -> FloatArray:
+    """Return (R,) factors that give resampled deviations of a mean of `size` values the tails of Student's t.
+
+    Times a normal draw, each is a draw of t with size − 1 degrees of freedom. Resampling knows neither that a variance
+    seen in few values may be too small, nor that dividing by `size` makes it so.
+    """
+    factors: FloatArray = np.sqrt((size - 1) / rng.chisquare(size - 1, replicates))
+    return factors
+
+
+def widened(values: FloatArray, size: int, seed: int = 0) -> FloatArray:
+    """Return resampled rates with the variance and the tails that a mean of `size` clusters has, within [0, 1].
+
+    With 8 clusters, 95 % of plain resamples cover the truth about 88 % of the time.
+    """
+    if size < 2 or np.isnan(values).all():
+        return values
+    middle = np.nanmean(values)
+    factors = np.sqrt(size / (size - 1)) * student_factors(size, len(values), np.random.default_rng([seed, 1]))
+    out: FloatArray = np.clip(middle + (values - middle) * factors, 0.0, 1.0)
+    return out
+
+
 def percentile(values: FloatArray, level: float = LEVEL) -> tuple[float, float] | None:
     """Return the percentile bounds of the defined replicates, or None when fewer than half are defined."""
     defined = values[~np.isnan(values)]
@@ -104,7 +127,8 @@ def intervals(
 
     Where resampling cannot show the doubt of a rate (`needs_exact`), an exact binomial interval stands there instead.
     """
-    if len(np.unique(scores.subject)) < 2:
+    clusters = len(np.unique(scores.subject))
+    if clusters < 2:
         return {}, ["one subject only: no interval can be resampled"]
     samples = bootstrap(scores, threshold, replicates=replicates, seed=seed)
     out: dict[str, Interval] = {}
@@ -113,7 +137,7 @@ def intervals(
         value = estimates.get(name)
         if value is None or name not in samples:
             continue
-        bounds = percentile(samples[name])
+        bounds = percentile(widened(samples[name], clusters, seed))
         if bounds is None:
             notes.append(f"{name}: most resamples lack a class, no interval")
         elif name in RATES and threshold is not None and needs_exact(scores, threshold, name):
@@ -177,53 +201,6 @@ class Judged:
     scores: ScoreSet
     threshold: float
     seed: int = 0
-
-
-def paired_bootstrap(
-    columns: dict[str, list[Judged]], metric: str, *, replicates: int = REPLICATES, seed: int = 0
-) -> dict[str, FloatArray]:
-    """Resample subjects, and training seeds where there are several, once for all columns: name to (R,) means.
-
-    Each value is a column's mean of `metric` over its cells. Differences between columns are paired: the same
-    subjects, hence the same rows, and the same training seeds in every replicate.
-
-    Args:
-        columns: algorithm to its cells (folds × seeds). Cells at one position must hold the same rows.
-        metric: a threshold rate (`apcer`, `bpcer`, `acer`, `hter`).
-        replicates, seed: of the resampling.
-
-    Raises:
-        ValueError: two columns differ in rows or seeds, so nothing is paired.
-    """
-    lists = list(columns.values())
-    for others in lists[1:]:
-        rows = [[(cell.seed, sorted(cell.scores.key.tolist())) for cell in cells] for cells in (lists[0], others)]
-        if rows[0] != rows[1]:
-            raise ValueError("columns were judged on different test rows or seeds: a paired comparison needs the same")
-    cells = [cell for some in lists for cell in some]
-    subjects = np.unique(np.concatenate([cell.scores.subject for cell in cells]))
-    seeds = sorted({cell.seed for cell in cells})
-    draws = cluster_draws(len(subjects), replicates, seed)
-    seed_draws = cluster_draws(len(seeds), replicates, seed + 1)
-    return {
-        name: _column_mean(some, metric, subjects, draws, {s: seed_draws[:, i] for i, s in enumerate(seeds)})
-        for name, some in columns.items()
-    }
-
-
-def _column_mean(
-    cells: list[Judged], metric: str, subjects: StrArray, draws: IntArray, seed_draws: dict[int, IntArray]
-) -> FloatArray:
-    """Mean over cells, each as often as its seed was drawn; NaN where a drawn cell lacks a class."""
-    total, weight = np.zeros(len(draws)), np.zeros(len(draws))
-    for cell in cells:
-        member = np.searchsorted(subjects, cell.scores.subject)
-        times = seed_draws[cell.seed]
-        total += np.where(times > 0, times * rates_at(cell.scores, cell.threshold, draws, member)[metric], 0.0)
-        weight += times
-    out: FloatArray = np.full(len(draws), np.nan)
-    np.divide(total, weight, out=out, where=weight > 0)
-    return out
 
 
 @dataclass(frozen=True)
@@ -296,17 +273,19 @@ class Friedman:
         mean_ranks: by algorithm, 1 is best (lowest error).
         critical_difference: mean ranks closer than this are not told apart at the 5 % level.
         reason: why there is no p.
+        f_p: by Iman and Davenport's F (1980), which errs less than χ² where folds are few; None where χ² has its most.
     """
 
     p: float | None
     mean_ranks: dict[str, float]
     critical_difference: float | None
     reason: str = ""
+    f_p: float | None = None
 
 
 def friedman(table: FloatArray, names: Sequence[str]) -> Friedman:
     """Rank algorithms within folds and test whether any differs (Demšar 2006)."""
-    from scipy.stats import friedmanchisquare, rankdata, studentized_range
+    from scipy.stats import f, friedmanchisquare, rankdata, studentized_range
 
     folds, count = table.shape
     ranks = {name: float(r) for name, r in zip(names, rankdata(table, axis=1).mean(0), strict=True)} if folds else {}
@@ -316,8 +295,14 @@ def friedman(table: FloatArray, names: Sequence[str]) -> Friedman:
         return Friedman(1.0, ranks, None, "every algorithm has the same error in every fold")
     # studentized_range.ppf(inf) is slow to integrate; 10 000 degrees of freedom differ in the fourth digit.
     quantile = float(studentized_range.ppf(LEVEL, count, 10_000)) / np.sqrt(2)
+    found = friedmanchisquare(*table.T)
+    left = folds * (count - 1) - float(found.statistic)
+    ratio = (folds - 1) * float(found.statistic) / left if left > 1e-9 else None
     return Friedman(
-        float(friedmanchisquare(*table.T).pvalue), ranks, float(quantile * np.sqrt(count * (count + 1) / (6 * folds)))
+        float(found.pvalue),
+        ranks,
+        float(quantile * np.sqrt(count * (count + 1) / (6 * folds))),
+        f_p=None if ratio is None else float(f.sf(ratio, count - 1, (count - 1) * (folds - 1))),
     )
 
 

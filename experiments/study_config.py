@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from spooflab.config import Config
+from spooflab.experiments.cost_curves import Costs
 from spooflab.experiments.protocols import AnyProtocol, LeaveOneAttackOut
 
 Selection = Literal["source_dev", "leave_one_domain_out", "entropy", "snd", "im", "bnm"]
@@ -78,6 +79,7 @@ class StudyConfig(Config):
     )
     train_size: PositiveInt | None = Field(default=None, description="training rows per fold, balanced; None takes all")
     metric: Literal["acer", "hter"] = Field(default="acer", description="the figure that algorithms are compared by")
+    costs: Costs = Field(default=Costs(), description="what errors cost in use; reported, never trained by")
     bootstrap: int = Field(default=2000, ge=100, description="resamples of subjects; below 2000 is for trying only")
     workers: int = Field(default=2, ge=0, le=256, description="processes; 0 runs in this one")
 

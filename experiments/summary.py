@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from spooflab.experiments.calibration_study import calibration_study
+from spooflab.experiments.cost_study import cost_study
+from spooflab.experiments.power import power_study
 from spooflab.experiments.results import Cell, Results
 from spooflab.experiments.scores import FloatArray
 from spooflab.experiments.settings import best_by_setting, settings_sentence
@@ -15,10 +18,10 @@ from spooflab.experiments.statistics import (
     exact_bounds,
     friedman,
     needs_exact,
-    paired_bootstrap,
-    percentile,
     reach_sentence,
 )
+from spooflab.experiments.threshold_transfer import threshold_transfer
+from spooflab.experiments.two_way import Resampled, critical_value, resample
 
 Matrix = dict[str, dict[str, dict[str, Any] | None]]
 
@@ -28,14 +31,7 @@ def summarise(results: Results) -> dict[str, Any]:
     metric, replicates = results.metric, results.replicates
     complete = complete_folds(results)
     matrix = fold_matrix(results)
-    columns = {label: _judged(results, label, complete) for label in results.algorithms}
-    ranking: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
-    samples: dict[str, FloatArray] = {}
-    if complete:
-        samples = paired_bootstrap(columns, metric, replicates=replicates)
-        ranking = _ranking(results, complete, samples)
-        differences = _differences(ranking, samples)
+    ranking, differences, samples = compare(results)
     table = np.array([[_value(matrix, fold, label) for label in results.algorithms] for fold in complete])
     over_folds = _over_folds(table, results.algorithms) if complete else {}
     counts = {s: sum(c.status == s for c in results.cells) for s in ("done", "failed", "missing")}
@@ -49,16 +45,37 @@ def summarise(results: Results) -> dict[str, Any]:
         "best_by_setting": best_by_setting(results, ranking),
         "ranking": ranking,
         "differences": differences,
+        "power": power_study(samples, differences, len(complete)),
         "over_folds": over_folds,
         "folds_compared": complete,
         "folds_left_out": [fold for fold in results.folds if fold not in complete],
         "matrix": matrix,
+        "calibration": calibration_study(results, complete),
+        "costs": cost_study(results, complete),
+        "threshold_transfer": threshold_transfer(results, complete),
         "runs": counts | {"total": len(results.cells)},
         "failures": [_failure(cell) for cell in results.cells if cell.status == "failed"],
         "missing": [f"{c.label} · {c.fold} · seed {c.seed}" for c in results.cells if c.status == "missing"],
         "code_versions": sorted({c.record["code_version"] for c in results.done()}),
         "bootstrap": {"replicates": replicates, "clusters": "subject_id, training seed", "level": LEVEL},
     }
+
+
+Ranked = tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Resampled]]
+
+
+def compare(results: Results) -> Ranked:
+    """Return the ranking over complete folds, every other algorithm's difference from the first, and what they rest on.
+
+    All three are empty where no fold is finished for every algorithm.
+    """
+    complete = complete_folds(results)
+    if not complete:
+        return [], [], {}
+    columns = {label: _judged(results, label, complete) for label in results.algorithms}
+    samples = resample(columns, results.metric, replicates=results.replicates)
+    ranking = _ranking(results, complete, samples)
+    return ranking, _differences(ranking, samples), samples
 
 
 def complete_folds(results: Results) -> list[str]:
@@ -89,7 +106,7 @@ def _entry(results: Results, cells: list[Cell]) -> dict[str, Any] | None:
     if not judged:
         return None
     values = [float(getattr(cell.metrics, metric)) for cell in done]
-    bounds = percentile(paired_bootstrap({"": judged}, metric, replicates=results.replicates)[""])
+    bounds = resample({"": judged}, metric, replicates=results.replicates)[""].interval()
     method = "bootstrap"
     if bounds is None or any(needs_exact(cell.scores, cell.threshold, metric) for cell in judged):
         exact = [exact_bounds(cell.scores, cell.threshold, metric) for cell in judged]
@@ -122,12 +139,12 @@ def _judged(results: Results, label: str, folds: list[str]) -> list[Judged]:
     return [cell for cell in cells if cell is not None]
 
 
-def _ranking(results: Results, folds: list[str], samples: dict[str, FloatArray]) -> list[dict[str, Any]]:
+def _ranking(results: Results, folds: list[str], samples: dict[str, Resampled]) -> list[dict[str, Any]]:
     """Algorithms by their mean over the complete folds, best first."""
     rows = []
     for label in results.algorithms:
         cells = [cell for fold in folds for cell in results.at(label, fold)]
-        bounds = percentile(samples[label])
+        bounds = samples[label].interval()
         by_seed = [
             np.mean([getattr(cell.metrics, results.metric) for cell in cells if cell.seed == seed])
             for seed in results.seeds
@@ -147,22 +164,31 @@ def _ranking(results: Results, folds: list[str], samples: dict[str, FloatArray])
     return sorted(rows, key=lambda row: (row["mean"], row["algorithm"]))
 
 
-def _differences(ranking: list[dict[str, Any]], samples: dict[str, FloatArray]) -> list[dict[str, Any]]:
-    """Every other algorithm minus the best, paired, at a level that holds for all of them together (Bonferroni)."""
+def _differences(ranking: list[dict[str, Any]], samples: dict[str, Resampled]) -> list[dict[str, Any]]:
+    """Every other algorithm minus the best, paired, with intervals that hold for all pairs of algorithms together.
+
+    All pairs, not those with the best alone: which one is best was read from the same data.
+    """
+    critical = critical_value([samples[row["algorithm"]] for row in ranking])
     out = []
-    others = ranking[1:]
-    level = 1 - (1 - LEVEL) / max(1, len(others))
-    for row in others:
-        bounds = percentile(samples[row["algorithm"]] - samples[ranking[0]["algorithm"]], level)
+    for row in ranking[1:]:
+        difference = samples[row["algorithm"]] - samples[ranking[0]["algorithm"]]
+        parts = difference.parts
+        low = high = None
+        if parts is not None:
+            half = (critical or 0.0) * parts.error
+            low, high = difference.mean - half, difference.mean + half
         out.append(
             {
                 "algorithm": row["algorithm"],
                 "minus": ranking[0]["algorithm"],
                 "difference": row["mean"] - ranking[0]["mean"],
-                "low": bounds[0] if bounds else None,
-                "high": bounds[1] if bounds else None,
-                "level": level,
-                "sure": bool(bounds and bounds[0] > 0),
+                "low": low if low is None else max(low, -1.0),
+                "high": high if high is None else min(high, 1.0),
+                "level": LEVEL,
+                "critical": critical,
+                "pairs": len(ranking) * (len(ranking) - 1) // 2,
+                "sure": low is not None and critical is not None and low > 0,
                 "same_setting": row["setting"] == ranking[0]["setting"],
             }
         )
@@ -218,7 +244,8 @@ def certainty(
     if ranking and differences:
         top, gap = ranking[0]["algorithm"], differences[0]
         subjects = len({s for c in results.done() if c.fold in folds for s in c.test.subject.tolist()})
-        method = f"{100 * gap['level']:.4g} % interval, paired bootstrap over {subjects} test subjects"
+        together = f" for all {gap['pairs']} pairs together" if gap["pairs"] > 1 else ""
+        method = f"{100 * gap['level']:.4g} % interval{together}, paired over {subjects} test subjects"
         if len(results.seeds) > 1:
             method += f" and {len(results.seeds)} training seeds"
         if gap["low"] is not None:
@@ -236,7 +263,10 @@ def certainty(
                 f"{clearest['p_holm']:.2g} after Holm's adjustment."
             )
     if ranking and len(results.seeds) == 1:
-        out.append("One training seed: how much another training run would differ is not in these intervals.")
+        out.append(
+            "One training seed: how much another training run would differ is not in these intervals, so a difference "
+            "is one between these trained networks, not yet between algorithms."
+        )
     elif ranking and ranking[0]["seed_spread"] is not None:
         spread = max(row["seed_spread"] for row in ranking)
         out.append(f"Between training seeds an algorithm's mean varies by up to {points(spread)} (standard deviation).")

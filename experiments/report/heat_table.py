@@ -8,12 +8,8 @@ import numpy as np
 
 from spooflab.experiments.report.focus import FEW
 from spooflab.experiments.report.palette import heat
-from spooflab.experiments.statistics import (
-    Judged,
-    clopper_pearson,
-    paired_bootstrap,
-    percentile,
-)
+from spooflab.experiments.statistics import Judged, clopper_pearson
+from spooflab.experiments.two_way import resample
 
 
 @dataclass(frozen=True)
@@ -136,7 +132,7 @@ def rate_cell(judged: list[Judged], figure: str, replicates: int) -> HeatCell:
     from spooflab.experiments.metrics import rates_at
 
     value = float(np.mean([rates_at(j.scores, j.threshold)[figure][0] for j in judged]))
-    bounds = percentile(paired_bootstrap({"": judged}, figure, replicates=replicates)[""])
+    bounds = resample({"": judged}, figure, replicates=replicates)[""].interval()
     if bounds is None or bounds[0] == bounds[1]:
         rows = int((judged[0].scores.attack == (figure != "bpcer")).sum())
         return HeatCell(value, *clopper_pearson(round(value * rows), rows), exact=True)

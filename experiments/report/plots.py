@@ -7,6 +7,9 @@ from spooflab.experiments.report.palette import ATTACK, BONAFIDE
 from spooflab.experiments.scores import ScoreSet
 from spooflab.experiments.statistics import Friedman
 
+_FEW, _NAME = 10, 19
+"""Algorithms that the classic diagram holds, and letters that a line has room for."""
+
 
 def histogram(scores: ScoreSet, threshold: float, title: str, bins: int = 40) -> Markup:
     """Draw bona fide upwards and attacks downwards over the score; heights are square roots of the class's share."""
@@ -50,6 +53,8 @@ def critical_difference(test: Friedman) -> Markup:
     ranks = sorted(test.mean_ranks.items(), key=lambda item: item[1])
     difference = test.critical_difference or 0.0
     count = len(ranks)
+    if count > _FEW:
+        return _many_ranks(ranks, difference)
     width, left, right = 360, 16, 16
     groups = _groups([rank for _, rank in ranks], difference)
     axis = 50
@@ -98,6 +103,44 @@ def _shorten(name: str, letters: int) -> str:
     'mixs…'
     """
     return name if len(name) <= letters else f"{name[: letters - 1]}…"
+
+
+def _many_ranks(ranks: list[tuple[str, float]], difference: float) -> Markup:
+    """Draw each mean rank in a line of its own, half a critical difference to either side.
+
+    Two algorithms are told apart where their bars do not meet. The band is the best one's: whoever it touches may be as
+    good.
+    """
+    width, left, right, row, top = 360, 132, 14, 15, 34
+    count = len(ranks)
+    bottom = top + row * count
+
+    def at(rank: float) -> float:
+        return left + (min(max(rank, 0.5), count + 0.5) - 0.5) / count * (width - left - right)
+
+    best = ranks[0][1]
+    step = next(s for s in (1, 2, 5, 10, 20) if count / s <= 10)
+    x1, x2 = at(best - difference / 2), at(best + difference / 2)
+    parts = [
+        f'<text x="0" y="11">critical difference {difference:.2f}; bars that meet are not told apart</text>',
+        f'<rect x="{x1:.1f}" y="{top}" width="{x2 - x1:.1f}" height="{bottom - top}" fill="#0072B2" opacity=".09"/>',
+    ]
+    for tick in [1, *range(step, count + 1, step)] if step > 1 else range(1, count + 1):
+        x = f"{at(tick):.1f}"
+        parts.append(f'<line x1="{x}" y1="{top}" x2="{x}" y2="{bottom}" class="grid"/>')
+        parts.append(f'<text x="{x}" y="{top - 5}" text-anchor="middle">{tick}</text>')
+    for place, (name, rank) in enumerate(ranks):
+        y = top + row * (place + 0.5)
+        low, high = at(rank - difference / 2), at(rank + difference / 2)
+        colour = "#1d1d1f" if rank - best < difference else "#8a8d94"
+        short = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+        parts.append(
+            f'<g class="rank"><title>{escape(name)}: mean rank {rank:.2f}</title>'
+            f'<text x="{left - 8}" y="{y + 3.5}" text-anchor="end">{escape(short)} {rank:.1f}</text>'
+            f'<line x1="{low:.1f}" y1="{y}" x2="{high:.1f}" y2="{y}" stroke="{colour}" stroke-width="1.6"/>'
+            f'<circle cx="{at(rank):.1f}" cy="{y}" r="3" fill="{colour}"/></g>'
+        )
+    return svg(width, bottom + 6, "".join(parts), "Mean ranks with half a critical difference to either side")
 
 
 def _groups(ranks: list[float], difference: float) -> list[tuple[int, int]]:

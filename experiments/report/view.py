@@ -16,6 +16,7 @@ from spooflab.experiments.report.heat_table import Head, HeatCell, HeatTables, e
 from spooflab.experiments.report.palette import ATTACK, BONAFIDE, Ink, heat_stops
 from spooflab.experiments.report.plots import critical_difference, histogram
 from spooflab.experiments.report.ratio_curve import ratio_curve_view
+from spooflab.experiments.report.statistics_view import calibration_view, costs_view, power_view, transfer_view
 from spooflab.experiments.report.tables import ResultTable
 from spooflab.experiments.report.worst import worst_cards
 from spooflab.experiments.results import Cell, Results, row_interval
@@ -92,6 +93,10 @@ def build_view(
         "hours": _hours(sum(float(row["seconds"] or 0) for row in rows)),
         "configuration": yaml.safe_dump(study["config"], sort_keys=False, allow_unicode=True) if study else "",
         "tables": [table.view() for table in tables],
+        "calibration": calibration_view(summary, shown),
+        "costs": costs_view(summary, shown),
+        "transfer": transfer_view(summary, shown),
+        "power": power_view(summary),
     }
 
 

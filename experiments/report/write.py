@@ -59,6 +59,15 @@ def rate(value: float | None) -> str:
     return percent(value).removesuffix(" %")
 
 
+def money(value: float) -> str:
+    """Format an amount with three digits that count, thousands set apart.
+
+    >>> money(1234.5), money(0.0567), money(0.0)
+    ('1,234', '0.0567', '0')
+    """
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def render_html(
     results: Results,
     summary: dict[str, Any],
@@ -80,7 +89,7 @@ def render_page(template: str, view: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "points": points, "signed": signed, "count": "{:,}".format}
-    environment.filters |= {"breaks": breaks, "rate": rate}
+    environment.filters |= {"breaks": breaks, "rate": rate, "money": money}
     # Our own style sheet is the one text that goes in as it is; everything from data is escaped.
     css = Markup((_HERE / "report.css").read_text(encoding="utf-8"))  # noqa: S704  # a file of this package
     return environment.get_template(template).render(css=css, **view)

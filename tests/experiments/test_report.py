@@ -73,7 +73,8 @@ def test_report_is_self_contained_and_has_every_section(study: Callable[..., Pat
     assert page.fetched
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not re.search(r"url\(|@import|https?://", html)
-    wanted = "ranking matrix det scores worst explain species devices oracle folds data leaks runs tables"
+    wanted = "ranking matrix det scores worst explain species devices transfer oracle costs calibration folds power"
+    wanted += " data leaks runs tables"
     assert set(wanted.split()) | {"answer"} == page.ids
     held = {target for target in page.targets if target.startswith("data:")}
     assert page.targets - held == {f"#{name}" for name in wanted.split()}
@@ -165,7 +166,8 @@ def test_many_columns_are_reduced_to_those_that_answer(study: Callable[..., Path
         write_report(out, ["nobody"])
     html = (out / "report.html").read_text()
     assert "All 10 algorithms" in html
-    assert html.count("<polyline") == 2 * 6  # DET and ROC
+    curves = html[html.index('<section id="det">') : html.index('<section id="scores">')]
+    assert curves.count("<polyline") == 2 * 6  # DET and ROC
     told = re.findall(r"d\d|erm|\d+ others", summary["answer"])
     assert sum(int(name.split()[0]) if "others" in name else 1 for name in told) == 10
     assert len(told) < 10
@@ -277,6 +279,16 @@ def test_critical_difference_joins_what_it_does_not_tell_apart() -> None:
     svg = str(critical_difference(Friedman(0.01, {"a": 1.0, "b": 2.2, "c": 2.8}, 1.0)))
     assert svg.count('class="group"') == 1
     assert str(critical_difference(Friedman(0.01, {"a": 1.0, "b": 2.0, "c": 3.0}, 0.9))).count('class="group"') == 0
+
+
+def test_many_mean_ranks_have_a_line_each() -> None:
+    ranks = {f"algorithm_with_a_long_name_{i}": 1 + 44 * i / 44 for i in range(45)}
+    svg = str(critical_difference(Friedman(0.01, ranks, 10.0)))
+    assert svg.count('class="rank"') == 45
+    # Black are those that the best is not told apart from: ranks below 1 + 10.
+    assert svg.count('<circle cx="') == 45
+    assert len(re.findall(r'<circle [^>]*fill="#1d1d1f"', svg)) == 10
+    assert "algorithm_with_a_l…" in svg
 
 
 def test_worst_errors_are_the_surest_ones_and_failures_come_first() -> None:

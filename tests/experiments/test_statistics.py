@@ -4,13 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, friedmanchisquare, rankdata, wilcoxon
+from scipy.stats import binomtest, chi2, f, friedmanchisquare, rankdata, t, wilcoxon
 
 from spooflab.errors import ConfigError
 from spooflab.experiments.metrics import rates_at
 from spooflab.experiments.scores import ScoreSet
 from spooflab.experiments.statistics import (
-    Judged,
     bootstrap,
     clopper_pearson,
     cluster_draws,
@@ -19,11 +18,12 @@ from spooflab.experiments.statistics import (
     holm,
     intervals,
     needs_exact,
-    paired_bootstrap,
     percentile,
     reach_sentence,
     signed_rank_p,
     smallest_p,
+    student_factors,
+    widened,
 )
 
 
@@ -130,43 +130,19 @@ def test_one_subject_gives_no_interval_and_says_so() -> None:
     )  # fmt: skip
 
 
+def test_few_clusters_get_the_tails_of_students_t() -> None:
+    # A mean of 6 resampled normal values has variance 5/6 of what it should; t has 5 degrees of freedom.
+    normal = np.random.default_rng(1).normal(0.5, 0.02 * np.sqrt(5 / 6), 200_000)
+    low, high = percentile(widened(normal, 6))
+    assert (low, high) == pytest.approx((0.5 - 0.02 * t.ppf(0.975, 5), 0.5 + 0.02 * t.ppf(0.975, 5)), abs=6e-4)
+    factors = student_factors(6, 200_000, np.random.default_rng(0))
+    assert np.mean(factors**-2) == pytest.approx(1, abs=0.01)  # χ²₅ / 5
+    assert widened(np.array([0.0, 1.0]), 1).tolist() == [0.0, 1.0]
+
+
 def test_percentile_needs_half_of_the_replicates() -> None:
     assert percentile(np.array([np.nan, np.nan, 1.0])) is None
     assert percentile(np.array([np.nan, 1.0, 1.0])) == (1.0, 1.0)
-
-
-def test_paired_differences_are_tighter_than_unpaired_ones() -> None:
-    left = made_up(2, spread=2.0)
-    rng = np.random.default_rng(0)
-    right = ScoreSet.build(
-        left.score + rng.normal(0, 0.1, len(left)),
-        left.attack,
-        species=left.species,
-        subject=left.subject,
-        key=left.key,
-    )
-    samples = paired_bootstrap({"a": [Judged(left, 1.0)], "b": [Judged(right, 1.0)]}, "hter", replicates=400)
-    other = paired_bootstrap({"b": [Judged(right, 1.0)]}, "hter", replicates=400, seed=9)["b"]
-    assert np.std(samples["a"] - samples["b"]) < 0.4 * np.std(samples["a"] - other)
-
-
-def test_pairing_refuses_different_rows_or_seeds() -> None:
-    rows = made_up(3)
-    fewer = rows.select(np.arange(len(rows) - 1))
-    for other in (Judged(fewer, 1.0), Judged(rows, 1.0, seed=1)):
-        with pytest.raises(ValueError, match="different test rows or seeds"):
-            paired_bootstrap({"a": [Judged(rows, 1.0)], "b": [other]}, "acer", replicates=10)
-
-
-def test_training_seeds_are_resampled_too() -> None:
-    rows = made_up(4)
-    same = paired_bootstrap({"a": [Judged(rows, 1.0, 0), Judged(rows, 1.0, 1)]}, "acer", replicates=300)["a"]
-    # One seed rejects every bona fide and one none: the mean is that of two draws from {0, 1}.
-    apart = paired_bootstrap({"a": [Judged(rows, -99, 0), Judged(rows, 99, 1)]}, "bpcer", replicates=2000)["a"]
-    assert set(np.unique(apart)) == {0.0, 0.5, 1.0}
-    assert np.std(apart) == pytest.approx(np.sqrt(1 / 8), abs=0.02)
-    alone = paired_bootstrap({"a": [Judged(rows, 1.0)]}, "acer", replicates=300)["a"]
-    np.testing.assert_allclose(same, alone, atol=1e-12)
 
 
 def test_signed_rank_equals_scipy_without_ties() -> None:
@@ -210,6 +186,32 @@ def test_friedman_equals_scipy_and_nemenyi_the_tabled_value() -> None:
     # Demšar 2006, table 5: q = 2.569 for 4 classifiers; CD = 2.569 √(4·5 / (6·14)) = 1.25.
     assert got.critical_difference == pytest.approx(2.569 * np.sqrt(20 / 84), abs=2e-3)
     assert sum(got.mean_ranks.values()) == pytest.approx(10)
+
+
+DEMSAR = """.763 .768 .771 .798  .599 .591 .590 .569  .954 .971 .968 .967  .628 .661 .654 .657  .882 .888 .886 .898
+.936 .931 .916 .931  .661 .668 .609 .685  .583 .583 .563 .625  .775 .838 .866 .875  1 1 1 1
+.940 .962 .965 .962  .619 .666 .614 .669  .972 .981 .97501 .975  .957 .978 .946 .970"""
+"""AUC of C4.5, with m, with cf and with both, on 14 data sets: Demšar 2006, tables 2 and 6. The paper ranked unrounded
+values: its last but one line puts cf before both, which print alike."""
+
+
+def test_published_example_of_demsar() -> None:
+    error = 1 - np.array(DEMSAR.split(), dtype=float).reshape(14, 4)
+    got = friedman(error, ["C4.5", "m", "cf", "m+cf"])
+    # The paper's mean ranks, with ties shared.
+    assert list(got.mean_ranks.values()) == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=5e-4)
+    assert got.critical_difference == pytest.approx(1.25, abs=5e-3)
+    # The paper's χ² is 9.28 without the correction for its ties, (3 · 6 + 60) / (14 · 60), which SciPy makes.
+    corrected = 9.28 / (1 - 78 / 840)
+    assert got.p == pytest.approx(chi2.sf(corrected, 3), rel=0.02)
+    assert got.f_p == pytest.approx(f.sf(13 * corrected / (42 - corrected), 3, 39), rel=0.03)
+    # Section 3.1.3: the paper rejects at 5 % for C4.5 against C4.5 with m.
+    assert signed_rank_p(error[:, 0] - error[:, 1]) < 0.05
+
+
+def test_holm_multiplies_step_by_step_as_in_demsar() -> None:
+    # Demšar 2006, section 3.2.3: p of three comparisons with a control, multiplied by 3, 2 and 1.
+    assert holm([0.016, 0.057, 0.891]) == pytest.approx([0.048, 0.114, 0.891])
 
 
 def test_friedman_says_why_there_is_no_p() -> None:
