@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from spooflab.errors import SpooflabError
 from spooflab.experiments.at_test_time import adapt_and_score
+from spooflab.experiments.executors.ending import Died, Raised, RemoteTrace
 from spooflab.experiments.metrics import evaluate
 from spooflab.experiments.protocols import column
 from spooflab.experiments.run_folder import Busy, RunFolder
@@ -190,9 +191,14 @@ def failure_record(spec: RunSpec, error: BaseException, retry: str) -> dict[str,
         reason = "another process is running it"
     elif isinstance(error, SpooflabError):
         reason = f"{error.seen} (wanted: {error.wanted})" if error.wanted else error.seen
+    elif isinstance(error, Raised | Died):
+        reason = str(error)
     else:
         reason = f"{type(error).__name__}: {error}"
-    trace = "".join(traceback.format_exception(error)).splitlines()
+    if isinstance(error.__cause__, RemoteTrace):
+        trace = str(error.__cause__).splitlines()
+    else:
+        trace = "".join(traceback.format_exception(error)).splitlines()
     return {
         "run": spec.run_id,
         "label": spec.label,

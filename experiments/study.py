@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from spooflab.errors import ConfigError, DataError
 from spooflab.experiments.data_provenance import describe_data
-from spooflab.experiments.executor import Task, run_all
+from spooflab.experiments.executors import Executor, Task, chosen_executor, within
 from spooflab.experiments.fold import Fold
 from spooflab.experiments.leakage import require_no_leak
 from spooflab.experiments.protocols import column
 from spooflab.experiments.run import failure_record, run_cell
-from spooflab.experiments.run_folder import RunFolder, write_atomic
+from spooflab.experiments.run_folder import Busy, RunFolder, write_atomic
 from spooflab.experiments.run_spec import RunSpec, data_fingerprint, training_rows
 from spooflab.experiments.study_config import AlgorithmConfig, FoldSettings, StudyConfig
 from spooflab.experiments.training import make_start
@@ -215,19 +215,25 @@ def run_study(
     *,
     command: str,
     workers: int | None = None,
+    executor: Executor | None = None,
     task: Task = run_cell,
     progress: Callable[[RunSpec, str | None], None] | None = None,
 ) -> Outcome:
     """Run every cell that is not done yet. A cell that fails is recorded, and the others go on.
 
+    Cells that another process is running are waited for, and run here if it leaves them unfinished.
+
     Args:
         plan: what to run.
         out: folder of the study; a later call with the same plan goes on where this one stopped.
         command: shell command that repeats this study, for messages.
-        workers: processes; None takes the configuration's.
-        task: what runs one cell; must be picklable with workers > 0.
+        workers: cells at once; None takes the configuration's.
+        executor: where cells run; None takes the configuration's.
+        task: what runs one cell; other processes must be able to import it, unless there are none.
         progress: told of each cell, and why it failed if it did.
     """
+    config = plan.config
+    executor = executor or chosen_executor(config.executor, config.workers, workers=workers)
     write_atomic(out / STUDY_FILE, (json.dumps(plan.describe(command), indent=1, sort_keys=True) + "\n").encode())
     folder = {run.run_id: RunFolder(out / "runs" / run.run_id) for run in plan.runs}
     problems = {fold.name: fold.problem(plan.index) for fold in plan.folds}
@@ -248,11 +254,24 @@ def run_study(
             report(run, DataError(problem, wanted="both classes in train, dev and test"))
     # Trainings first: what adapts at test time then finds its model instead of waiting for it.
     runnable = sorted((run for run in pending if not problems[run.fold]), key=lambda run: run.test_time is not None)
-    processes = plan.config.workers if workers is None else workers
     # Ahead of the cells, so that none waits for another's start. What fails here fails, and is told, in its cells.
     starts = {start.run_id: run for run in reversed(runnable) if (start := pretraining(run)) is not None}
-    run_all(list(reversed(starts.values())), make_start, out, processes, lambda _run, _error: None)
-    run_all(runnable, task, out, processes, report)
+    executor.run(list(reversed(starts.values())), make_start, out, lambda _run, _error: None)
+    limited = within(config.run_minutes, task, executor)
+    while runnable:
+        elsewhere: list[RunSpec] = []
+
+        def ended(run: RunSpec, error: BaseException | None, elsewhere: list[RunSpec] = elsewhere) -> None:
+            if isinstance(error, Busy):
+                elsewhere.append(run)
+            else:
+                report(run, error)
+
+        executor.run(runnable, limited, out, ended)
+        for run in elsewhere:
+            with folder[run.run_id].lease(wait=True):  # until that process is through with it, or dead
+                pass
+        runnable = elsewhere
     return outcome
 
 

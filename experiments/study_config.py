@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from spooflab.config import Config
+from spooflab.experiments.executors.choice import AnyExecutor
 from spooflab.experiments.protocols import AnyProtocol, LeaveOneAttackOut
 
 Setting = bool | int | float | str | None
@@ -65,6 +66,10 @@ class StudyConfig(Config):
     metric: Literal["acer", "hter"] = Field(default="acer", description="the figure that algorithms are compared by")
     bootstrap: int = Field(default=2000, ge=100, description="resamples of subjects; below 2000 is for trying only")
     workers: int = Field(default=2, ge=0, le=256, description="processes; 0 runs in this one")
+    executor: AnyExecutor | None = Field(
+        default=None, description="where cells run; None takes `workers` processes here"
+    )
+    run_minutes: float | None = Field(default=None, gt=0, description="time limit of a cell; None sets none")
 
     @model_validator(mode="after")
     def _names_differ(self) -> "StudyConfig":

@@ -1,12 +1,15 @@
 """`spooflab study`: train and judge every algorithm on every fold, and report."""
 
 import json as json_module
-import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
+
+from spooflab.cli.repeating import repeating_command
+
+ExecutorName = Literal["local", "ray", "slurm"]
 
 
 def study(
@@ -17,6 +20,7 @@ def study(
     dry_run: bool = False,
     json: bool = False,
     data: Path | None = None,
+    executor: ExecutorName | None = None,
     workers: int | None = None,
 ) -> int:
     """Run a study (algorithms × folds × seeds); the same command resumes it and tries failed cells again.
@@ -27,13 +31,15 @@ def study(
         dry_run: print the grid and an estimate; train nothing.
         json: print the summary (or the plan) as JSON.
         data: folder of the data set, instead of the one in the file.
-        workers: processes, instead of the number in the file; 0 runs in this one.
+        executor: where cells run, instead of the one in the file (a section of the file still counts).
+        workers: cells at once, instead of the number in the file; 0 runs them in this process.
 
     Returns:
         0 when every cell is done, 1 when any is not.
     """
     from spooflab.config import load_config
     from spooflab.errors import ConfigError
+    from spooflab.experiments.executors import chosen_executor
     from spooflab.experiments.study import data_folder, plan_study
     from spooflab.experiments.study_config import StudyConfig
     from spooflab.store import read_index
@@ -41,13 +47,12 @@ def study(
     if workers is not None and workers < 0:
         raise ConfigError(f"--workers {workers}", wanted="0 or more")
     settings = load_config(config, StudyConfig)
+    chosen = chosen_executor(settings.executor, settings.workers, name=executor, workers=workers)
     plan = plan_study(settings, data=data, index=read_index(data_folder(settings, data)))
     if dry_run:
         return _show_plan(plan, out, as_json=json)
-    words = ["spooflab", "study", str(config), "--out", str(out)]
-    words += ["--data", str(data)] if data else []
-    words += ["--workers", str(workers)] if workers is not None else []
-    return _run(plan, out, shlex.join(words), workers, as_json=json)
+    command = repeating_command("study", config, out, data=data, executor=executor, workers=workers)
+    return _run(plan, out, command, chosen, as_json=json)
 
 
 def _show_plan(plan: Any, out: Path, *, as_json: bool) -> int:
@@ -93,7 +98,7 @@ def _show_plan(plan: Any, out: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _run(plan: Any, out: Path, command: str, workers: int | None, *, as_json: bool) -> int:
+def _run(plan: Any, out: Path, command: str, executor: Any, *, as_json: bool) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -113,7 +118,7 @@ def _run(plan: Any, out: Path, command: str, workers: int | None, *, as_json: bo
                 bar.console.print(f"{run.name} {mark}", highlight=False)
                 bar.advance(task)
 
-            outcome = run_study(plan, out, command=command, workers=workers, progress=told)
+            outcome = run_study(plan, out, command=command, executor=executor, progress=told)
     except KeyboardInterrupt:
         done = sum((out / "runs" / run.run_id / "done").is_file() for run in plan.runs)
         console.print(f"stopped safely: {done}/{len(plan.runs)} runs done. Continue: {command}", highlight=False)
