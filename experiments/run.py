@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 import traceback
 from functools import lru_cache, partial
 from pathlib import Path
@@ -55,6 +56,7 @@ def execute(
     with folder.lease(wait=wait):
         if folder.done:
             return
+        started = time.perf_counter()
         trained = trainer(spec, folder.path / "training")
         table = score_table(spec, trained, index)
         dev, test = (score_set(table, part) for part in ("dev", "test"))
@@ -62,7 +64,8 @@ def execute(
         threshold = np.nan if metrics.threshold is None else metrics.threshold
         folder.write_table("scores.parquet", table)
         folder.write_table("worst.parquet", worst_table(test, threshold, index, pictures))
-        folder.write_json("run.json", _record(spec, trained) | {"metrics": metrics.to_json()})
+        record = _record(spec, trained) | {"metrics": metrics.to_json()}
+        folder.write_json("run.json", record | {"cell_seconds": time.perf_counter() - started})
         folder.finish()
 
 
@@ -119,7 +122,7 @@ def _record(spec: RunSpec, trained: Trained) -> dict[str, Any]:
         "seconds": trained.seconds,
         "history": trained.history,
         "code_version": f"{code_version()}+adapters.{_training_code()}",
-        "machine": _machine(),
+        "machine": machine(),
     }
 
 
@@ -135,7 +138,8 @@ def _training_code() -> str:
     return digest.hexdigest()[:12]
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Describe what a run's seconds depend on besides its settings."""
     import platform
 
     import torch

@@ -273,26 +273,3 @@ def run_study(
                 pass
         runnable = elsewhere
     return outcome
-
-
-def estimate_seconds(plan: Plan, out: Path) -> tuple[float, str]:
-    """Return the wall seconds that the missing cells may take, and what the guess rests on."""
-    folder = {run.run_id: RunFolder(out / "runs" / run.run_id) for run in plan.runs}
-    missing = [run for run in plan.runs if not folder[run.run_id].done]
-    done = [f for f in folder.values() if f.done]
-    lanes = max(1, plan.config.workers)
-    if done:
-        seconds = sum(float(f.read()[0]["seconds"]) for f in done) / len(done)
-        return seconds * len(missing) / lanes, f"{len(done)} finished runs took {seconds:.0f} s each"
-    # Columns that differ in their test-time method alone train once.
-    trainings = {run.base.run_id: run.base for run in missing}.values()
-    pixels = sum(
-        3 * run.train_config["steps"] * run.train_config["batch_size"] * run.train_config["size"] ** 2
-        + len(run.train + run.dev + run.test) * run.train_config["size"] ** 2
-        for run in trainings
-    )
-    return pixels / _PIXELS_PER_S / lanes, "a rough guess for the smallest backbone on one CPU core each"
-
-
-_PIXELS_PER_S = 4e6
-"""Forward passes of the smallest backbone, pixels per second on one core (a training step counts as three)."""

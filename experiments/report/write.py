@@ -1,4 +1,4 @@
-"""Write results.parquet, summary.json and report.html from a study's run folders."""
+"""Write results.parquet, times.parquet, summary.json and report.html from a study's run folders."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from markupsafe import Markup, escape
 
 from spooflab.experiments.report.view import build_view
-from spooflab.experiments.results import Results, load_results, results_table
+from spooflab.experiments.results import Results, load_results, results_table, times_table
 from spooflab.experiments.run_folder import write_atomic
 from spooflab.experiments.summary import percent, points, signed, summarise
 
@@ -19,19 +19,22 @@ _HERE = Path(__file__).parent
 
 
 def write_report(out: Path) -> dict[str, Any]:
-    """Rebuild the three result files of a study and return the summary.
+    """Rebuild the four result files of a study and return the summary.
 
     Raises:
         DataError: `out` holds neither a plan nor a finished run.
     """
     results = load_results(out)
-    table = results_table(results)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, write_page_checksum=True)
+    table, times = results_table(results), times_table(results)
     summary = summarise(results)
-    write_atomic(out / "results.parquet", buffer.getvalue())
+    for name, content in (("results.parquet", table), ("times.parquet", times)):
+        buffer = io.BytesIO()
+        pq.write_table(content, buffer, write_page_checksum=True)
+        write_atomic(out / name, buffer.getvalue())
     write_atomic(out / "summary.json", (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
-    write_atomic(out / "report.html", render_html(results, summary, table.to_pylist()).encode())
+    seconds = {row["run"]: row["seconds"] for row in times.to_pylist()}
+    rows = [row | {"seconds": seconds.get(row["run"])} for row in table.to_pylist()]
+    write_atomic(out / "report.html", render_html(results, summary, rows).encode())
     return summary
 
 

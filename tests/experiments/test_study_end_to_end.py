@@ -45,10 +45,22 @@ def test_dry_run_prints_the_grid_and_trains_nothing(
     out = capsys.readouterr().out
     assert "12 runs = 2 algorithms × 2 folds × 3 seeds" in out
     assert "0 cached" in out
-    assert not (tmp_path / "out").exists()
+    assert "estimate: by measured steps" in out
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["probe.json"]
+    known = (tmp_path / "out" / "probe.json").read_bytes()
     assert study(path, tmp_path / "out", dry_run=True, json=True, data=small) == 0
+    assert (tmp_path / "out" / "probe.json").read_bytes() == known  # measured once
     plan = json.loads(capsys.readouterr().out)
     assert plan["runs"] == 12
+    assert [(c["label"], c["runs"], c["basis"]) for c in plan["columns"]] == [
+        ("ERM", 6, "measured steps"),
+        ("MixStyle", 6, "measured steps"),
+        ("images, read once", 1, "measured steps"),
+    ]
+    assert all(c["seconds"] > 0 and c["bytes"] > 0 for c in plan["columns"])
+    assert study(path, tmp_path / "other", dry_run=True, probe="none", json=True, data=small) == 0
+    assert not (tmp_path / "other").exists()
+    assert json.loads(capsys.readouterr().out)["estimate_basis"] == "a rough guess"
     assert [fold["fold"] for fold in plan["folds"]] == ["print_a4", "replay_phone"]
 
 
