@@ -166,7 +166,7 @@ def run_cell(spec: RunSpec, out: Path) -> None:
         return
     _run(spec.base, out, train, wait=True)
     base = RunFolder(out / "runs" / spec.base.run_id)
-    _run(spec, out, lambda run, _: adapt_and_score(run, base))
+    _run(spec, out, lambda run, _: adapt_and_score(run, base, out))
 
 
 def _run(spec: RunSpec, out: Path, trainer: Trainer, *, wait: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from spooflab.experiments.run import failure_record, run_cell
 from spooflab.experiments.run_folder import Busy, RunFolder, write_atomic
 from spooflab.experiments.run_spec import RunSpec, data_fingerprint, training_rows
 from spooflab.experiments.study_config import AlgorithmConfig, FoldSettings, StudyConfig
-from spooflab.experiments.training import make_start
+from spooflab.experiments.training import PIXELS, make_start
 from spooflab.experiments.warm_start import pretrain_settings, pretraining
 
 STUDY_FILE = "study.json"
@@ -272,4 +273,6 @@ def run_study(
             with folder[run.run_id].lease(wait=True):  # until that process is through with it, or dead
                 pass
         runnable = elsewhere
+    if all(run.done for run in folder.values()):
+        shutil.rmtree(out / PIXELS, ignore_errors=True)
     return outcome

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -21,8 +20,7 @@ from spooflab.experiments.executors.ending import Died, Ending, as_error, attemp
 from spooflab.experiments.executors.protocol import Report, Task
 from spooflab.experiments.executors.time_limit import overran
 from spooflab.experiments.run_spec import RunSpec
-
-PRELOAD = "spooflab.experiments.executors.preload"
+from spooflab.experiments.worker_server import one_thread_each, start_early, start_method
 
 
 class LocalExecutor(Config):
@@ -59,16 +57,6 @@ class LocalExecutor(Config):
                 report(suspect, overran(suspect, out) or Died(f"the process died ({how})"))
             if late:
                 report(spec, late)
-
-
-def start_early(workers: int | None) -> None:
-    """Begin to load what worker processes need while this process plans; does nothing where none will be wanted."""
-    if workers != 0 and _method() == "forkserver":
-        from multiprocessing import forkserver
-
-        with _one_thread_each():
-            multiprocessing.set_forkserver_preload([PRELOAD])
-            forkserver.ensure_running()
 
 
 def _here(task: Task, spec: RunSpec, out: Path) -> BaseException | None:
@@ -122,9 +110,9 @@ def _how_it_ended(processes: set[BaseProcess]) -> str:
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    start_early(workers)
-    with _one_thread_each():
-        context = multiprocessing.get_context(_method())
+    start_early()
+    with one_thread_each():
+        context = multiprocessing.get_context(start_method())
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
         try:
             yield pool
@@ -135,27 +123,6 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
             raise
         finally:
             pool.shutdown()
-
-
-def _method() -> Literal["forkserver", "spawn"]:
-    """Return how processes start: from a server that has loaded torch once but never computed, where that is safe."""
-    return "forkserver" if sys.platform == "linux" else "spawn"
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    # Children read these when they import numpy and torch, before any of our code runs in them.
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _begin_worker() -> None:

@@ -40,15 +40,20 @@ def study(
     Returns:
         0 when every cell is done, 1 when any is not.
     """
-    from spooflab.config import load_config
+    from spooflab.config import load_config, load_yaml
     from spooflab.errors import ConfigError
+
+    if workers is not None and workers < 0:
+        raise ConfigError(f"--workers {workers}", wanted="0 or more")
+    if not dry_run and _wants_processes(load_yaml(config), executor, workers):
+        from spooflab.experiments.worker_server import start_early
+
+        start_early()  # before our own imports, so that both load torch at the same time
     from spooflab.experiments.executors import chosen_executor
     from spooflab.experiments.study import data_folder, plan_study
     from spooflab.experiments.study_config import StudyConfig
     from spooflab.store import read_index
 
-    if workers is not None and workers < 0:
-        raise ConfigError(f"--workers {workers}", wanted="0 or more")
     settings = load_config(config, StudyConfig)
     chosen = chosen_executor(settings.executor, settings.workers, name=executor, workers=workers)
     plan = plan_study(settings, data=data, index=read_index(data_folder(settings, data)))
@@ -56,6 +61,13 @@ def study(
         return _show_plan(plan, out, chosen, probe, as_json=json)
     command = repeating_command("study", config, out, data=data, executor=executor, workers=workers)
     return _run(plan, out, command, chosen, as_json=json)
+
+
+def _wants_processes(file: dict[str, Any], executor: str | None, workers: int | None) -> bool:
+    """Guess from the raw file whether cells will run in processes here; a wrong guess costs a little time."""
+    section = file.get("executor") or {}
+    named = section.get("name", "local") if isinstance(section, dict) else "local"
+    return (executor or named) == "local" and (file.get("workers") if workers is None else workers) != 0
 
 
 def _show_plan(plan: Any, out: Path, executor: Any, probe: str, *, as_json: bool) -> int:
