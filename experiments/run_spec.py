@@ -34,6 +34,7 @@ class RunSpec:
         pretrain: training settings of the run whose backbone is this one's start; None starts afresh.
         cache: whether what is frozen of the backbone is run once (not part of the identity: it changes no more than
             rounding does).
+        tracker: which of accelerate's trackers the training tells its figures (not part of the identity).
         test_time: method and hyper-parameters by which the trained model adapts to the images it is judged on.
     """
 
@@ -50,6 +51,7 @@ class RunSpec:
     pretrain: dict[str, Any] | None = None
     cache: bool = False
     test_time: dict[str, Any] | None = None
+    tracker: str = "none"
 
     @property
     def base(self) -> "RunSpec":

@@ -114,6 +114,7 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table) -> Pl
             fingerprint=fingerprint,
             pretrain=pretrain,
             cache=config.cache,
+            tracker=config.tracker,
         )
         for seed in config.seeds:
             runs += [

@@ -69,6 +69,10 @@ class StudyConfig(Config):
     executor: AnyExecutor | None = Field(
         default=None, description="where cells run; None takes `workers` processes here"
     )
+    tracker: Literal["none", "tensorboard", "wandb", "mlflow"] = Field(
+        default="none",
+        description="of accelerate's trackers, told of every training as LABEL/FOLD/seed-N; no run changes",
+    )
     run_minutes: float | None = Field(default=None, gt=0, description="time limit of a cell; None sets none")
 
     @model_validator(mode="after")

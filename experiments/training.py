@@ -59,7 +59,17 @@ def train_and_score(spec: RunSpec, out: Path, shared: Path | None = None) -> Tra
     frozen = config.backbone.tuning == "frozen" or config.backbone.frozen_stages
     cache = shared / "features" if spec.cache and frozen else None
     target = test if adapts else None
-    result = fit(config, train=train, dev=dev, seed=spec.seed, out=out, target=target, cache=cache, start=start)
+    result = fit(
+        config,
+        train=train,
+        dev=dev,
+        seed=spec.seed,
+        out=out,
+        target=target,
+        cache=cache,
+        start=start,
+        tracked=_tracked(spec, shared),
+    )
     features = None if cache is None or config.pixel.on else FeatureCache(cache, result.model.backbone)
 
     def scores(images: ImageSet) -> FloatArray:
@@ -73,6 +83,15 @@ def train_and_score(spec: RunSpec, out: Path, shared: Path | None = None) -> Tra
         seconds=float(result.seconds),
         history=[dict(entry) for entry in result.dev_history],
     )
+
+
+def _tracked(spec: RunSpec, shared: Path) -> Any:
+    from spooflab.adapters.lent_accelerator import Tracked
+
+    if spec.tracker == "none":
+        return None
+    name = "/".join(part.replace("/", "-") for part in (spec.label, spec.fold, f"seed-{spec.seed}"))
+    return Tracked(spec.tracker, shared.absolute() / "trackers", name)
 
 
 def make_start(spec: RunSpec, shared: Path) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import yaml
 
+from spooflab.config import load_config
 from spooflab.experiments.bench.timing import Row
+from spooflab.experiments.study_config import StudyConfig
 from spooflab.images import encode_png
 from spooflab.provenance import ALGORITHMIC_MEDIA
 from spooflab.sample import QC_FIGURES, Sample
@@ -21,7 +24,6 @@ WORKERS = 2
 STUDY: dict[str, Any] = {
     "algorithms": [{"name": name} for name in ("erm", "dann", "mixstyle", "ohem")],
     "seeds": [0, 1, 2],
-    "train": {"size": 96, "steps": 60, "eval_every": 20, "warmup_steps": 0, "checkpoint_every": None, "device": "cpu"},
     "bootstrap": 100,
 }
 SUBJECTS = 24
@@ -38,7 +40,9 @@ def study_cases(threads: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _noise(root / "data")
-        (root / "study.yaml").write_text(yaml.safe_dump(STUDY), encoding="utf-8")
+        with as_file(files("spooflab.configs") / "studies" / "quickstart.yaml") as path:
+            train = load_config(path, StudyConfig).train  # of the smallest study that is shipped
+        (root / "study.yaml").write_text(yaml.safe_dump(STUDY | {"train": train}), encoding="utf-8")
         words = ["-m", "spooflab.cli", "study", str(root / "study.yaml"), "--data", str(root / "data")]
         words += ["--out", str(root / "out"), "--workers", str(WORKERS)]
         began = time.time()

@@ -57,6 +57,7 @@ def test_identity_is_what_decides_the_result_and_nothing_else(
     assert ids(tmp_path / "moved") == base
     assert ids(algorithms=[{"name": "dann", "label": "B"}, {"name": "erm", "label": "A"}]) == base
     assert ids(workers=2, bootstrap=300) == base
+    assert ids(executor={"name": "slurm"}, run_minutes=5, tracker="tensorboard", cache=True) == base
     assert not ids(train={"steps": 11}) & base
     assert not ids(seeds=[1]) & base
     assert not ids(train_size=40) & base

@@ -1,5 +1,6 @@
 """The study command on a real data set: shards on disk, real training in worker processes, a report."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -118,6 +119,23 @@ def test_a_failing_algorithm_gives_a_partial_study_and_a_nonzero_exit(
     assert "2 done · 2 failed" in printed.out
     assert f"again: spooflab study {path} --out {out}" in printed.out
     assert report(out) == 1
+
+
+def test_a_tracker_gets_every_run_under_the_name_of_its_cell(small: Path, tmp_path: Path) -> None:
+    protocol = {"name": "leave_one_attack_out", "only": ["print_a4"]}
+    algorithms = [{"name": "erm", "label": "ERM"}]
+    changes: dict[str, Any] = {"data": str(small), "workers": 0, "protocol": protocol, "algorithms": algorithms}
+    tracked = config(tmp_path / "t.yaml", tracker="tensorboard", **changes)
+    assert study(tracked, tmp_path / "out") == 0
+    runs = {p.parent.relative_to(tmp_path / "out" / "trackers") for p in (tmp_path / "out").rglob("events.*")}
+    assert runs == {Path("ERM/print_a4/seed-0")}
+    assert study(config(tmp_path / "p.yaml", **changes), tmp_path / "plain") == 0
+    assert (tmp_path / "out" / "results.parquet").read_bytes() == (tmp_path / "plain" / "results.parquet").read_bytes()
+    missing = config(tmp_path / "m.yaml", tracker="wandb", **changes)
+    if importlib.util.find_spec("wandb") is None:
+        assert study(missing, tmp_path / "missing") == 1
+        reasons = [json.loads(p.read_text())["reason"] for p in (tmp_path / "missing").rglob("failed.json")]
+        assert reasons == ["tracker wandb: not installed"]
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
