@@ -25,6 +25,7 @@ from spooflab.experiments.scores import ScoreSet
 from spooflab.experiments.search_config import SearchConfig
 from spooflab.experiments.search_space import Params, Space, propose, search_space
 from spooflab.experiments.study import Plan, plan_study, train_settings
+from spooflab.experiments.training import drop_images
 
 
 @dataclass
@@ -215,6 +216,7 @@ def run_search(
         for lane in open_:
             for trial in lane.trials[first:]:
                 _take(lane, trial, config, out, errors)
+    drop_images(out)
 
 
 def _draw(lane: Lane, config: SearchConfig, number: int, count: int) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from spooflab.experiments.run import failure_record, run_cell
 from spooflab.experiments.run_folder import Busy, RunFolder, write_atomic
 from spooflab.experiments.run_spec import RunSpec, data_fingerprint, training_rows
 from spooflab.experiments.study_config import AlgorithmConfig, FoldSettings, StudyConfig
-from spooflab.experiments.training import PIXELS, make_start
+from spooflab.experiments.training import drop_images, make_start
 from spooflab.experiments.warm_start import pretrain_settings, pretraining
 
 STUDY_FILE = "study.json"
@@ -275,5 +274,5 @@ def run_study(
                 pass
         runnable = elsewhere
     if all(run.done for run in folder.values()):
-        shutil.rmtree(out / PIXELS, ignore_errors=True)
+        drop_images(out)
     return outcome

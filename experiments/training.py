@@ -1,5 +1,6 @@
 """From a run's specification to scores: load the fold's images, fit, and score dev and test once each."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -100,6 +101,11 @@ def make_start(spec: RunSpec, shared: Path) -> None:
 
     train, dev, _ = _parts(spec, shared)
     warm_start(spec, shared, train=train, dev=dev)
+
+
+def drop_images(shared: Path) -> None:
+    """Delete the images that runs had in common; whoever wants them again decodes them anew."""
+    shutil.rmtree(shared / PIXELS, ignore_errors=True)
 
 
 def _parts(spec: RunSpec, shared: Path) -> Any:

@@ -112,10 +112,10 @@ class SlurmExecutor(Config):
             name="spooflab",
             timeout_min=self.minutes,
             cpus_per_task=self.cpus_per_run,
-            gpus_per_node=self.gpus_per_run,
             slurm_partition=self.partition,
             slurm_array_parallelism=self.array_parallelism,
             slurm_additional_parameters=dict(self.parameters),
+            **({"gpus_per_node": self.gpus_per_run} if self.gpus_per_run else {}),
             **({} if self.memory_gb is None else {"mem_gb": self.memory_gb}),
             **({"slurm_setup": list(self.setup), "local_setup": list(self.setup)} if self.setup else {}),
         )

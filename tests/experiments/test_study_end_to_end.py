@@ -65,6 +65,29 @@ def test_dry_run_prints_the_grid_and_trains_nothing(
     assert [fold["fold"] for fold in plan["folds"]] == ["print_a4", "replay_phone"]
 
 
+@pytest.mark.slow
+def test_a_dry_run_measures_columns_of_every_kind(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = {"size": 32, "steps": 6, "batch_size": 16, "device": "cpu", "augment": {"views": 2}}
+    columns = [{"name": "erm"}, {"name": "dann_target"}, {"name": "erm", "label": "tent", "test_time": "tent"}]
+    path = config(
+        tmp_path / "s.yaml",
+        algorithms=columns,
+        train=train | {"backbone": {"frozen_stages": 1}},
+        pretrain={"steps": 4},
+        cache=True,
+    )
+    assert study(path, tmp_path / "out", dry_run=True, json=True, data=small) == 0
+    told = json.loads(capsys.readouterr().out)["columns"]
+    assert [column["label"] for column in told] == [
+        *("erm", "dann_target", "tent", "warm starts", "images, read once", "cached features")
+    ]
+    assert {column["basis"] for column in told} == {"measured steps"}
+    assert all(column["seconds"] > 0 for column in told)
+    assert [column["bytes"] > 0 for column in told] == [True, True, False, True, True, True]
+
+
 def test_study_trains_reports_and_resumes_in_this_process(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

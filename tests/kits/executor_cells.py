@@ -39,7 +39,9 @@ def task(run: RunSpec, out: Path) -> None:
     if run.label == "stuck":
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
         threading.Event().wait(60)
-    (out / run.label).write_text(f"{torch.get_num_threads()} {os.environ.get('OMP_NUM_THREADS')}")
+    # The third: whether CUDA was asked of before this process was forked, and so is lost to it.
+    facts = (torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS"), torch.cuda._is_in_bad_fork())
+    (out / run.label).write_text(" ".join(map(str, facts)))
 
 
 def main(settings: dict[str, object], names: list[str], out: Path, minutes: float | None) -> None:
