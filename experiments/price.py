@@ -120,7 +120,7 @@ def _run_seconds(run: RunSpec, measured: Measured) -> float:
     config = run.train_config
     looks = math.ceil(config["steps"] / config["eval_every"])
     scored = looks * len(run.dev) + judged
-    return measured.setup + config["steps"] * measured.step + scored * measured.score
+    return measured.setup + int(config["steps"]) * measured.step + scored * measured.score
 
 
 def _run_bytes(run: RunSpec, measured: Measured) -> float:

@@ -51,10 +51,11 @@ def study_cases(threads: int) -> list[dict[str, Any]]:
         )
         ends = [path.stat().st_mtime for path in (root / "out").glob("runs/*/done")]
         wall = max(ends) - began
+        first = min(path.stat().st_mtime for path in (root / "out").glob("runs/*/lock")) - began
         seconds = pq.read_table(root / "out" / "times.parquet").column("cell_seconds").to_pylist()
     alone = sum(seconds) / WORKERS
     runs = len(seconds)
-    name = f"{runs} runs of {sum(seconds) / runs:.1f} s, {WORKERS} processes"
+    name = f"{runs} runs of {sum(seconds) / runs:.1f} s, {WORKERS} processes, the first run after {first:.1f} s"
     return [Row(name, runs / wall, "the runs alone", runs / alone, alone / wall).to_json()]
 
 
@@ -86,7 +87,7 @@ def _noise(root: Path) -> None:
                 face_source="noise",
                 licence="CC0-1.0",
                 instrument_id="" if species == "bonafide" else f"{species}-0",
-                donor_id=None,
+                donor_id="",
             )
         )
     lease = store.claim(0)

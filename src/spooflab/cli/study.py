@@ -30,8 +30,8 @@ def study(
         config: YAML file of the study.
         out: folder of the study: `runs/`, `results.parquet`, `summary.json`, `report.html`.
         dry_run: print the grid and what it takes, column by column; train nothing.
-        probe: how a dry run knows: `steps` makes a few steps of each setting, some five seconds each, once for this
-            machine (kept in `probe.json`); `none` guesses. Where a column has finished runs, they tell.
+        probe: how a dry run knows: `steps` tries a few steps of each setting, some five seconds each and once for
+            each machine; `none` guesses. Where a column has finished runs, they tell.
         json: print the summary (or the plan) as JSON.
         data: folder of the data set, instead of the one in the file.
         executor: where cells run, instead of the one in the file (a section of the file still counts).
