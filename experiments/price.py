@@ -119,7 +119,7 @@ def _run_seconds(run: RunSpec, measured: Measured) -> float:
         return measured.setup + judged * measured.adapt
     config = run.train_config
     looks = math.ceil(config["steps"] / config["eval_every"])
-    scored = looks * len(run.dev) + judged
+    scored: int = looks * len(run.dev) + judged
     return measured.setup + int(config["steps"]) * measured.step + scored * measured.score
 
 
