@@ -8,32 +8,24 @@ augmentation is named by). So folds, seeds and algorithms that share a frozen pa
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from spooflab.adapters.augmentation import apply_augment, sample_augment
 from spooflab.adapters.backbones import Backbone
-from spooflab.adapters.checkpoints import tensor_bytes
 from spooflab.adapters.frozen_part import frozen_digest, has_frozen_part, lower
 from spooflab.adapters.image_set import ImageSet, Unlabelled
+from spooflab.adapters.kept_tensors import FILE_BYTES, kept_tensors
 from spooflab.adapters.scoring import as_input
 from spooflab.adapters.train_config import AugmentConfig
-from spooflab.atomic import write_over
 from spooflab.errors import ConfigError
-from spooflab.folder_lock import alone_in
 
 FORMAT = 1
 """Raised when a file's meaning changes."""
 
-_FILE_BYTES = 256 << 20
-"""Of maps in one file, about."""
 _BATCH = 64
 
 
@@ -96,15 +88,7 @@ class FeatureCache:
             _DIGESTS[images] = image_digests(images.images)
         names = _DIGESTS[images] if augment is None else _with_keys(_DIGESTS[images], images.keys)
         folder = self.folder / space
-        held = _held(folder)
-        if any(name not in held for name in names):
-            with alone_in(folder):
-                held = _held(folder)
-                missing = [row for row, name in enumerate(names) if name not in held]
-                for part in self._parts(images, missing, augment, view):
-                    _write(folder, [names[row] for row in part[0]], part[1])
-            held = _held(folder)
-        return Maps([held[name] for name in names])
+        return Maps(kept_tensors(folder, names, lambda missing: self._parts(images, missing, augment, view)))
 
     def _parts(
         self, images: ImageSet | Unlabelled, rows: list[int], augment: AugmentConfig | None, view: int
@@ -116,7 +100,7 @@ class FeatureCache:
             chosen = rows[start : start + _BATCH]
             maps.append(self._run(images, chosen, augment, view))
             done += chosen
-            if sum(m.nbytes for m in maps) >= _FILE_BYTES or start + _BATCH >= len(rows):
+            if sum(m.nbytes for m in maps) >= FILE_BYTES or start + _BATCH >= len(rows):
                 yield done, torch.cat(maps)
                 done, maps = [], []
 
@@ -151,44 +135,3 @@ def _with_keys(digests: Sequence[bytes], keys: Sequence[str]) -> list[bytes]:
         hashlib.blake2b(digest + key.encode(), digest_size=16).digest()
         for digest, key in zip(digests, keys, strict=True)
     ]
-
-
-def _write(folder: Path, names: list[bytes], maps: Tensor) -> None:
-    ids = torch.from_numpy(np.frombuffer(b"".join(names), dtype=np.uint8).reshape(-1, 16).copy())
-    tensors = {"ids": ids, "maps": maps}
-    final = folder / f"{hashlib.sha256(b''.join(names)).hexdigest()[:32]}.safetensors"
-    write_over(final, tensor_bytes(tensors, {"sha256": _content(ids, maps)}))
-
-
-def _held(folder: Path) -> dict[bytes, tuple[Tensor, int]]:
-    """Return where each image's map lies, by its digest; damaged files are removed."""
-    held: dict[bytes, tuple[Tensor, int]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            status = path.stat()
-            names, maps = _read(path, status.st_mtime_ns, status.st_ino)
-        except FileNotFoundError:  # another process found it damaged
-            continue
-        except (OSError, ValueError, KeyError, SafetensorError):
-            with suppress(FileNotFoundError):
-                path.unlink()
-            continue
-        held |= {name: (maps, row) for row, name in enumerate(names)}
-    return held
-
-
-@lru_cache(maxsize=256)
-def _read(path: Path, _modified_ns: int, _inode: int) -> tuple[list[bytes], Tensor]:
-    """Map a file into memory and verify it, once in a process."""
-    with safe_open(path, framework="pt") as file:
-        ids, maps = file.get_tensor("ids"), file.get_tensor("maps")
-        if (file.metadata() or {}).get("sha256") != _content(ids, maps) or len(ids) != len(maps):
-            raise ValueError(f"{path}: not the maps that were written")
-    return [row.tobytes() for row in ids.numpy()], maps
-
-
-def _content(ids: Tensor, maps: Tensor) -> str:
-    digest = hashlib.sha256(f"{maps.dtype}{tuple(maps.shape)}".encode())
-    digest.update(ids.numpy().data)
-    digest.update(maps.numpy().data)
-    return digest.hexdigest()

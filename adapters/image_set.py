@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,14 @@ from PIL import Image
 from torch import Tensor
 
 from spooflab.adapters.batch import ATTACK, BONAFIDE
+from spooflab.adapters.kept_tensors import FILE_BYTES, kept_tensors
 from spooflab.adapters.pixel_maps import CHANNELS, read_maps
 from spooflab.errors import DataError
 from spooflab.images import decode_image
 from spooflab.reader import iter_images, read_index
+
+FORMAT = 1
+"""Of kept images; raised when decoding or resizing changes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +117,7 @@ class ImageSet:
         domain_by: Sequence[str] = ("device_profile",),
         *,
         maps: bool = False,
+        kept: Path | None = None,
     ) -> ImageSet:
         """Read samples of a store, decode them, and resize them once (antialiased) to `size` × `size`.
 
@@ -121,6 +127,8 @@ class ImageSet:
             size: side in pixels.
             domain_by: columns whose distinct value tuples are the domains, numbered in sorted order.
             maps: whether spoof masks and depths are read as well, for pixel-wise supervision.
+            kept: folder in which resized images are kept for whoever asks next, this process or another; None decodes
+                them all here.
 
         Raises:
             DataError: no rows, an unknown key or column, or a file that does not decode.
@@ -128,10 +136,7 @@ class ImageSet:
         table = _wanted_rows(read_index(Path(store_root)), rows, store_root)
         keys = table.column("key").to_pylist()
         domains = domain_numbers(table, domain_by)
-        images = torch.empty((len(keys), 3, size, size), dtype=torch.uint8)
-        slot = {key: row for row, key in enumerate(keys)}
-        for key, data in iter_images(Path(store_root), keys):
-            images[slot[key]] = to_training_size(decode_image(data), size)
+        images = _decoded(Path(store_root), keys, size) if kept is None else _kept(kept, Path(store_root), table, size)
         labels = [BONAFIDE if label == "bonafide" else ATTACK for label in table.column("label").to_pylist()]
         species = table.column("species").to_pylist()
         known = read_maps(Path(store_root), table) if maps else None
@@ -155,6 +160,32 @@ def to_training_size(pixels: npt.NDArray[np.uint8], size: int) -> Tensor:
     if pixels.shape[:2] != (size, size):
         pixels = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC))
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def _decoded(store_root: Path, keys: Sequence[str], size: int) -> Tensor:
+    images = torch.empty((len(keys), 3, size, size), dtype=torch.uint8)
+    slot = {key: row for row, key in enumerate(keys)}
+    for key, data in iter_images(store_root, keys):
+        images[slot[key]] = to_training_size(decode_image(data), size)
+    return images
+
+
+def _kept(folder: Path, store_root: Path, table: pa.Table, size: int) -> Tensor:
+    """Return the images of an index's rows, each decoded and resized by whichever process came to it first."""
+    keys = table.column("key").to_pylist()
+    # By content, so the same picture is found whatever the data set is called and however it is cut.
+    names = [hashlib.blake2b(sha.encode(), digest_size=16).digest() for sha in table.column("image_sha256").to_pylist()]
+    once = max(1, FILE_BYTES // (3 * size * size))
+
+    def make(missing: list[int]) -> Iterator[tuple[list[int], Tensor]]:
+        for start in range(0, len(missing), once):
+            rows = missing[start : start + once]
+            yield rows, _decoded(store_root, [keys[row] for row in rows], size)
+
+    images = torch.empty((len(keys), 3, size, size), dtype=torch.uint8)
+    for row, (tensor, place) in enumerate(kept_tensors(folder / f"{FORMAT}-{size}", names, make)):
+        images[row] = tensor[place]
+    return images
 
 
 def _wanted_rows(index: pa.Table, rows: pa.Table | Sequence[str] | None, store_root: Path) -> pa.Table:

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,38 +16,77 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+@dataclass(frozen=True)
+class Tracked:
+    """Where a training's figures go besides its log.
+
+    Attributes:
+        tracker: one of accelerate's, by its name.
+        folder: of trackers that write files.
+        run: how the training is called there, parts set off by `/`.
+    """
+
+    tracker: str
+    folder: Path
+    run: str
+
+
 @contextmanager
-def lent_accelerator(config: TrainConfig, out: Path) -> Iterator["Accelerator"]:
+def lent_accelerator(config: TrainConfig, out: Path, tracked: Tracked | None = None) -> Iterator["Accelerator"]:
     """Lend an Accelerator, and forget its process-wide state afterwards unless it was there before.
 
+    Args:
+        config: its precision, device and tracker count.
+        out: folder of the training.
+        tracked: a tracker in place of the configuration's.
+
     Raises:
-        ConfigError: accelerate is not installed, or the machine does not have the precision.
+        ConfigError: accelerate or the tracker is not installed, or the machine does not have the precision.
     """
     try:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState, is_initialized
+        from accelerate.tracking import get_available_trackers
     except ImportError as error:
         raise ConfigError(f"training: {error}", next_step="pip install 'spooflab[adapt]'") from error
 
     existed = is_initialized()
-    tracker = None if config.tracker == "none" else config.tracker
+    if tracked is None and config.tracker != "none":
+        tracked = Tracked(config.tracker, out, "tracker")
+    if tracked is not None and tracked.tracker not in map(str, get_available_trackers()):
+        # accelerate itself would train without it.
+        raise ConfigError(
+            f"tracker {tracked.tracker}: not installed", next_step=f"pip install {tracked.tracker}, or tracker: none"
+        )
+    tracker, folder = (None, out) if tracked is None else (tracked.tracker, tracked.folder)
     try:
         try:
             accelerator = Accelerator(
-                mixed_precision=config.precision, cpu=config.device == "cpu", log_with=tracker, project_dir=str(out)
+                mixed_precision=config.precision, cpu=config.device == "cpu", log_with=tracker, project_dir=str(folder)
             )
         except ValueError as error:
             raise ConfigError(f"precision {config.precision!r}: {error}", wanted="'no', or 'bf16' on a CPU") from error
         if config.precision == "fp16" and accelerator.device.type == "cpu":
             # accelerate itself would train in float32 without a word.
             raise ConfigError("precision 'fp16' on a CPU", wanted="'no', or 'bf16' on a CPU")
-        if tracker:
-            accelerator.init_trackers("tracker")
+        if tracked is not None:
+            _start(accelerator, tracked)
         yield accelerator
     finally:
         if not existed:
             # The state is one per process and fixed at first use; the next training may want another precision.
             AcceleratorState._reset_state(reset_partial_state="RANK" not in os.environ)
+
+
+def _start(accelerator: Any, tracked: Tracked) -> None:
+    """Begin the run at its tracker."""
+    # TensorBoard's runs are folders; the others have a project, and a name for each run in it.
+    named = {"wandb": {"name": tracked.run, "dir": str(tracked.folder)}, "mlflow": {"run_name": tracked.run}}
+    tracked.folder.mkdir(parents=True, exist_ok=True)
+    if tracked.tracker in named:
+        accelerator.init_trackers("spooflab", init_kwargs=named)
+    else:
+        accelerator.init_trackers(tracked.run)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from spooflab.adapters.dev_figures import dev_figures
 from spooflab.adapters.feed import CachedFeed, Feed
 from spooflab.adapters.frozen_part import fed_with_maps
 from spooflab.adapters.image_set import ImageSet, Unlabelled
-from spooflab.adapters.lent_accelerator import lent_accelerator, own_randomness, reseed
+from spooflab.adapters.lent_accelerator import Tracked, lent_accelerator, own_randomness, reseed
 from spooflab.adapters.lent_engine import LentEngine
 from spooflab.adapters.mining.resampling import ResampledSampler, renew
 from spooflab.adapters.model_files import build_algorithm, read_model_files, save_model
@@ -80,6 +80,7 @@ def fit(
     start: Path | None = None,
     keep: int | None = None,
     oracle: ImageSet | None = None,
+    tracked: Tracked | None = None,
 ) -> FitResult:
     """Train, or go on where `out` stopped. The process's random state is left as it was.
 
@@ -101,6 +102,7 @@ def fit(
         keep: step whose weights are kept, whatever the figures say; a step of an evaluation, chosen beforehand.
         oracle: labelled images of the target, of which `oracle_eer` and `oracle_loss` stand in the history. They
             choose nothing: they tell what choosing by them would have given.
+        tracked: a tracker in place of the configuration's, with the name of this run.
 
     Raises:
         DataError: unusable sets, or a loss that is not finite.
@@ -119,6 +121,7 @@ def fit(
         start=start,
         keep=keep,
         oracle=oracle,
+        tracked=tracked,
     ) as run:
         run.resume()
         run.loop()
@@ -139,6 +142,7 @@ def open_run(
     start: Path | None = None,
     keep: int | None = None,
     oracle: ImageSet | None = None,
+    tracked: Tracked | None = None,
 ) -> Iterator["_Run"]:
     """Lend a training that has not made a step and written nothing; arguments and errors are those of `fit`."""
     check_labelled("train", train, config.size)
@@ -149,7 +153,7 @@ def open_run(
     if oracle is not None:
         check_labelled("oracle", oracle, config.size)
     unlabelled = None if target is None else target.unlabelled()
-    with lent_accelerator(config, out) as accelerator, own_randomness(accelerator.device):
+    with lent_accelerator(config, out, tracked) as accelerator, own_randomness(accelerator.device):
         yield _Run(config, accelerator, train, dev, seed, out, progress, unlabelled, cache, start, keep, oracle)
 
 
@@ -196,7 +200,7 @@ class _Run:
         self.feed = Feed(config, seed, device) if cache is None else CachedFeed(config, seed, device, self.model, cache)
         self.done, self.clock = 0, StepClock()
         self.selection = Selection(config.monitor, keep)
-        self.log = RunLog(out / "log.jsonl", accelerator, tracked=config.tracker != "none")
+        self.log = RunLog(out / "log.jsonl", accelerator, tracked=bool(self.accelerator.trackers))
         self.identity = run_identity(config, train, dev, seed, target)
         if start is not None:
             self.identity["start"] = read_model_files(start)[0]["sha256"]
@@ -302,7 +306,7 @@ class _Run:
             best_step, dev = self.selection.best_step, self.selection.dev
             notes = {"setting": model.setting, "seed": self.seed, "best_step": best_step, "dev": dev}
             save_model(model, self.config, self.out, notes=notes)
-        if self.config.tracker != "none":
+        if self.accelerator.trackers:
             self.accelerator.end_training()
         return FitResult(
             model=model,

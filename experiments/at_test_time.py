@@ -13,7 +13,7 @@ from spooflab.errors import ConfigError, DataError
 from spooflab.experiments.run_folder import RunFolder
 from spooflab.experiments.run_spec import RunSpec
 from spooflab.experiments.scores import FloatArray
-from spooflab.experiments.training import Trained
+from spooflab.experiments.training import PIXELS, Trained
 from spooflab.seeds import seed as named_seed
 
 
@@ -41,7 +41,7 @@ def method_settings(name: str, hparams: dict[str, Any], *, origin: str) -> dict[
         raise ConfigError(f"{origin}: test_time_hparams {problems}", wanted=f"values as {known}") from error
 
 
-def adapt_and_score(spec: RunSpec, base: RunFolder) -> Trained:
+def adapt_and_score(spec: RunSpec, base: RunFolder, shared: Path) -> Trained:
     """Score dev and test rows of a test-time run with the model of its base run, which is done.
 
     Dev rows and test rows are two sets that the method is given one after the other, each to a fresh copy of the
@@ -67,7 +67,7 @@ def adapt_and_score(spec: RunSpec, base: RunFolder) -> Trained:
     def scores(keys: tuple[str, ...]) -> FloatArray:
         order = stream(keys)
         out = np.empty(len(keys))
-        out[order] = adapted.scores(model, _images(spec.data, tuple(keys[row] for row in order), config.size))
+        out[order] = adapted.scores(model, _images(spec.data, tuple(keys[row] for row in order), config.size, shared))
         return out
 
     dev, test = scores(spec.dev), scores(spec.test)
@@ -88,11 +88,11 @@ def stream(keys: tuple[str, ...]) -> list[int]:
 
 
 @lru_cache(maxsize=2)
-def _images(data: Path, keys: tuple[str, ...], size: int) -> Any:
+def _images(data: Path, keys: tuple[str, ...], size: int, shared: Path) -> Any:
     """Load one part of a fold without labels, domains and species; the fold's next column finds it here."""
     from spooflab.adapters import ImageSet
 
-    loaded = ImageSet.load(data, keys, size)
+    loaded = ImageSet.load(data, keys, size, kept=shared / PIXELS)
     blank = loaded.labels.new_zeros(len(keys))
     return ImageSet(loaded.images, blank, blank, loaded.keys, [""] * len(keys))
 

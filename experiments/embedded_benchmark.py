@@ -20,9 +20,11 @@ from spooflab.atomic import write_over
 from spooflab.config import Config, load_config
 from spooflab.errors import ConfigError, SpooflabError
 from spooflab.experiments.benchmark_table import benchmark_rows, benchmark_table, benchmark_words
+from spooflab.experiments.executors import LocalExecutor
+from spooflab.experiments.price import price_study
 from spooflab.experiments.protocols import LeaveOneDeviceOut
 from spooflab.experiments.results import load_results
-from spooflab.experiments.study import Plan, estimate_seconds, plan_study, run_study
+from spooflab.experiments.study import Plan, plan_study, run_study
 from spooflab.experiments.study_config import StudyConfig
 from spooflab.store import read_index
 
@@ -65,8 +67,9 @@ def main(
     index = read_index(data)
     plans = {half: plan_study(study(half, algorithms, folds, seeds, index), data=data, index=index) for half in HALVES}
     for half, plan in plans.items():
-        seconds, basis = estimate_seconds(plan, out / half)
-        say(f"{half}: {len(plan.runs)} cells, {len(plan.folds)} folds; about {seconds / 60:.0f} min ({basis})")
+        price = price_study(plan, out / half, LocalExecutor(workers=workers))
+        told = f"about {price.seconds / 60:.0f} min ({price.basis})"
+        say(f"{half}: {len(plan.runs)} cells, {len(plan.folds)} folds; {told}")
     if dry_run:
         return 0
     failed = 0

@@ -168,9 +168,26 @@ def _cell(entry: dict[str, Any], folder: RunFolder) -> Cell:
 
 
 def results_table(results: Results) -> pa.Table:
-    """Return one row per cell: every figure with its interval, oracle columns and gap, counts, and provenance."""
+    """Return one row per cell: every figure with its interval, oracle columns and gap, counts, and provenance.
+
+    Times and machines are not among them (`times_table` has these): a study that was interrupted, or ran elsewhere,
+    ends with the same table where its runs do.
+    """
     rows = [{"setting": results.settings[c.label]} | _row(c, results.replicates) for c in results.cells]
     return pa.Table.from_pylist(rows, schema=_schema())
+
+
+def times_table(results: Results) -> pa.Table:
+    """Return one row per finished cell: seconds of its training and of the whole cell, and the machine."""
+    fields = [("run", pa.string()), ("algorithm", pa.string()), ("fold", pa.string()), ("seed", pa.int64())]
+    fields += [("seconds", pa.float64()), ("cell_seconds", pa.float64()), ("machine", pa.string())]
+    rows = [
+        {"run": c.run, "algorithm": c.label, "fold": c.fold, "seed": c.seed}
+        | {name: c.record.get(name) for name in ("seconds", "cell_seconds")}
+        | {"machine": json.dumps(c.record.get("machine", {}), sort_keys=True)}
+        for c in results.done()
+    ]
+    return pa.Table.from_pylist(rows, schema=pa.schema(fields))
 
 
 def _schema() -> pa.Schema:
@@ -185,7 +202,7 @@ def _schema() -> pa.Schema:
     fields += [
         (n, whole) for n in ("bonafide", "attack", "subjects", "failures", "train_rows", "dev_rows", "best_step")
     ]
-    fields += [("seconds", number), ("data", text), ("code_version", text), ("notes", pa.list_(text))]
+    fields += [("data", text), ("code_version", text), ("notes", pa.list_(text))]
     return pa.schema(fields)
 
 
@@ -208,7 +225,6 @@ def _row(cell: Cell, replicates: int) -> dict[str, Any]:
         "train_rows": record["rows"]["train"],
         "dev_rows": record["rows"]["dev"],
         "best_step": record["best_step"],
-        "seconds": record["seconds"],
         "data": record["identity"]["data"],
         "code_version": record["code_version"],
         "notes": [*metrics.notes, *notes],

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 import traceback
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from spooflab.errors import SpooflabError
 from spooflab.experiments.at_test_time import adapt_and_score
+from spooflab.experiments.executors.ending import Died, Raised, RemoteTrace
 from spooflab.experiments.metrics import evaluate
 from spooflab.experiments.protocols import column
 from spooflab.experiments.run_folder import Busy, RunFolder
@@ -54,6 +56,7 @@ def execute(
     with folder.lease(wait=wait):
         if folder.done:
             return
+        started = time.perf_counter()
         trained = trainer(spec, folder.path / "training")
         table = score_table(spec, trained, index)
         dev, test = (score_set(table, part) for part in ("dev", "test"))
@@ -61,7 +64,8 @@ def execute(
         threshold = np.nan if metrics.threshold is None else metrics.threshold
         folder.write_table("scores.parquet", table)
         folder.write_table("worst.parquet", worst_table(test, threshold, index, pictures))
-        folder.write_json("run.json", _record(spec, trained) | {"metrics": metrics.to_json()})
+        record = _record(spec, trained) | {"metrics": metrics.to_json()}
+        folder.write_json("run.json", record | {"cell_seconds": time.perf_counter() - started})
         folder.finish()
 
 
@@ -119,7 +123,7 @@ def _record(spec: RunSpec, trained: Trained) -> dict[str, Any]:
         "history": trained.history,
         **oracle_selection(trained),
         "code_version": f"{code_version()}+adapters.{_training_code()}",
-        "machine": _machine(),
+        "machine": machine(),
     }
 
 
@@ -151,7 +155,8 @@ def _training_code() -> str:
     return digest.hexdigest()[:12]
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Describe what a run's seconds depend on besides its settings."""
     import platform
 
     import torch
@@ -178,7 +183,7 @@ def run_cell(spec: RunSpec, out: Path) -> None:
         return
     _run(spec.base, out, train, wait=True)
     base = RunFolder(out / "runs" / spec.base.run_id)
-    _run(spec, out, lambda run, _: adapt_and_score(run, base))
+    _run(spec, out, lambda run, _: adapt_and_score(run, base, out))
 
 
 def _run(spec: RunSpec, out: Path, trainer: Trainer, *, wait: bool = False) -> None:
@@ -207,9 +212,14 @@ def failure_record(spec: RunSpec, error: BaseException, retry: str) -> dict[str,
         reason = "another process is running it"
     elif isinstance(error, SpooflabError):
         reason = f"{error.seen} (wanted: {error.wanted})" if error.wanted else error.seen
+    elif isinstance(error, Raised | Died):
+        reason = str(error)
     else:
         reason = f"{type(error).__name__}: {error}"
-    trace = "".join(traceback.format_exception(error)).splitlines()
+    if isinstance(error.__cause__, RemoteTrace):
+        trace = str(error.__cause__).splitlines()
+    else:
+        trace = "".join(traceback.format_exception(error)).splitlines()
     return {
         "run": spec.run_id,
         "label": spec.label,

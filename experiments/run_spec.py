@@ -35,6 +35,7 @@ class RunSpec:
             rounding does).
         selection: what chooses the step whose weights are kept, where it is not a figure that the training watches.
         oracle: whether figures of the test rows are noted along the training; they choose nothing.
+        tracker: which of accelerate's trackers the training tells its figures (not part of the identity).
         test_time: method and hyper-parameters by which the trained model adapts to the images it is judged on.
     """
 
@@ -53,6 +54,7 @@ class RunSpec:
     test_time: dict[str, Any] | None = None
     selection: str = ""
     oracle: bool = False
+    tracker: str = "none"
 
     @property
     def base(self) -> "RunSpec":

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from spooflab.errors import ConfigError, DataError, SpooflabError
-from spooflab.experiments.executor import Task, run_all
+from spooflab.experiments.executors import Executor, Task, chosen_executor, within
 from spooflab.experiments.fold import Fold
 from spooflab.experiments.metrics import evaluate
 from spooflab.experiments.protocols import column
@@ -25,6 +25,7 @@ from spooflab.experiments.scores import ScoreSet
 from spooflab.experiments.search_config import SearchConfig
 from spooflab.experiments.search_space import Params, Space, propose, search_space
 from spooflab.experiments.study import Plan, plan_study, train_settings
+from spooflab.experiments.training import drop_images
 
 
 @dataclass
@@ -178,6 +179,7 @@ def run_search(
     *,
     command: str,
     workers: int | None = None,
+    executor: Executor | None = None,
     task: Task = run_cell,
     progress: Callable[[RunSpec, str | None], None] | None = None,
 ) -> None:
@@ -191,10 +193,12 @@ def run_search(
         lanes: from `plan_search`.
         out: folder of the search, trainings under `runs/`.
         command: shell command that repeats it, for messages.
-        workers: processes; None takes the configuration's.
-        task: what does one run; picklable with workers > 0.
+        workers: cells at once; None takes the configuration's.
+        executor: where runs are made; None takes the configuration's.
+        task: what does one run; other processes must be able to import it, unless there are none.
         progress: told of each run, and why it failed if it did.
     """
+    executor = executor or chosen_executor(config.executor, config.workers, workers=workers)
     search = config.search
     size = search.round if search.sampler == "tpe" else search.trials
     for number, first in enumerate(range(0, search.trials, size)):
@@ -212,10 +216,11 @@ def run_search(
                 progress(run, None if error is None else str(error).split("\n")[0])
 
         pending = [run for name, run in runs.items() if not RunFolder(out / "runs" / name).done]
-        run_all(pending, task, out, config.workers if workers is None else workers, report)
+        executor.run(pending, within(config.run_minutes, task, executor), out, report)
         for lane in open_:
             for trial in lane.trials[first:]:
                 _take(lane, trial, config, out, errors)
+    drop_images(out)
 
 
 def _draw(lane: Lane, config: SearchConfig, number: int, count: int) -> None:

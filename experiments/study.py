@@ -11,16 +11,16 @@ import pyarrow as pa
 
 from spooflab.errors import ConfigError, DataError
 from spooflab.experiments.data_provenance import describe_data
-from spooflab.experiments.executor import Task, run_all
+from spooflab.experiments.executors import Executor, Task, chosen_executor, within
 from spooflab.experiments.fold import Fold
 from spooflab.experiments.leakage import require_no_leak
 from spooflab.experiments.near_duplicates import near_duplicates
 from spooflab.experiments.protocols import column
 from spooflab.experiments.run import failure_record, run_cell
-from spooflab.experiments.run_folder import RunFolder, write_atomic
+from spooflab.experiments.run_folder import Busy, RunFolder, write_atomic
 from spooflab.experiments.run_spec import RunSpec, data_fingerprint, training_rows
 from spooflab.experiments.study_config import AlgorithmConfig, FoldSettings, StudyConfig
-from spooflab.experiments.training import make_start
+from spooflab.experiments.training import drop_images, make_start
 from spooflab.experiments.warm_start import pretrain_settings, pretraining
 
 STUDY_FILE = "study.json"
@@ -126,6 +126,7 @@ def plan_study(config: StudyConfig, *, data: Path | None, index: pa.Table, cache
             pretrain=pretrain,
             cache=config.cache,
             oracle=config.oracle,
+            tracker=config.tracker,
         )
         for seed in config.seeds:
             runs += [
@@ -242,19 +243,25 @@ def run_study(
     *,
     command: str,
     workers: int | None = None,
+    executor: Executor | None = None,
     task: Task = run_cell,
     progress: Callable[[RunSpec, str | None], None] | None = None,
 ) -> Outcome:
     """Run every cell that is not done yet. A cell that fails is recorded, and the others go on.
 
+    Cells that another process is running are waited for, and run here if it leaves them unfinished.
+
     Args:
         plan: what to run.
         out: folder of the study; a later call with the same plan goes on where this one stopped.
         command: shell command that repeats this study, for messages.
-        workers: processes; None takes the configuration's.
-        task: what runs one cell; must be picklable with workers > 0.
+        workers: cells at once; None takes the configuration's.
+        executor: where cells run; None takes the configuration's.
+        task: what runs one cell; other processes must be able to import it, unless there are none.
         progress: told of each cell, and why it failed if it did.
     """
+    config = plan.config
+    executor = executor or chosen_executor(config.executor, config.workers, workers=workers)
     write_atomic(out / STUDY_FILE, (json.dumps(plan.describe(command), indent=1, sort_keys=True) + "\n").encode())
     folder = {run.run_id: RunFolder(out / "runs" / run.run_id) for run in plan.runs}
     problems = {fold.name: fold.problem(plan.index) for fold in plan.folds}
@@ -275,32 +282,25 @@ def run_study(
             report(run, DataError(problem, wanted="both classes in train, dev and test"))
     # Trainings first: what adapts at test time then finds its model instead of waiting for it.
     runnable = sorted((run for run in pending if not problems[run.fold]), key=lambda run: run.test_time is not None)
-    processes = plan.config.workers if workers is None else workers
     # Ahead of the cells, so that none waits for another's start. What fails here fails, and is told, in its cells.
     starts = {start.run_id: run for run in reversed(runnable) if (start := pretraining(run)) is not None}
-    run_all(list(reversed(starts.values())), make_start, out, processes, lambda _run, _error: None)
-    run_all(runnable, task, out, processes, report)
+    preparing = within(config.run_minutes, make_start, executor)
+    executor.run(list(reversed(starts.values())), preparing, out, lambda _run, _error: None)
+    limited = within(config.run_minutes, task, executor)
+    while runnable:
+        elsewhere: list[RunSpec] = []
+
+        def ended(run: RunSpec, error: BaseException | None, elsewhere: list[RunSpec] = elsewhere) -> None:
+            if isinstance(error, Busy):
+                elsewhere.append(run)
+            else:
+                report(run, error)
+
+        executor.run(runnable, limited, out, ended)
+        for run in elsewhere:
+            with folder[run.run_id].lease(wait=True):  # until that process is through with it, or dead
+                pass
+        runnable = elsewhere
+    if all(run.done for run in folder.values()):
+        drop_images(out)
     return outcome
-
-
-def estimate_seconds(plan: Plan, out: Path) -> tuple[float, str]:
-    """Return the wall seconds that the missing cells may take, and what the guess rests on."""
-    folder = {run.run_id: RunFolder(out / "runs" / run.run_id) for run in plan.runs}
-    missing = [run for run in plan.runs if not folder[run.run_id].done]
-    done = [f for f in folder.values() if f.done]
-    lanes = max(1, plan.config.workers)
-    if done:
-        seconds = sum(float(f.read()[0]["seconds"]) for f in done) / len(done)
-        return seconds * len(missing) / lanes, f"{len(done)} finished runs took {seconds:.0f} s each"
-    # Columns that differ in their test-time method alone train once.
-    trainings = {run.base.run_id: run.base for run in missing}.values()
-    pixels = sum(
-        3 * run.train_config["steps"] * run.train_config["batch_size"] * run.train_config["size"] ** 2
-        + len(run.train + run.dev + run.test) * run.train_config["size"] ** 2
-        for run in trainings
-    )
-    return pixels / _PIXELS_PER_S / lanes, "a rough guess for the smallest backbone on one CPU core each"
-
-
-_PIXELS_PER_S = 4e6
-"""Forward passes of the smallest backbone, pixels per second on one core (a training step counts as three)."""

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from spooflab.config import Config
 from spooflab.experiments.cost_curves import Costs
+from spooflab.experiments.executors.choice import AnyExecutor
 from spooflab.experiments.protocols import AnyProtocol, LeaveOneAttackOut
 
 Selection = Literal["source_dev", "leave_one_domain_out", "entropy", "snd", "im", "bnm"]
@@ -82,6 +83,14 @@ class StudyConfig(Config):
     costs: Costs = Field(default=Costs(), description="what errors cost in use; reported, never trained by")
     bootstrap: int = Field(default=2000, ge=100, description="resamples of subjects; below 2000 is for trying only")
     workers: int = Field(default=2, ge=0, le=256, description="processes; 0 runs in this one")
+    executor: AnyExecutor | None = Field(
+        default=None, description="where cells run; None takes `workers` processes here"
+    )
+    tracker: Literal["none", "tensorboard", "wandb", "mlflow"] = Field(
+        default="none",
+        description="of accelerate's trackers, told of every training as LABEL/FOLD/seed-N; no run changes",
+    )
+    run_minutes: float | None = Field(default=None, gt=0, description="time limit of a cell; None sets none")
 
     @field_validator("selection", mode="before")
     @classmethod

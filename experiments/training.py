@@ -1,5 +1,6 @@
 """From a run's specification to scores: load the fold's images, fit, and score dev and test once each."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -31,6 +32,9 @@ class Trained:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
+PIXELS = "pixels"
+"""Folder, in a study's, of images as the networks see them: decoded once for all folds and processes."""
+
 Trainer = Callable[[RunSpec, Path], Trained]
 """Trains one run inside a folder of its own and scores its dev and test rows."""
 
@@ -46,15 +50,15 @@ def train_and_score(spec: RunSpec, out: Path, shared: Path | None = None) -> Tra
     Args:
         spec: what to train on what.
         out: folder of this training.
-        shared: folder of what runs have in common, warm starts and cached features; None takes `out`.
+        shared: folder of what runs have in common: images, warm starts, cached features; None takes `out`.
     """
     from spooflab.adapters import ALGORITHMS, FeatureCache, ImageSet, TrainConfig, fit, predict_scores
     from spooflab.experiments.warm_start import warm_start
 
     config = TrainConfig.model_validate(spec.train_config)
-    train, dev, test = _parts(spec)
-    adapts = ALGORITHMS[config.algorithm].setting == "adaptation"
     shared = shared or out
+    train, dev, test = _parts(spec, shared)
+    adapts = ALGORITHMS[config.algorithm].setting == "adaptation"
     start = warm_start(spec, shared, train=train, dev=dev)
     frozen = config.backbone.tuning == "frozen" or config.backbone.frozen_stages
     cache = shared / "features" if spec.cache and frozen else None
@@ -73,6 +77,7 @@ def train_and_score(spec: RunSpec, out: Path, shared: Path | None = None) -> Tra
         start=start,
         keep=keep,
         oracle=test if spec.oracle else None,
+        tracked=_tracked(spec, shared),
     )
     features = None if cache is None or config.pixel.on else FeatureCache(cache, result.model.backbone)
 
@@ -89,21 +94,35 @@ def train_and_score(spec: RunSpec, out: Path, shared: Path | None = None) -> Tra
     )
 
 
+def _tracked(spec: RunSpec, shared: Path) -> Any:
+    from spooflab.adapters.lent_accelerator import Tracked
+
+    if spec.tracker == "none":
+        return None
+    name = "/".join(part.replace("/", "-") for part in (spec.label, spec.fold, f"seed-{spec.seed}"))
+    return Tracked(spec.tracker, shared.absolute() / "trackers", name)
+
+
 def make_start(spec: RunSpec, shared: Path) -> None:
     """Make what `spec` and all cells of its fold and seed start from: a task for worker processes, as `run_cell` is."""
     from spooflab.experiments.warm_start import warm_start
 
-    train, dev, _ = _parts(spec)
+    train, dev, _ = _parts(spec, shared)
     warm_start(spec, shared, train=train, dev=dev)
 
 
-def _parts(spec: RunSpec) -> Any:
+def drop_images(shared: Path) -> None:
+    """Delete the images that runs had in common; whoever wants them again decodes them anew."""
+    shutil.rmtree(shared / PIXELS, ignore_errors=True)
+
+
+def _parts(spec: RunSpec, shared: Path) -> Any:
     """Return the images of the train, dev and test rows."""
     from spooflab.adapters import TrainConfig
 
     config = TrainConfig.model_validate(spec.train_config)
     keys = (*spec.train, *spec.dev, *spec.test)
-    images = _images(spec.data, keys, config.size, config.domain_by, config.pixel.needs_maps)
+    images = _images(spec.data, keys, config.size, config.domain_by, config.pixel.needs_maps, shared / PIXELS)
     ends = np.cumsum([len(spec.train), len(spec.dev), len(spec.test)])
     return [images.subset(list(range(end - n, end))) for end, n in zip(ends, _lengths(spec), strict=True)]
 
@@ -113,8 +132,8 @@ def _lengths(spec: RunSpec) -> tuple[int, int, int]:
 
 
 @lru_cache(maxsize=1)
-def _images(data: Path, keys: tuple[str, ...], size: int, domain_by: tuple[str, ...], maps: bool) -> Any:
+def _images(data: Path, keys: tuple[str, ...], size: int, domain_by: tuple[str, ...], maps: bool, kept: Path) -> Any:
     """Load one fold's images; runs come fold by fold, so the next run of this process often finds them here."""
     from spooflab.adapters import ImageSet
 
-    return ImageSet.load(data, keys, size, domain_by=domain_by, maps=maps)
+    return ImageSet.load(data, keys, size, domain_by=domain_by, maps=maps, kept=kept)

@@ -40,10 +40,10 @@ def warm_start(spec: RunSpec, shared: Path, *, train: "ImageSet", dev: "ImageSet
     if before is None:
         return None
     folder = shared / "pretrained" / before.run_id
-    if _usable(folder):
+    if usable(folder):
         return folder
     with alone_in(folder):
-        if not _usable(folder):
+        if not usable(folder):
             config = TrainConfig.model_validate(before.train_config)
             fit(config, train=train, dev=dev, seed=before.seed, out=folder)
             (folder / "identity.json").write_text(json.dumps(before.identity, indent=1), encoding="utf-8")
@@ -56,7 +56,8 @@ def pretrain_settings(pretrain: dict[str, Any], train: dict[str, Any]) -> dict[s
     return {**train, "backbone": backbone, "algorithm": "erm", **pretrain}
 
 
-def _usable(folder: Path) -> bool:
+def usable(folder: Path) -> bool:
+    """Return whether a folder holds a whole model."""
     from spooflab.adapters.model_files import read_model_files
 
     try:

@@ -6,6 +6,7 @@ from spooflab.experiments.bench.cache import cache_cases
 from spooflab.experiments.bench.diffusion import diffusion_cases
 from spooflab.experiments.bench.faces import face_cases
 from spooflab.experiments.bench.gpu import gpu_cases
+from spooflab.experiments.bench.study import study_cases
 from spooflab.experiments.bench.train import train_cases
 
 SUITES = {
@@ -16,5 +17,6 @@ SUITES = {
     "cache": cache_cases,
     "diffusion": diffusion_cases,
     "gpu": gpu_cases,
+    "study": study_cases,
 }
 """Suite name to a function of the thread count that returns rows."""

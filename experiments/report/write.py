@@ -1,4 +1,4 @@
-"""Write results.parquet, summary.json and report.html from a study's run folders."""
+"""Write results.parquet, times.parquet, summary.json and report.html from a study's run folders."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from spooflab.experiments.report.tables import ResultTable, result_tables
 from spooflab.experiments.report.view import build_view
-from spooflab.experiments.results import Results, load_results, results_table
+from spooflab.experiments.results import Results, load_results, results_table, times_table
 from spooflab.experiments.run_folder import write_atomic
 from spooflab.experiments.summary import percent, points, signed, summarise
 
@@ -32,16 +32,19 @@ def write_report(out: Path, show: Sequence[str] = ()) -> dict[str, Any]:
         ConfigError: `show` names a column that the study does not have.
     """
     results = load_results(out)
-    table = results_table(results)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, write_page_checksum=True)
+    table, times = results_table(results), times_table(results)
     summary = summarise(results)
-    write_atomic(out / "results.parquet", buffer.getvalue())
+    for name, content in (("results.parquet", table), ("times.parquet", times)):
+        buffer = io.BytesIO()
+        pq.write_table(content, buffer, write_page_checksum=True)
+        write_atomic(out / name, buffer.getvalue())
     write_atomic(out / "summary.json", (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
     tables = result_tables(results, summary)
     for name, text in ((name, text) for made in tables for name, text in made.files().items()):
         write_atomic(out / "tables" / name, text.encode())
-    html = render_html(results, summary, table.to_pylist(), tables, show)
+    seconds = {row["run"]: row["seconds"] for row in times.to_pylist()}
+    rows = [row | {"seconds": seconds.get(row["run"])} for row in table.to_pylist()]
+    html = render_html(results, summary, rows, tables, show)
     write_atomic(out / "report.html", html.encode())
     return summary
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ import pytest
 
 from spooflab.config import parse_config
 from spooflab.errors import ConfigError, DataError
+from spooflab.experiments.executors import LocalExecutor
+from spooflab.experiments.price import FINISHED, GUESSED, price_study
+from spooflab.experiments.probe import Measured, Probe, timing_key
 from spooflab.experiments.report import write_report
 from spooflab.experiments.results import load_results
 from spooflab.experiments.run_folder import Busy, RunFolder
 from spooflab.experiments.run_spec import RunSpec
-from spooflab.experiments.study import Plan, estimate_seconds, plan_study, run_study
+from spooflab.experiments.study import Plan, plan_study, run_study
 from spooflab.experiments.study_config import StudyConfig
 
 Task = Callable[[RunSpec, Path], None]
@@ -53,6 +57,7 @@ def test_identity_is_what_decides_the_result_and_nothing_else(
     assert ids(tmp_path / "moved") == base
     assert ids(algorithms=[{"name": "dann", "label": "B"}, {"name": "erm", "label": "A"}]) == base
     assert ids(workers=2, bootstrap=300) == base
+    assert ids(executor={"name": "slurm"}, run_minutes=5, tracker="tensorboard", cache=True) == base
     assert not ids(train={"steps": 11}) & base
     assert not ids(seeds=[1]) & base
     assert not ids(train_size=40) & base
@@ -209,14 +214,65 @@ def test_report_is_rebuilt_from_run_folders_alone(plan: Plan, fake_task: Task, t
         load_results(tmp_path / "nowhere")
 
 
-def test_estimate_rests_on_finished_runs_when_there_are_any(plan: Plan, fake_task: Task, tmp_path: Path) -> None:
-    rough, basis = estimate_seconds(plan, tmp_path)
-    assert rough > 0
-    assert "rough guess" in basis
-    fake_task(plan.runs[0], tmp_path)
-    seconds, basis = estimate_seconds(plan, tmp_path)
-    assert seconds == pytest.approx(13 * 0.5)
-    assert basis == "1 finished runs took 0 s each"
+def test_price_rests_on_finished_runs_of_the_same_column(plan: Plan, fake_task: Task, tmp_path: Path) -> None:
+    local = LocalExecutor(workers=2)
+    rough = price_study(plan, tmp_path, local)
+    assert [(c.label, c.runs, c.basis) for c in rough.columns] == [("ERM", 7, GUESSED), ("DANN", 7, GUESSED)]
+    erm = [run for run in plan.runs if run.label == "ERM"]
+    for run, seconds in zip(erm, (3.0, 5.0), strict=False):
+        fake_task(run, tmp_path)
+        _tell_seconds(RunFolder(tmp_path / "runs" / run.run_id), seconds)
+    price = price_study(plan, tmp_path, local)
+    assert [(c.label, c.runs, c.basis) for c in price.columns] == [("ERM", 5, FINISHED), ("DANN", 7, GUESSED)]
+    assert price.columns[0].seconds == pytest.approx(4.0)
+    assert price.columns[1] == rough.columns[1]
+    assert price.seconds == pytest.approx((5 * 4.0 + 7 * price.columns[1].seconds) / 2)
+    assert price.basis == f"{GUESSED} and {FINISHED}"
+
+
+def _tell_seconds(folder: RunFolder, seconds: float) -> None:
+    record = json.loads((folder.path / "run.json").read_text())
+    (folder.path / "done").unlink()
+    folder.write_json("run.json", record | {"cell_seconds": seconds})
+    folder.finish()
+
+
+def test_price_of_a_run_is_the_sum_of_its_parts(plan: Plan, tmp_path: Path) -> None:
+    one = Measured(setup=2.0, step=0.1, score=0.01, feature=0.0, feature_bytes=0.0, adapt=0.0, model_bytes=1000.0)
+    probe = Probe({timing_key(run): one for run in plan.runs}, {128: 0.5}, {})
+    price = price_study(plan, tmp_path, LocalExecutor(workers=0), probe)
+    runs = [run for run in plan.runs if run.label == "ERM"]
+    # 400 steps, an evaluation every 50, then dev and test once.
+    each = [2.0 + 400 * 0.1 + 0.01 * (8 * len(r.dev) + len(r.dev) + len(r.test)) for r in runs]
+    assert price.columns[0].seconds == pytest.approx(sum(each) / 7)
+    assert price.columns[0].bytes == 9000.0
+    assert price.columns[2].label == "images, read once"
+    assert price.columns[2].seconds == pytest.approx(0.5 * len(plan.index))
+    assert price.seconds == pytest.approx(2 * sum(each) + 0.5 * len(plan.index))
+
+
+def test_settings_that_leave_a_step_as_long_share_its_measure(plan: Plan) -> None:
+    run = plan.runs[0]
+
+    def key(**changes: Any) -> str:
+        return timing_key(replace(run, train_config={**run.train_config, **changes}))
+
+    assert key(lr=0.1, steps=3, weight_decay=0.5) == timing_key(run)
+    assert key(hparams={"weight": 0.5}) == key(hparams={"weight": 2.5})
+    assert len({timing_key(run), key(size=64), key(batch_size=8), key(algorithm="dann"), key(hparams={"k": 2})}) == 5
+
+
+def test_the_table_of_figures_holds_no_time_or_machine(plan: Plan, fake_task: Task, tmp_path: Path) -> None:
+    tables = []
+    for seconds in (1.0, 900.0):
+        out = tmp_path / str(seconds)
+        run_study(plan, out, command="x", task=fake_task)
+        for run in plan.runs:
+            _tell_seconds(RunFolder(out / "runs" / run.run_id), seconds)
+        write_report(out)
+        tables.append((out / "results.parquet").read_bytes())
+        assert pq.read_table(out / "times.parquet").column("cell_seconds").to_pylist() == [seconds] * 14
+    assert tables[0] == tables[1]
 
 
 @pytest.mark.slow
@@ -226,7 +282,7 @@ def test_pool_survives_a_cell_that_kills_its_process(tmp_path: Path) -> None:
         textwrap.dedent("""
         import os, signal, sys
         from pathlib import Path
-        from spooflab.experiments.executor import run_all
+        from spooflab.experiments.executors import LocalExecutor
         from spooflab.experiments.run_spec import RunSpec
 
         def spec(name):
@@ -244,8 +300,8 @@ def test_pool_survives_a_cell_that_kills_its_process(tmp_path: Path) -> None:
             ends = {}
             def report(run, error):
                 assert run.label not in ends
-                ends[run.label] = type(error).__name__
-            run_all([spec(n) for n in names], task, Path(sys.argv[1]), 2, report)
+                ends[run.label] = str(error)
+            LocalExecutor(workers=2).run([spec(n) for n in names], task, Path(sys.argv[1]), report)
             print(sorted(ends.items()))
         """)
     )
@@ -253,6 +309,7 @@ def test_pool_survives_a_cell_that_kills_its_process(tmp_path: Path) -> None:
         [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    want = dict.fromkeys("abcd", "NoneType") | {"killed": "RuntimeError", "raises": "ValueError"}
+    killed = "the process died (SIGKILL: out of memory, or killed by hand)"
+    want = dict.fromkeys("abcd", "None") | {"killed": killed, "raises": "ValueError: no"}
     assert done.stdout.strip() == str(sorted(want.items()))
     assert (tmp_path / "a").read_text() == "1"

@@ -140,8 +140,8 @@ def test_scores_know_neither_the_order_of_the_rows_nor_a_plain_column(small: Pat
     spec: RunSpec = plan.runs[0]
     base = RunFolder(tmp_path / "runs" / spec.base.run_id)
     assert base.done
-    first = adapt_and_score(spec, base)
-    turned = adapt_and_score(replace(spec, dev=spec.dev[::-1], test=spec.test[::-1]), base)
+    first = adapt_and_score(spec, base, tmp_path)
+    turned = adapt_and_score(replace(spec, dev=spec.dev[::-1], test=spec.test[::-1]), base, tmp_path)
     assert turned.test[::-1].tolist() == first.test.tolist()
     assert turned.dev[::-1].tolist() == first.dev.tolist()
     assert write_report(tmp_path)["runs"]["total"] == 1

@@ -1,5 +1,6 @@
 """The study command on a real data set: shards on disk, real training in worker processes, a report."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -45,11 +46,46 @@ def test_dry_run_prints_the_grid_and_trains_nothing(
     out = capsys.readouterr().out
     assert "12 runs = 2 algorithms × 2 folds × 3 seeds" in out
     assert "0 cached" in out
-    assert not (tmp_path / "out").exists()
+    assert "estimate: by measured steps" in out
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["probe.json"]
+    known = (tmp_path / "out" / "probe.json").read_bytes()
     assert study(path, tmp_path / "out", dry_run=True, json=True, data=small) == 0
+    assert (tmp_path / "out" / "probe.json").read_bytes() == known  # measured once
     plan = json.loads(capsys.readouterr().out)
     assert plan["runs"] == 12
+    assert [(c["label"], c["runs"], c["basis"]) for c in plan["columns"]] == [
+        ("ERM", 6, "measured steps"),
+        ("MixStyle", 6, "measured steps"),
+        ("images, read once", 1, "measured steps"),
+    ]
+    assert all(c["seconds"] > 0 and c["bytes"] > 0 for c in plan["columns"])
+    assert study(path, tmp_path / "other", dry_run=True, probe="none", json=True, data=small) == 0
+    assert not (tmp_path / "other").exists()
+    assert json.loads(capsys.readouterr().out)["estimate_basis"] == "a rough guess"
     assert [fold["fold"] for fold in plan["folds"]] == ["print_a4", "replay_phone"]
+
+
+@pytest.mark.slow
+def test_a_dry_run_measures_columns_of_every_kind(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = {"size": 32, "steps": 6, "batch_size": 16, "device": "cpu", "augment": {"views": 2}}
+    columns = [{"name": "erm"}, {"name": "dann_target"}, {"name": "erm", "label": "tent", "test_time": "tent"}]
+    path = config(
+        tmp_path / "s.yaml",
+        algorithms=columns,
+        train=train | {"backbone": {"frozen_stages": 1}},
+        pretrain={"steps": 4},
+        cache=True,
+    )
+    assert study(path, tmp_path / "out", dry_run=True, json=True, data=small) == 0
+    told = json.loads(capsys.readouterr().out)["columns"]
+    assert [column["label"] for column in told] == [
+        *("erm", "dann_target", "tent", "warm starts", "images, read once", "cached features")
+    ]
+    assert {column["basis"] for column in told} == {"measured steps"}
+    assert all(column["seconds"] > 0 for column in told)
+    assert [column["bytes"] > 0 for column in told] == [True, True, False, True, True, True]
 
 
 def test_study_trains_reports_and_resumes_in_this_process(
@@ -106,6 +142,23 @@ def test_a_failing_algorithm_gives_a_partial_study_and_a_nonzero_exit(
     assert "2 done · 2 failed" in printed.out
     assert f"again: spooflab study {path} --out {out}" in printed.out
     assert report(out) == 1
+
+
+def test_a_tracker_gets_every_run_under_the_name_of_its_cell(small: Path, tmp_path: Path) -> None:
+    protocol = {"name": "leave_one_attack_out", "only": ["print_a4"]}
+    algorithms = [{"name": "erm", "label": "ERM"}]
+    changes: dict[str, Any] = {"data": str(small), "workers": 0, "protocol": protocol, "algorithms": algorithms}
+    tracked = config(tmp_path / "t.yaml", tracker="tensorboard", **changes)
+    assert study(tracked, tmp_path / "out") == 0
+    runs = {p.parent.relative_to(tmp_path / "out" / "trackers") for p in (tmp_path / "out").rglob("events.*")}
+    assert runs == {Path("ERM/print_a4/seed-0")}
+    assert study(config(tmp_path / "p.yaml", **changes), tmp_path / "plain") == 0
+    assert (tmp_path / "out" / "results.parquet").read_bytes() == (tmp_path / "plain" / "results.parquet").read_bytes()
+    missing = config(tmp_path / "m.yaml", tracker="wandb", **changes)
+    if importlib.util.find_spec("wandb") is None:
+        assert study(missing, tmp_path / "missing") == 1
+        reasons = [json.loads(p.read_text())["reason"] for p in (tmp_path / "missing").rglob("failed.json")]
+        assert reasons == ["tracker wandb: not installed"]
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)

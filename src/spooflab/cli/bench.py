@@ -12,7 +12,7 @@ from rich.table import Table
 
 from spooflab.errors import ConfigError
 
-Suite = Literal["attacks", "faces", "augment", "train", "cache", "diffusion", "gpu", "memory", "all"]
+Suite = Literal["attacks", "faces", "augment", "train", "cache", "diffusion", "gpu", "study", "memory", "all"]
 
 
 def bench(
@@ -29,6 +29,8 @@ def bench(
     Args:
         suite: which cases. `gpu` wants a CUDA device and says so where there is none. `memory` makes many samples of
             every species in one process and judges its growth; it takes half an hour or so and is not part of `all`.
+            `study` runs a grid of 24 small runs on two processes and compares with the runs alone (a ratio of 0.95 is
+            5 % of overhead); it takes minutes, wants two idle cores, and is not part of `all` either.
         json: print rows as JSON lines: name, ours_per_s, peer, peer_per_s, ratio, threads, machine; `gpu` adds device,
             copy_gb_per_s, bandwidth_share. `memory` prints one line with its own fields.
         threads: torch threads for ours and the peer.
@@ -58,7 +60,7 @@ def _speed(suite: str, *, json: bool, threads: int, kept: bool) -> int:
 
     errors = Console(stderr=True, soft_wrap=True)
     rows: list[dict[str, Any]] = []
-    for name in list(SUITES) if suite == "all" else [suite]:
+    for name in [name for name in SUITES if name != "study"] if suite == "all" else [suite]:
         if name == "gpu" and (reason := why_not()) is not None:
             errors.print(f"gpu: not run: {reason}")
             continue

@@ -1,12 +1,15 @@
 """`spooflab search`: choose every algorithm's hyper-parameters on the sources alone."""
 
 import json as json_module
-import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
+
+from spooflab.cli.repeating import repeating_command
+
+ExecutorName = Literal["local", "ray", "slurm"]
 
 
 def search(
@@ -17,6 +20,7 @@ def search(
     dry_run: bool = False,
     json: bool = False,
     data: Path | None = None,
+    executor: ExecutorName | None = None,
     workers: int | None = None,
 ) -> int:
     """Try settings of every algorithm on every fold's sources and choose; the same command goes on where it stopped.
@@ -30,13 +34,15 @@ def search(
         dry_run: print what would be searched; train nothing.
         json: print the summary (or the plan) as JSON.
         data: folder of the data set, instead of the one in the file.
-        workers: processes, instead of the number in the file; 0 runs in this one.
+        executor: where trainings run, instead of the one in the file (a section of the file still counts).
+        workers: trainings at once, instead of the number in the file; 0 runs them in this process.
 
     Returns:
         0 when every search is finished, 1 when any is not.
     """
     from spooflab.config import load_config
     from spooflab.errors import ConfigError
+    from spooflab.experiments.executors import chosen_executor
     from spooflab.experiments.search import plan_search
     from spooflab.experiments.search_config import SearchConfig
     from spooflab.experiments.study import data_folder
@@ -49,10 +55,9 @@ def search(
     _, lanes = plan_search(settings, data=data, index=index, cache=None if dry_run else out / "checks")
     if dry_run:
         return _show(settings, lanes, as_json=json)
-    words = ["spooflab", "search", str(config), "--out", str(out)]
-    words += ["--data", str(data)] if data else []
-    words += ["--workers", str(workers)] if workers is not None else []
-    return _run(settings, lanes, out, shlex.join(words), data, workers, as_json=json)
+    command = repeating_command("search", config, out, data=data, executor=executor, workers=workers)
+    chosen = chosen_executor(settings.executor, settings.workers, name=executor, workers=workers)
+    return _run(settings, lanes, out, command, data, chosen, as_json=json)
 
 
 def _show(config: Any, lanes: list[Any], *, as_json: bool) -> int:
@@ -82,7 +87,7 @@ def _show(config: Any, lanes: list[Any], *, as_json: bool) -> int:
 
 
 def _run(
-    config: Any, lanes: list[Any], out: Path, command: str, data: Path | None, workers: int | None, *, as_json: bool
+    config: Any, lanes: list[Any], out: Path, command: str, data: Path | None, executor: Any, *, as_json: bool
 ) -> int:
     from rich.console import Console
 
@@ -95,7 +100,7 @@ def _run(
         console.print(f"{run.name} {'✓' if problem is None else f'✗ {problem}'}", highlight=False, markup=False)
 
     try:
-        run_search(config, lanes, out, command=command, workers=workers, progress=told)
+        run_search(config, lanes, out, command=command, executor=executor, progress=told)
     except KeyboardInterrupt:
         console.print(f"stopped safely. Continue: {command}", highlight=False, markup=False)
         return 130
@@ -133,6 +138,5 @@ def _tell(summary: dict[str, Any], gaps: list[dict[str, Any]], out: Path, data: 
     for gap in gaps:
         told = f"{gap['algorithm']} · {gap['fold']}: sources {percent(gap['source'])}, test {percent(gap['test'])}"
         console.print(f"{told} ({points(gap['gap'])} more)", highlight=False, markup=False)
-    words = ["spooflab", "study", str(out / "study.yaml"), "--out", str(out / "study")]
-    words += ["--data", str(data)] if data else []
-    console.print(f"Judge what was chosen: {shlex.join(words)}", highlight=False, markup=False)
+    judge = repeating_command("study", out / "study.yaml", out / "study", data=data)
+    console.print(f"Judge what was chosen: {judge}", highlight=False, markup=False)
