@@ -107,6 +107,10 @@ class FeatureCache:
     @torch.inference_mode()
     def _run(self, images: ImageSet | Unlabelled, rows: list[int], augment: AugmentConfig | None, view: int) -> Tensor:
         device = self.backbone.mean.device
+        count = len(rows)
+        # Always so many: libraries compute an image alone in another order of sums, and the map of an image must not
+        # depend on what else was missing when it was made.
+        rows = rows + rows[-1:] * (_BATCH - count)
         pixels = images.images.index_select(0, torch.tensor(rows))
         if augment is None:
             shown = as_input(pixels, device)
@@ -121,7 +125,7 @@ class FeatureCache:
             maps = lower(self.backbone, shown).float()
         finally:
             self.backbone.train(training).takes_maps = takes_maps
-        return (maps.permute(0, 2, 3, 1) if maps.ndim == 4 else maps).cpu().contiguous()
+        return (maps.permute(0, 2, 3, 1) if maps.ndim == 4 else maps)[:count].cpu().contiguous()
 
 
 def image_digests(images: Tensor) -> list[bytes]:

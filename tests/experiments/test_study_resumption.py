@@ -26,7 +26,7 @@ def grid(
     indexed: Callable[..., pa.Table],
     stored: Callable[[Path, pa.Table], Path],
 ) -> Path:
-    """A folder with a data set and a study file: four algorithms, two folds, three seeds, warm starts."""
+    """A data set and a study file: four algorithms, two folds, three seeds, warm starts, cached features."""
     root = tmp_path_factory.mktemp("grid")
     stored(root / "data", indexed(subjects=12, species=("bonafide", "print_a4", "replay_phone")))
     train = {"size": 32, "batch_size": 16, "eval_every": 8, "warmup_steps": 0, "checkpoint_every": 4, "device": "cpu"}
@@ -34,8 +34,9 @@ def grid(
         "data": str(root / "data"),
         "algorithms": [{"name": name} for name in ("erm", "dann", "mixstyle", "dann_target")],
         "seeds": [0, 1, 2],
-        "train": train | {"steps": 24},
-        "pretrain": {"steps": 8},
+        "train": train | {"steps": 24, "backbone": {"frozen_stages": 1}, "augment": {"views": 2}},
+        "pretrain": {"steps": 8, "augment": {"views": None}},
+        "cache": True,
         "bootstrap": 200,
         "workers": 2,
     }
