@@ -91,11 +91,12 @@ def explain_study(
         progress: told what is being done.
 
     Raises:
-        ConfigError: no such fold, algorithm or seed.
+        ConfigError: no such fold, algorithm or seed, or captum is not installed.
         DataError: runs, networks or the data set are gone, or the data set is another one.
     """
     from spooflab.reader import read_index
 
+    _require_captum()
     settings = settings or ExplainSettings()
     results = load_results(out)
     cells = choose_cells(results, fold=fold, algorithm=algorithm, seed=seed)
@@ -114,6 +115,13 @@ def explain_study(
     found["physics"][label] = _explain_physics(results, label, index, fold=fold, seed=seed, root=settings.seed)
     _write(to, found)
     return found
+
+
+def _require_captum() -> None:
+    try:
+        import captum  # noqa: F401  # asked for before an hour's work, not after it
+    except ImportError as error:
+        raise ConfigError(f"spooflab explain: {error}", next_step="pip install 'spooflab[study]'") from error
 
 
 def _read_earlier(to: Path) -> dict[str, Any]:
@@ -212,7 +220,7 @@ def _saliency(
 ) -> dict[str, Any]:
     from spooflab.experiments.explain.saliency import cam_stage
 
-    stage = cam_stage(model.backbone)
+    stage = cam_stage(model)
     attacks = test[column(index, "label")[test] == "attack"]
     playing, whole, bare = choose_species(data, index, attacks)
     open_rows = attacks[np.isin(column(index, "species")[attacks], playing)]
@@ -230,6 +238,8 @@ def _pictures(
     """Accepted attacks with what spoke for bona fide, and detected ones with what spoke for attack."""
     from spooflab.experiments.explain.saliency import ATTACK, BONAFIDE
 
+    for earlier in to.glob(f"{cell.run}-*.jpg"):
+        earlier.unlink()
     score = dict(zip(cell.test.key.tolist(), cell.test.score.tolist(), strict=True))
     cards = []
     for judged, rows, sign in zip(
