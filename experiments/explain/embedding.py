@@ -36,8 +36,8 @@ def penultimate(model: "Algorithm", images: "Tensor", batch_size: int = 64) -> F
     handle = model.head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].double().cpu()))
     try:
         with torch.inference_mode(), at_rest(model):
-            for chunk in torch.split(images, batch_size):
-                model.logits(as_input(chunk, device))
+            for start in range(0, len(images), batch_size):
+                model.logits(as_input(images[start : start + batch_size], device))
     finally:
         handle.remove()
     features: FloatArray = torch.cat(seen).numpy()

@@ -125,8 +125,8 @@ def saliency_of(
     towards = evidence(model, sign)
     parts: dict[str, list[Tensor]] = {CAM: [], INTEGRATED: []}
     gaps = []
-    for chunk in torch.split(pixels, _BATCH):
-        images = as_input(chunk, torch.device("cpu"))
+    for start in range(0, len(pixels), _BATCH):
+        images = as_input(pixels[start : start + _BATCH], torch.device("cpu"))
         if stage is not None:
             parts[CAM].append(grad_cam(model, model.backbone.stages[stage], towards, images))
         found = integrated_gradients(model, towards, images)

@@ -13,7 +13,6 @@ from spooflab.adapters.at_rest import at_rest
 
 if TYPE_CHECKING:
     from spooflab.adapters.algorithm import Algorithm
-    from spooflab.adapters.backbones import Backbone
 
 ATTACK, BONAFIDE = -1.0, 1.0
 """Whose evidence is followed: of the log-odds of bona fide, falls or rises."""
@@ -38,11 +37,13 @@ def evidence(model: "Algorithm", sign: float = ATTACK) -> Evidence:
     return lambda images: sign * model.log_odds(images)
 
 
-def cam_stage(backbone: "Backbone", least: int = LEAST_PLACES) -> int | None:
+def cam_stage(model: "Algorithm", least: int = LEAST_PLACES) -> int | None:
     """Return the deepest stage whose output is a map with `least` places a side or more; None for a transformer.
 
-    Where even the first stage's map is smaller, the first is taken.
+    Where even the first stage's map is smaller, the first is taken. Where a map of pixel-wise supervision is all that
+    scores, stages after it play no part.
     """
+    backbone = model.backbone
     sides: dict[int, int] = {}
 
     def note(place: int) -> Callable[[Tensor], Tensor]:
@@ -58,6 +59,8 @@ def cam_stage(backbone: "Backbone", least: int = LEAST_PLACES) -> int | None:
     changes = {place: note(place) for place in range(len(backbone.stages))}
     with torch.no_grad(), at_rest(backbone), backbone.after_stages(changes):
         backbone(blank)
+    if model.pixel is not None and model.pixel.config.score == "map":
+        sides = {place: side for place, side in sides.items() if place <= model.pixel.stage}
     large = [place for place, side in sides.items() if side >= least]
     return max(large) if large else min(sides, default=None)
 
@@ -66,6 +69,8 @@ def grad_cam(model: nn.Module, layer: nn.Module, towards: Evidence, images: Tens
     """Return Grad-CAM (Selvaraju et al. 2017), (B, S, S) ≥ 0, of float images (B, 3, S, S), interpolated bilinearly."""
     from captum.attr import LayerGradCam
 
+    # A frozen backbone follows gradients for images alone that want them.
+    images = images.detach().requires_grad_()
     with at_rest(model):
         found: Any = LayerGradCam(towards, layer).attribute(images, relu_attributions=True)
     grown = F.interpolate(found.detach().double(), images.shape[-2:], mode="bilinear", align_corners=False)

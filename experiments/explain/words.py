@@ -28,7 +28,19 @@ def pointing_words(saliency: dict[str, Any]) -> list[str]:
         out.append(f"{name}: {verdict(line)}")
     if not saliency["methods"]:
         out.append(f"pointing game: {saliency['attacks']} attacks with a mask that leaves it open, too few")
-    return out + left_out(saliency)
+    return out + doubts(saliency) + left_out(saliency)
+
+
+WIDE_GAP = 0.25
+"""Median gap of integrated gradients, relative to their sum, from which they are said not to hold."""
+
+
+def doubts(saliency: dict[str, Any]) -> list[str]:
+    """Say where integrated gradients do not add up to what they explain."""
+    gap = saliency.get("gap")
+    if gap is None or gap <= WIDE_GAP:
+        return []
+    return [f"integrated gradients are not to be relied on here: they miss their sum by {_percent(gap)} (median)"]
 
 
 def verdict(line: dict[str, Any]) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from spooflab.atomic import read_plain
-from spooflab.experiments.explain.explain import EXPLAIN_FILE, FOLDER, read_explained
-from spooflab.experiments.explain.words import explained_words, left_out, p_words, verdict, way
+from spooflab.experiments.explain.explain import EXPLAIN_FILE, FOLDER, FORMAT, read_explained
+from spooflab.experiments.explain.words import doubts, explained_words, left_out, p_words, verdict, way
 from spooflab.experiments.report.scatter import marks, scatter
 from spooflab.experiments.results import Results
 
@@ -21,9 +21,9 @@ def explain_view(results: Results) -> dict[str, Any]:
     folder = results.folder
     command = f"spooflab explain {shlex.quote(str(folder or 'STUDY'))}"
     path = None if folder is None else folder / FOLDER / EXPLAIN_FILE
-    if path is None or not path.is_file():
+    found = read_explained(path) if path is not None and path.is_file() else {}
+    if path is None or found.get("format") != FORMAT:
         return {"command": command, "cells": [], "physics": [], "stale": 0}
-    found = read_explained(path)
     done = {cell.run for cell in results.done()}
     order = {cell.run: place for place, cell in enumerate(results.cells)}
     runs = sorted((run for run in found["cells"] if run in done), key=order.__getitem__)
@@ -62,7 +62,7 @@ def _cell(cell: dict[str, Any], folder: Path) -> dict[str, Any]:
         ],
         "attacks": saliency["attacks"],
         "gap": saliency.get("gap"),
-        "left_out": left_out(saliency),
+        "notes": doubts(saliency) + left_out(saliency),
         "cam": saliency["stage"] is not None,
         "pictures": [_picture(card, folder) for card in saliency["pictures"]],
     }

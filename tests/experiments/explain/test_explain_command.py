@@ -178,6 +178,20 @@ def test_a_network_that_is_gone_is_named_with_the_way_to_make_it_again(
     assert "repeat the study's command" in caught.value.next_step
 
 
+def test_a_broken_file_of_results_is_named(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    import shutil
+
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    (out / "explain").mkdir(exist_ok=True)
+    (out / "explain" / "explain.json").write_text("{")
+    with pytest.raises(DataError, match=r"explain\.json"):
+        write_report(out)
+    (out / "explain" / "explain.json").write_text('{"format": 0}')
+    write_report(out)
+    assert "Nothing has been explained yet" in (out / "report.html").read_text()
+
+
 def test_another_data_set_is_refused(
     finished: tuple[Path, Path], tmp_path: Path, indexed: Callable[..., pa.Table], stored: Callable[..., Path]
 ) -> None:

@@ -1,6 +1,7 @@
 """Saliency against closed forms: linear and quadratic models, a convolution, a model that looks at one place."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,8 +29,9 @@ def images(count: int = 3, side: int = 16) -> Tensor:
     return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(3))
 
 
-def network(backbone: str = "resnet-tiny", size: int = 96) -> Algorithm:
-    config = TrainConfig.model_validate({"size": size, "backbone": {"name": backbone}})
+def network(backbone: str = "resnet-tiny", size: int = 96, pixel: Any = None, **options: Any) -> Algorithm:
+    settings = {"size": size, "backbone": {"name": backbone} | options, "pixel": pixel or {}}
+    config = TrainConfig.model_validate(settings)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return build_algorithm(config, num_domains=2).eval()
@@ -128,10 +130,30 @@ def test_evidence_for_attack_is_the_negative_of_that_for_bona_fide() -> None:
 
 def test_grad_cam_is_read_from_the_deepest_map_that_is_not_too_coarse() -> None:
     model = network()
-    assert cam_stage(model.backbone) == 2  # 96 px: 24, 12, 6 and 3 places a side
-    assert cam_stage(model.backbone, least=3) == 3
-    assert cam_stage(model.backbone, least=50) == 0
-    assert cam_stage(network("vit-tiny", 32).backbone) is None
+    assert cam_stage(model) == 2  # 96 px: 24, 12, 6 and 3 places a side
+    assert cam_stage(model, least=3) == 3
+    assert cam_stage(model, least=50) == 0
+    assert cam_stage(network("vit-tiny", 32)) is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tuning": "frozen"},
+        {"frozen_stages": 2},
+        {"pixel": {"mask_weight": 1.0, "mask_target": "uniform", "score": "map", "stage": 1}},
+    ],
+)
+def test_frozen_networks_and_those_that_score_by_a_map_are_seen_through(settings: dict[str, Any]) -> None:
+    model = network(size=32, **settings)
+    x = images(side=32)
+    stage = cam_stage(model, least=2)
+    assert stage is not None
+    found = grad_cam(model, model.backbone.stages[stage], evidence(model), x) + grad_cam(
+        model, model.backbone.stages[stage], evidence(model, BONAFIDE), x
+    )
+    assert (found.amax((1, 2)) > 0).all()
+    assert float(integrated_gradients(model, evidence(model), x).gap.max()) < 0.05
 
 
 def test_a_shuffled_network_keeps_its_values_and_loses_their_places() -> None:
