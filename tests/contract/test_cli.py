@@ -20,6 +20,8 @@ NAMES = {
     "fit-device",
     "ingest",
     "mine",
+    "export",
+    "score",
 }
 TINY = {
     "n": 4,

@@ -20,6 +20,7 @@ EXTRAS = {
     "study": ("scipy", "sklearn", "matplotlib", "jinja2", "optuna", "cmaes"),
     "interop": ("albumentations", "torchvision", "datasets"),
     "detect": ("onnxruntime",),
+    "export": ("onnx", "onnxruntime", "onnxscript"),
     "ray": ("ray",),
     "video": ("av",),
     "hdf5": ("h5py",),

@@ -12,6 +12,7 @@ from spooflab.cli.diffusion import diffusion
 from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
 from spooflab.cli.evaluate import evaluate
+from spooflab.cli.export import export
 from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
 from spooflab.cli.ingest import ingest
@@ -20,6 +21,7 @@ from spooflab.cli.mine import mine
 from spooflab.cli.preview import preview
 from spooflab.cli.replay import replay
 from spooflab.cli.report import report
+from spooflab.cli.score import score
 from spooflab.cli.search import search
 from spooflab.cli.study import study
 from spooflab.cli.train import train
@@ -38,6 +40,8 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "search": search,
     "report": report,
     "evaluate": evaluate,
+    "export": export,
+    "score": score,
     "mine": mine,
     "bench": bench,
     "fit-device": fit_device,
