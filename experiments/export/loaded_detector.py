@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spooflab.adapters import load_model
 from spooflab.adapters.model_files import CARD as MODEL_CARD
 from spooflab.adapters.model_files import read_model_files
-from spooflab.errors import ConfigError, DataError
+from spooflab.errors import ConfigError, DataError, SpooflabError
 from spooflab.experiments.export.detector import Detector
-from spooflab.experiments.export.export import CARD
+from spooflab.experiments.export.export import CARD, FILES
 from spooflab.experiments.export.runtime import Runtime, onnx_runtime, pytorch_runtime
 from spooflab.experiments.export.torchscript import load_torchscript
 from spooflab.experiments.run_folder import DONE, RunFolder
@@ -55,7 +57,8 @@ def load_detector(path: Path, *, threads: int = 1, trust_torchscript: bool = Fal
     """
     if path.is_dir():
         if (path / CARD).is_file():
-            return _exported(path / str(_card(path).get("model", {}).get("file")), threads, trust_torchscript)
+            named = [name for name in FILES.values() if (path / name).is_file()]
+            return _exported(path / _named(path, named), threads, trust_torchscript)
         if (path / MODEL_CARD).is_file():
             return _trained(path)
         if (path / "training" / MODEL_CARD).is_file():
@@ -66,6 +69,16 @@ def load_detector(path: Path, *, threads: int = 1, trust_torchscript: bool = Fal
         f"{path}: no model",
         wanted=f"an exported model.onnx with its {CARD}, the folder of an export, of a training, or of a study's cell",
     )
+
+
+def _named(folder: Path, present: list[str]) -> str:
+    """Return the model that the folder's card is of: a card names no file elsewhere."""
+    model = _card(folder).get("model")
+    name = model.get("file") if isinstance(model, dict) else None
+    if name not in present:
+        here = ", ".join(present) or "no model"
+        raise DataError(f"{folder}: its card is of {name!r}; here: {here}", wanted="both of one export")
+    return str(name)
 
 
 def _exported(file: Path, threads: int, trust_torchscript: bool) -> LoadedDetector:
@@ -90,10 +103,17 @@ def _exported(file: Path, threads: int, trust_torchscript: bool) -> LoadedDetect
             wanted="an ONNX file, which is data",
             next_step="export with --format onnx, or say --trust-torchscript if you made the file",
         )
-    if file.suffix == ".pt":
-        runtime = pytorch_runtime(load_torchscript(data))
-    else:
-        runtime = onnx_runtime(data, name=str(file), threads=threads)
+    try:
+        if file.suffix == ".pt":
+            runtime = pytorch_runtime(load_torchscript(data))
+        else:
+            runtime = onnx_runtime(data, name=str(file), threads=threads)
+        runtime(np.zeros((1, size, size, 3), np.uint8))
+    except SpooflabError:
+        raise
+    except Exception as error:  # the runtimes' own errors share no base
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(f"{file} does not take what its card says: {told[0]}", wanted="both of one export") from error
     return LoadedDetector(str(file), runtime, size, threshold, f"the card {file.parent / CARD}", share, stored)
 
 

@@ -30,6 +30,7 @@ from spooflab.experiments.export.onnx_graph import to_onnx, with_facts
 from spooflab.experiments.export.parity import made_up_pictures, measure_parity
 from spooflab.experiments.export.runtime import Scores, in_batches, onnx_runtime, pytorch_runtime
 from spooflab.experiments.metrics import evaluate
+from spooflab.experiments.run_folder import RunFolder
 from spooflab.experiments.scores import ScoreSet
 
 TINY = {"name": "resnet-tiny", "options": {"hidden_sizes": [8, 8, 8, 8], "embedding_size": 8}}
@@ -290,6 +291,18 @@ def test_refusals(trained: Path, tmp_path: Path, exported: Path, fast: ExportCon
         find_run(trained, data=tmp_path)
 
 
+def test_a_column_that_adapts_while_it_scores_has_no_fixed_network(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_json("run.json", {"label": "Tent", "identity": {"test_time": {"name": "tent"}}})
+    for name in ("scores.parquet", "worst.parquet"):
+        folder.write_table(name, pa.table({"key": ["a"]}))
+    with pytest.raises(DataError, match="not finished"):
+        find_run(tmp_path)
+    folder.finish()
+    with pytest.raises(ConfigError, match="Tent adapts to the images that it judges"):
+        find_run(tmp_path)
+
+
 def test_other_data_than_the_runs_are_refused(
     trained: Path, tmp_path: Path, indexed: Callable[..., pa.Table], stored: Callable[[Path, pa.Table], Path]
 ) -> None:
@@ -301,10 +314,14 @@ def test_other_data_than_the_runs_are_refused(
 
 @pytest.mark.slow
 def test_a_studys_cell_is_chosen_judged_and_kept_within_a_point_in_8_bits(
-    data: Path, tmp_path: Path, fast: ExportConfig
+    tmp_path: Path,
+    fast: ExportConfig,
+    indexed: Callable[..., pa.Table],
+    stored: Callable[[Path, pa.Table], Path],
 ) -> None:
+    data = stored(tmp_path / "data", indexed(species=("bonafide", "print_a4", "replay_phone")))
     train = {"size": 32, "steps": 60, "batch_size": 16, "eval_every": 20, "checkpoint_every": None, "calibrate": True}
-    whole = {"algorithms": [{"name": "erm", "label": "ERM"}], "train": train, "bootstrap": 50, "workers": 0}
+    whole = {"algorithms": [{"name": "erm", "label": "ERM"}], "train": train, "bootstrap": 100, "workers": 0}
     whole |= {"seeds": [0, 1], "protocol": {"name": "leave_one_attack_out", "split": {"test": 0.5, "dev": 0.25}}}
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(whole))
     out = tmp_path / "study"

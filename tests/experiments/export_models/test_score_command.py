@@ -167,6 +167,24 @@ def test_a_model_without_its_card_or_with_another_is_refused(
     assert "is not the file that card.json describes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("input", {"shape": ["batch", 48, 48, 3], "face_share": None, "stored_px": 48}, "does not take"),
+        ("model", {"file": "../model.onnx"}, "both of one export"),
+        ("decision", {}, "not a card"),
+    ],
+)
+def test_a_card_that_was_changed_is_refused(
+    key: str, value: dict[str, Any], text: str, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(exported / "model.onnx", tmp_path)
+    card = json.loads((exported / "card.json").read_text())
+    (tmp_path / "card.json").write_text(json.dumps(card | {key: value}))
+    assert run(["score", str(tmp_path), str(tmp_path)]) == 2
+    assert text in capsys.readouterr().err
+
+
 def test_torchscript_needs_leave(
     exported: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
