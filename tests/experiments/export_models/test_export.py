@@ -231,6 +231,19 @@ def test_quantised_weights_are_8_bit_but_for_the_head(exported: Path) -> None:
     assert small.nodes == len(convolutions)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [VIT, {"name": "convnext-tiny"}], ids=["vit", "convnext"])
+def test_other_backbones_in_8_bits_score_nearly_alike_and_the_same_again(backbone: dict[str, Any]) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
+    pictures[::2] //= 3
+    model = to_onnx(small_detector(backbone=backbone))
+    small = quantise(model, pictures, "minmax")
+    wanted, got = (onnx_runtime(data, name="model")(pictures).likelihood for data in (model, small.data))
+    assert np.abs(wanted - got).max() < 0.5 * wanted.std()
+    assert quantise(model, pictures, "minmax").data == small.data
+    assert small.nodes > 3
+
+
 def test_facts_in_the_file_are_bounded() -> None:
     made = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []))
     data = with_facts(made.SerializeToString(), {"a": "x" * 10_000})
