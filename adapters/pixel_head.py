@@ -210,7 +210,7 @@ def spatial_map(features: Tensor, patches: int) -> Tensor:
     if not side or (side != patches and side * side != count):
         raise ConfigError(f"pixel: a stage gives {tuple(features.shape)}", wanted="a map (B, C, h, w) or patch tokens")
     patch_tokens = features[:, count - side * side :]
-    return patch_tokens.transpose(1, 2).reshape(len(features), -1, side, side)
+    return patch_tokens.transpose(1, 2).reshape(features.shape[0], -1, side, side)
 
 
 def known_mean(values: Tensor, known: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Train once from a store: choose rows, split source-dev by subject, fit."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -11,10 +12,15 @@ from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.image_set import ImageSet
 from spooflab.adapters.train_config import TrainConfig
 from spooflab.adapters.trainer import FitResult, Progress, fit
+from spooflab.atomic import write_over
 from spooflab.config import Config
 from spooflab.errors import DataError
 from spooflab.reader import read_index
+from spooflab.records import keys_sha256
 from spooflab.seeds import seed as named_seed
+
+JOB = "job.json"
+"""What was trained on which rows, beside the model: an export asks."""
 
 
 class TrainJob(Config):
@@ -41,7 +47,11 @@ def train(job: TrainJob, store_root: Path, out: Path, *, progress: Progress | No
         DataError: no store, nothing left to train on or to adapt to, or a class missing on one side of the split.
         ConfigError: settings that do not fit, or `out` holds another run.
     """
-    return fit(job.training, **load_sets(job, store_root), seed=job.seed, out=out, progress=progress)
+    sets = load_sets(job, store_root)
+    result = fit(job.training, **sets, seed=job.seed, out=out, progress=progress)
+    told = {"job": job.model_dump(mode="json"), "data": str(store_root), "dev_sha256": keys_sha256(sets["dev"].keys)}
+    write_over(out / JOB, (json.dumps(told, indent=1) + "\n").encode())
+    return result
 
 
 class Sets(TypedDict):

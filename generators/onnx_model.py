@@ -7,14 +7,15 @@ from typing import Any
 from spooflab.errors import ConfigError
 
 
-def open_session(model: str | bytes, *, name: str, missing: str, wanted: str) -> Any:
-    """Return an onnxruntime session of one thread.
+def open_session(model: str | bytes, *, name: str, missing: str, wanted: str, threads: int = 1) -> Any:
+    """Return an onnxruntime session.
 
     Args:
         model: a file's path or content.
         name: of the model, for messages.
         missing: what is said where onnxruntime is not installed.
         wanted: what a model that it refuses should have been.
+        threads: one makes the same sums in the same order everywhere.
 
     Raises:
         ConfigError: onnxruntime is missing or refuses the model.
@@ -24,7 +25,7 @@ def open_session(model: str | bytes, *, name: str, missing: str, wanted: str) ->
     except ImportError as error:
         raise ConfigError(missing, next_step="pip install 'spooflab[detect]'") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same sums in the same order everywhere
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors share no public base

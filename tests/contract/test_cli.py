@@ -30,6 +30,8 @@ NAMES = {
     "merge",
     "explain",
     "realism",
+    "export",
+    "score",
 }
 TINY = {
     "n": 4,

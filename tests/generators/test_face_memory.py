@@ -204,7 +204,7 @@ def test_a_shard_is_made_face_by_face_and_kept_in_the_plan_s_order() -> None:
     faces = [PlannedFace("p", FaceRef(str(k), f"{k}/0", "none"), "g") for k in range(3)]
     specs = [SampleSpec(i, f"s{i:08d}", "bonafide", faces[(2 * i) % 3], None, "d", i) for i in range(9)]
     lab = Lab()
-    samples, skips = run._make(cast(Any, lab), specs, cast(Any, SimpleNamespace(renew=lambda: None)))
+    samples, skips = run._make(cast(Any, lab), specs, cast(Any, SimpleNamespace(renew=lambda key: None)), {})
     assert lab.made == sorted(lab.made)
     assert [s.key for s in samples] == [s.key for s in specs if s.index != 2]
     assert [s.key for s in skips] == ["s00000002"]

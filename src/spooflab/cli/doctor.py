@@ -20,7 +20,9 @@ EXTRAS = {
     "study": ("scipy", "sklearn", "matplotlib", "jinja2", "optuna", "cmaes", "captum"),
     "interop": ("albumentations", "torchvision", "datasets"),
     "detect": ("onnxruntime",),
+    "export": ("onnx", "onnxruntime", "onnxscript"),
     "ray": ("ray",),
+    "slurm": ("submitit",),
     "video": ("av",),
     "hdf5": ("h5py",),
 }

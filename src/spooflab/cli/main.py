@@ -16,6 +16,7 @@ from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
 from spooflab.cli.evaluate import evaluate
 from spooflab.cli.explain import explain
+from spooflab.cli.export import export
 from spooflab.cli.export_dataset import export_dataset
 from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
@@ -27,6 +28,7 @@ from spooflab.cli.preview import preview
 from spooflab.cli.realism import realism
 from spooflab.cli.replay import replay
 from spooflab.cli.report import report
+from spooflab.cli.score import score
 from spooflab.cli.search import search
 from spooflab.cli.stats import stats
 from spooflab.cli.study import study
@@ -53,6 +55,8 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "compare": compare,
     "evaluate": evaluate,
     "explain": explain,
+    "export": export,
+    "score": score,
     "mine": mine,
     "realism": realism,
     "bench": bench,
