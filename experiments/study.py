@@ -284,8 +284,8 @@ def run_study(
     runnable = sorted((run for run in pending if not problems[run.fold]), key=lambda run: run.test_time is not None)
     # Ahead of the cells, so that none waits for another's start. What fails here fails, and is told, in its cells.
     starts = {start.run_id: run for run in reversed(runnable) if (start := pretraining(run)) is not None}
-    preparing = within(config.run_minutes, make_start, executor)
-    executor.run(list(reversed(starts.values())), preparing, out, lambda _run, _error: None)
+    begin = within(config.run_minutes, make_start, executor)
+    executor.run(list(reversed(starts.values())), begin, out, lambda _run, _error: None)
     limited = within(config.run_minutes, task, executor)
     while runnable:
         elsewhere: list[RunSpec] = []
