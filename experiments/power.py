@@ -42,7 +42,7 @@ def pair_critical(subjects: int, seeds: int, share: FloatArray) -> FloatArray:
     return out
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _critical_table(subjects: int, seeds: int) -> tuple[FloatArray, FloatArray]:
     """Quantile of |√(1 − share) t_{n−1} + √share t_{K−1}| over the product of both laws' own quantiles."""
     from scipy.stats import t
@@ -80,7 +80,7 @@ def power_of(parts: Parts, difference: float, wider: float = 1.0) -> float:
     return float(norm.cdf((difference - critical * np.sqrt(seen)) / parts.error).mean())
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _variances(freedom: int) -> FloatArray:
     """Return 60 equally likely values of an estimated variance over the true one."""
     from scipy.stats import chi2
