@@ -100,7 +100,8 @@ def _pooled(specs: Sequence[RunSpec], task: Task, out: Path, workers: int, repor
 def _how_it_ended(processes: set[BaseProcess]) -> str:
     """Tell the exit of the process that broke a pool; the pool ends the others with SIGTERM."""
     codes = [process.exitcode for process in processes]
-    codes = [code for code in codes if code not in (None, 0, -signal.SIGTERM)]
+    # A fork server tells 255 where it could not tell how its child ended.
+    codes = [code for code in codes if code not in (None, 0, 255, -signal.SIGTERM)]
     if -signal.SIGKILL in codes:
         return "SIGKILL: out of memory, or killed by hand"
     if not codes or codes[0] is None:

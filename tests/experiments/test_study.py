@@ -309,7 +309,11 @@ def test_pool_survives_a_cell_that_kills_its_process(tmp_path: Path) -> None:
         [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    killed = "the process died (SIGKILL: out of memory, or killed by hand)"
-    want = dict.fromkeys("abcd", "None") | {"killed": killed, "raises": "ValueError: no"}
-    assert done.stdout.strip() == str(sorted(want.items()))
+    # The second is what a fork server leaves to be said where it missed how its child ended.
+    ends = ("SIGKILL: out of memory, or killed by hand", "killed, out of memory, or crashed")
+    wants = [
+        dict.fromkeys("abcd", "None") | {"killed": f"the process died ({end})", "raises": "ValueError: no"}
+        for end in ends
+    ]
+    assert done.stdout.strip() in [str(sorted(want.items())) for want in wants]
     assert (tmp_path / "a").read_text() == "1"
