@@ -26,6 +26,8 @@ from spooflab.provenance import ALGORITHMIC_MEDIA, code_version
 from spooflab.sample import QC_FIGURES, Sample
 from spooflab.store import Store, read_index
 
+pytestmark = pytest.mark.slow
+
 _NAMES = (
     *("device_id", "device_profile", "subject_id", "subject_group", "source_id", "face_source", "licence"),
     *("instrument_id", "donor_id"),

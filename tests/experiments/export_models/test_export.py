@@ -33,6 +33,8 @@ from spooflab.experiments.metrics import evaluate
 from spooflab.experiments.run_folder import RunFolder
 from spooflab.experiments.scores import ScoreSet
 
+pytestmark = pytest.mark.slow
+
 TINY = {"name": "resnet-tiny", "options": {"hidden_sizes": [8, 8, 8, 8], "embedding_size": 8}}
 
 

@@ -19,6 +19,8 @@ from spooflab.provenance import ALGORITHMIC_MEDIA, code_version
 from spooflab.sample import QC_FIGURES, Sample
 from spooflab.store import Store
 
+pytestmark = pytest.mark.slow
+
 SIDE = 64
 TONES = np.array([[90, 60, 50], [130, 95, 80], [170, 130, 110], [200, 165, 150]])
 """Skin of the subjects: both stores have people of each, so that they can be matched."""
