@@ -1,10 +1,7 @@
 """Cells as tasks of Ray: a running cluster, or Ray started on this machine for the study and stopped after it."""
 
 import os
-import secrets
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +13,7 @@ from spooflab.experiments.executors.ending import Died, Ending, as_error, attemp
 from spooflab.experiments.executors.protocol import Report, Task
 from spooflab.experiments.executors.time_limit import overran
 from spooflab.experiments.run_spec import RunSpec
-
-_STORE_BYTES = 100 << 20
-"""Of Ray's shared memory where it is started here: cells read the data set from disk and return a few words."""
+from spooflab.ray_session import ray_session
 
 
 class RayExecutor(Config):
@@ -59,7 +54,7 @@ class RayExecutor(Config):
         """
         if not specs:
             return
-        with self._connected() as ray:
+        with ray_session(self.address, self.lanes * self.cpus_per_run) as ray:
             most = self.workers or 2 * self._room(ray)  # some wait at the cluster, so that none of it idles
             remote = ray.remote(_attempt).options(
                 num_cpus=self.cpus_per_run, num_gpus=self.gpus_per_run, max_retries=self.retries
@@ -90,58 +85,6 @@ class RayExecutor(Config):
                 wanted=f"room for one cell: {self.cpus_per_run} cores, {self.gpus_per_run:g} GPUs",
             )
         return int(room)
-
-    @contextmanager
-    def _connected(self) -> Iterator[Any]:
-        if self.address is None:
-            _keep_to_ourselves()
-        try:
-            import ray
-        except ImportError as error:
-            raise ConfigError(
-                f"executor ray: {error}", wanted="Ray", next_step="pip install 'spooflab[ray]'"
-            ) from error
-        if ray.is_initialized():  # the caller's own; it stays as it is
-            yield ray
-            return
-        try:
-            if self.address is None:
-                _start(ray, self.lanes * self.cpus_per_run)
-            else:
-                ray.init(address=self.address, log_to_driver=False, logging_level="warning")
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ConfigError(
-                f"executor ray, address {self.address}: {str(error).splitlines()[0]}",
-                wanted="a running cluster (ray start --head), or no address",
-            ) from error
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
-
-
-def _start(ray: Any, cores: int) -> None:
-    """Start Ray for this study alone, without dashboard; it needs no other network than the loopback interface."""
-    ray.init(
-        num_cpus=cores,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="warning",
-        object_store_memory=_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
-    )
-
-
-def _keep_to_ourselves() -> None:
-    """Let nobody else in, for whoever reaches Ray's ports may run code, and report nothing about its use.
-
-    Ray reads these once, as it is imported; so they stay set in this process. What the caller set is kept.
-    """
-    if "ray" in sys.modules:
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token" and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 def _attempt(task: Task, spec: RunSpec, out: Path, threads: int) -> Ending | None:

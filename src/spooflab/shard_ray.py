@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from spooflab.budget import Budget
-from spooflab.errors import ConfigError, DataError
+from spooflab.errors import DataError
+from spooflab.ray_session import ray_session
 from spooflab.shard_runs import ShardDone, Task
 
 RETRIES = 2
@@ -45,48 +46,34 @@ def run_shards_on_ray(
         ConfigError: Ray is not installed, or no cluster answers.
         DataError: a task's process keeps dying.
     """
-    ray = _ray()
     budget = budget or Budget()
     out = out.absolute()
-    own = not ray.is_initialized()
-    if own:
-        local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    with ray_session(address, workers) as ray:
+        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(task)
+        waiting, flying = list(pending), list[Any]()
         try:
-            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
-        except ConnectionError as error:
-            raise ConfigError(f"ray at {address}: {error}", wanted="a running cluster, or no address") from error
-    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(task)
-    waiting, flying = list(pending), list[Any]()
-    try:
-        while waiting or flying:
-            while waiting and len(flying) < _AHEAD * workers and not budget.refusal(len(flying)):
-                flying.append(remote.remote(config_json, out, waiting.pop(0), {}))
-            if not flying:
-                return
-            ready, flying = ray.wait(flying, num_returns=1)
-            try:
-                done: ShardDone | None = ray.get(ready[0])
-            except ray.exceptions.WorkerCrashedError as error:
-                raise DataError(
-                    f"a task's process died {RETRIES + 1} times; {out} keeps every committed shard",
-                    wanted="processes that stay alive",
-                    next_step="run again with --resume and without Ray: the local pool finds the sample that does it",
-                ) from error
-            if done is not None:
-                budget.spend(done)
-            yield done
-    finally:
-        for reference in flying:
-            ray.cancel(reference, force=True)
-        if own:
-            ray.shutdown()
+            while waiting or flying:
+                while waiting and len(flying) < _AHEAD * workers and not budget.refusal(len(flying)):
+                    flying.append(remote.remote(config_json, out, waiting.pop(0), {}))
+                if not flying:
+                    return
+                ready, flying = ray.wait(flying, num_returns=1)
+                done = _result(ray, ready[0], out)
+                if done is not None:
+                    budget.spend(done)
+                yield done
+        finally:
+            for reference in flying:
+                ray.cancel(reference, force=True)
 
 
-def _ray() -> Any:
+def _result(ray: Any, reference: Any, out: Path) -> ShardDone | None:
     try:
-        import ray
-    except ImportError as error:
-        raise ConfigError(
-            "this executor needs ray", wanted="the extra `ray`", next_step="pip install 'spooflab[ray]'"
+        done: ShardDone | None = ray.get(reference)
+    except ray.exceptions.WorkerCrashedError as error:
+        raise DataError(
+            f"a task's process died {RETRIES + 1} times; {out} keeps every committed shard",
+            wanted="processes that stay alive",
+            next_step="run again with --resume and without Ray: the local pool finds the sample that does it",
         ) from error
-    return ray
+    return done

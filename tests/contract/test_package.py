@@ -98,7 +98,7 @@ def test_the_light_part_names_only_the_dependencies() -> None:
     assert listed == set(DEPENDENCIES)
     allowed = {*DEPENDENCIES.values(), *sys.stdlib_module_names, "spooflab"}
     # Packages of extras, imported where they are used and told of if missing.
-    asked_for = {"video_stream.py": {"av"}, "shard_ray.py": {"ray"}}
+    asked_for = {"video_stream.py": {"av"}, "ray_session.py": {"ray"}}
     for path in sources("", "augment", "configs"):
         own = {path.stem} if path.parent.name == "bridges" else set()  # a bridge is named after what it leads to
         for line, name in imports(path):
