@@ -1,5 +1,6 @@
 """Ray for as long as something runs on it: a running cluster, or Ray started on this machine and stopped after."""
 
+import logging
 import os
 import secrets
 import sys
@@ -37,7 +38,7 @@ def ray_session(address: str | None, cores: int) -> Iterator[Any]:
         if address is None:
             _start(ray, cores)
         else:
-            ray.init(address=address, log_to_driver=False, logging_level="warning")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"executor ray, address {address}: {str(error).splitlines()[0]}",
@@ -55,7 +56,7 @@ def _start(ray: Any, cores: int) -> None:
         num_cpus=cores,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="warning",
+        logging_level=logging.WARNING,
         object_store_memory=_STORE_BYTES,
         _node_ip_address="127.0.0.1",
     )
