@@ -15,11 +15,12 @@ from spooflab.adapters.temperature import fit_temperature
 from spooflab.atomic import disk_errors, write_over
 from spooflab.config import Config
 from spooflab.errors import ConfigError, DataError
+from spooflab.experiments.calibration import BINS, calibration
 from spooflab.experiments.export import card as facts
 from spooflab.experiments.export.calibration_rows import calibration_pictures
 from spooflab.experiments.export.card_page import card_page, latency_page
 from spooflab.experiments.export.detector import Detector
-from spooflab.experiments.export.figures import calibration_error, decision, judged, operating_points, score_rows
+from spooflab.experiments.export.figures import decision, judged, operating_points, score_rows
 from spooflab.experiments.export.int8 import MOST_AUC_LOST, WAYS, quantise
 from spooflab.experiments.export.latency import measure_latency
 from spooflab.experiments.export.onnx_graph import OPSET, to_onnx, with_facts
@@ -255,10 +256,16 @@ def _calibration(
     return {
         "temperature": temperature,
         "words": words,
-        "ece_before": calibration_error(plain, dev.attack),
-        "ece_after": calibration_error(dev.score, dev.attack),
-        "convention": "15 bins of equal weight on the source-dev rows, both classes weigh one half",
+        "ece_before": _calibration_error(ScoreSet.build(plain, dev.attack)),
+        "ece_after": _calibration_error(dev),
+        "convention": f"{BINS} bins of equal weight on the source-dev rows, both classes weigh one half",
     }
+
+
+def _calibration_error(scores: ScoreSet) -> float:
+    found = calibration(scores)
+    assert found is not None  # these are likelihoods
+    return found.ece
 
 
 def _decisions(scores: ScoreSet, threshold: float) -> Any:

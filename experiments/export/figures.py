@@ -9,10 +9,9 @@ from spooflab.errors import DataError
 from spooflab.experiments.metrics import NAMES, det_points, evaluate, rates_at
 from spooflab.experiments.operating_point import equal_error_point, missing_class
 from spooflab.experiments.protocols import column
-from spooflab.experiments.scores import BoolArray, FloatArray, ScoreSet
+from spooflab.experiments.scores import FloatArray, ScoreSet
 from spooflab.experiments.statistics import REPLICATES, intervals
 
-BINS = 15
 TARGETS = (0.01, 0.05, 0.10)
 """Error rates for which a threshold is looked up on source-dev."""
 
@@ -47,25 +46,6 @@ def decision(dev: ScoreSet) -> dict[str, Any]:
         "dev_attack": int(dev.attack.sum()),
         "dev_auc": evaluate(dev).auc,
     }
-
-
-def calibration_error(likelihood: FloatArray, attack: BoolArray, bins: int = BINS) -> float:
-    """Return the expected calibration error: mean over bins of |share of bona fide − mean score|.
-
-    Bins hold equal weight, equal scores are never split, and both classes weigh ½ (batches of training are even).
-
-    Args:
-        likelihood: (N,) bona fide likelihoods.
-        attack: (N,) whether a row is an attack; both classes occur.
-        bins: at most so many.
-    """
-    weight = np.where(attack, 0.5 / attack.sum(), 0.5 / (~attack).sum())
-    _, place = np.unique(likelihood, return_inverse=True)
-    mass = np.bincount(place, weight)
-    # A middle on the border of two bins belongs to the upper one, however it was rounded.
-    member = np.floor((np.cumsum(mass) - mass / 2) * bins + 1e-9).astype(np.int64)[place]
-    gap = np.bincount(member, weight * ((~attack).astype(np.float64) - likelihood), minlength=bins)
-    return float(np.abs(gap).sum())
 
 
 def operating_points(dev: ScoreSet, test: ScoreSet | None) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from spooflab.experiments.export import Choice, ExportConfig, export_run, find_r
 from spooflab.experiments.export.calibration_rows import calibration_pictures
 from spooflab.experiments.export.card_page import LATENCY_HEADING
 from spooflab.experiments.export.detector import Detector
-from spooflab.experiments.export.figures import calibration_error, operating_points
+from spooflab.experiments.export.figures import operating_points
 from spooflab.experiments.export.int8 import quantise
 from spooflab.experiments.export.onnx_graph import to_onnx, with_facts
 from spooflab.experiments.export.parity import made_up_pictures, measure_parity
@@ -250,13 +250,6 @@ def test_facts_in_the_file_are_bounded() -> None:
     made = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []))
     data = with_facts(made.SerializeToString(), {"a": "x" * 10_000})
     assert len(onnx.load_model_from_string(data).metadata_props[0].value) == 4096
-
-
-def test_calibration_error_of_a_hand_count() -> None:
-    likelihood = np.array([0.1, 0.1, 0.7, 0.7])
-    attack = np.array([True, True, True, False])
-    # Attacks weigh 1/6 each, the bona fide 1/2: gaps of the two bins are 2/6 · 0.1 and |1/2 · 0.3 − 1/6 · 0.7|.
-    assert calibration_error(likelihood, attack, 2) == pytest.approx(2 / 6 * 0.1 + abs(0.5 * 0.3 - 0.7 / 6))
 
 
 def test_operating_points_of_a_hand_count() -> None:
