@@ -50,7 +50,7 @@ def location_of(where: str | Path | StoreUrl) -> Location:
     """
     if isinstance(where, StoreUrl):
         return where
-    match = _URL.fullmatch(str(where))
+    match = _URL.fullmatch(str(where).rpartition("::")[2] if "://" in str(where) else str(where))
     if match is None:
         if isinstance(where, Path) and _MANGLED.match(str(where)):
             raise ConfigError(

@@ -27,6 +27,7 @@ CLOCK = "leases/clock"
 """Object that is written to read the store's clock; hosts' clocks differ."""
 _CLOCK_S = 600.0
 _WRITERS = 6
+_CONFLICTS = ("ConditionalRequestConflict", "OperationAborted")
 _CONFLICT_PAUSES_S = (0.2, 1.0, 3.0)
 _IN_THIS_PROCESS = threading.Lock()
 
@@ -85,7 +86,7 @@ class ObjectFiles:
             self.remove([probe])
         failures = [error for error in told if error is not None and not isinstance(error, FileExistsError)]
         if not won and failures:
-            raise self._refusal(failures[0], "cannot start a store")
+            raise self._refusal(failures[0], "cannot start a store") from failures[0]
         raise DataError(
             f"{self.place}: {len(won)} of {_WRITERS} writers created the same object, by {type(self.fs).__name__}",
             wanted="a file system in which exactly one does (fsspec's mode='create', such as S3's If-None-Match)",
@@ -179,18 +180,20 @@ class ObjectFiles:
 
         A reply that is lost and asked for again can tell the winner False: whoever must know compares the content.
         """
-        for pause in (*_CONFLICT_PAUSES_S, None):
+        for pause in (*_CONFLICT_PAUSES_S, 0.0):
             error = self._tried(name, data)
-            if error is None or isinstance(error, FileExistsError):
-                return error is None
-            # Services word "exists" differently; that it does is asked of the store itself.
-            if _code(error) not in ("ConditionalRequestConflict", "OperationAborted") or pause is None:
+            if error is None:
+                return True
+            if isinstance(error, FileExistsError):
+                return False
+            if _code(error) not in _CONFLICTS:
                 break
             time.sleep(pause)
+        # Services word "it exists" differently; whether it does is asked of the store itself.
         with suppress(StoreUnreachable):
             if self.exists(name):
                 return False
-        raise self._refusal(error, f"{name} cannot be written")
+        raise self._refusal(error, f"{name} cannot be written") from error
 
     def write(self, name: str, data: bytes, *, aside: str, ready: Callable[[], None]) -> None:
         """Write an object in place of what has that name; nothing is written aside, and `ready` is not called."""
