@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, Literal
 
 from spooflab.budget import Budget
@@ -11,6 +10,7 @@ from spooflab.generators.config import GenerationConfig
 from spooflab.generators.lab import Lab
 from spooflab.generators.plan import Plan, SampleSpec, make_plan, plan_record
 from spooflab.lease import Lease
+from spooflab.location import Location
 from spooflab.part import Part
 from spooflab.provenance import code_facts
 from spooflab.sample import Sample, Skip
@@ -24,7 +24,7 @@ Executor = Literal["local", "ray"]
 
 def generate(
     config: GenerationConfig,
-    out: Path,
+    out: Location,
     *,
     workers: int = 1,
     resume: bool = False,
@@ -41,7 +41,7 @@ def generate(
 
     Args:
         config: what to make.
-        out: the store's folder; must be empty or absent unless `resume`.
+        out: the store's folder or URL; must be empty or absent unless `resume`.
         workers: processes; 1 works in this process, unwatched (see `run_shards`).
         resume: continue a store that holds the same plan.
         part: this launcher's share, where several fill the store; the first of them begins it. None is all of it.
@@ -63,7 +63,7 @@ def generate(
     store = _store(out, record, plan.shards, resume=resume, shared=part is not None)
     pending = (part or Part()).of(store.pending())
     if budget is not None:
-        budget.stored = sum(store.shard_size(r.shard) for r in store.committed())
+        budget.stored = store.stored_bytes()
     run = run_shards if executor == "local" else partial(run_shards_on_ray, address=ray_address, gpus=gpus)
     for done in run(make_shard, config.model_dump_json(), out, pending, workers, budget=budget):
         if done is not None and progress is not None:
@@ -71,18 +71,18 @@ def generate(
     return summarise(store)
 
 
-def _store(out: Path, record: Mapping[str, Any], shards: int, *, resume: bool, shared: bool) -> Store:
+def _store(out: Location, record: Mapping[str, Any], shards: int, *, resume: bool, shared: bool) -> Store:
     """Begin a store, or open one: to go on with it, or because another launcher has begun it."""
-    if not resume and not (shared and (out / "plan.json").exists()):
+    if not resume and not (shared and Store.begun(out)):
         try:
             return Store.create(out, plan=record, shards=shards)
         except DataError:
-            if not (shared and (out / "plan.json").exists()):
+            if not (shared and Store.begun(out)):
                 raise
     return Store.open(out, plan=record)
 
 
-def make_shard(config_json: str, out: Path, shard: int, given_up: GivenUp) -> ShardDone | None:
+def make_shard(config_json: str, out: Location, shard: int, given_up: GivenUp) -> ShardDone | None:
     """Make and commit one shard; None where another process holds, has finished or has taken it over."""
     one_thread()
     lab, plan = _prepare(config_json)

@@ -13,17 +13,18 @@ from spooflab.experiments.data_sets.page import Block, Code, Picture, Points, Ro
 from spooflab.experiments.data_sets.statements import BIASES, LIMITS, MISUSE, USES
 from spooflab.experiments.data_sets.stats import DataStats, measure
 from spooflab.experiments.data_sets.stats_sections import lead, statistics
+from spooflab.location import Location, StoreUrl
 from spooflab.provenance import is_synthetic
 from spooflab.store import Store
 
 PICTURES = "card_pictures"
 
 
-def write_card(root: Path, out: Path, told: Published, *, seed: int = 0) -> list[Path]:
+def write_card(root: Location, out: Path, told: Published, *, seed: int = 0) -> list[Path]:
     """Write the card's files into `out`; each is whole or as before. Returns their paths.
 
     Args:
-        root: folder of the store; all shards committed.
+        root: folder or URL of the store; all shards committed.
         out: may be the store's own folder.
         told: what only the owner can tell.
         seed: chooses the pictures of the contact sheets.
@@ -32,13 +33,12 @@ def write_card(root: Path, out: Path, told: Published, *, seed: int = 0) -> list
         DataError: no store, missing shards, damage, or a folder that cannot be written.
     """
     stats, lineage = measure(root, partial=False), lineage_of(root)
-    records, sheets = Store.open(root).committed(), contact_sheets(root, seed=seed)
-    sizes = {r.shard: (root / "shards" / f"shard-{r.shard:05d}.parquet").stat().st_size for r in records}
-    relative = Path(os.path.relpath(root.resolve(), out.resolve())).as_posix()
-    where = "" if relative == "." else f"{relative}/"
+    store = Store.open(root)
+    records, sheets = store.committed(), contact_sheets(root, seed=seed)
+    held = {record.shard: store.shard_file(record) for record in records}
     sections = card_sections(told, stats, lineage, sheets)
     told_of = lead(stats)
-    metadata = croissant(told, told_of, stats, lineage, records, sizes, where)
+    metadata = croissant(told, told_of, stats, lineage, records, held, _from(out, root))
     files = {
         "card.md": markdown(told.name, told_of, sections).encode(),
         "card.html": html(told.name, told_of, sections).encode(),
@@ -52,6 +52,14 @@ def write_card(root: Path, out: Path, told: Published, *, seed: int = 0) -> list
         for name, data in files.items():
             write_over(out / name, data)
     return [out / name for name in files]
+
+
+def _from(out: Path, root: Location) -> str:
+    """Return the path from the card to the data set, with a slash at its end, or its URL."""
+    if isinstance(root, StoreUrl):
+        return f"{root}/"
+    relative = Path(os.path.relpath(root.resolve(), out.resolve())).as_posix()
+    return "" if relative == "." else f"{relative}/"
 
 
 def card_sections(told: Published, stats: DataStats, lineage: Lineage, sheets: Sequence[Sheet]) -> list[Section]:

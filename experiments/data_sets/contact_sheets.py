@@ -7,7 +7,6 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from spooflab.generators.sheet import contact_sheet
 from spooflab.images import decode_own_png
+from spooflab.location import Location
 from spooflab.provenance import joined_source_type
 from spooflab.source_mark import mark_source
 from spooflab.store import iter_images, iter_rows
@@ -54,7 +54,7 @@ class _Tile:
     source_type: str
 
 
-def contact_sheets(root: Path, *, seed: int = 0) -> list[Sheet]:
+def contact_sheets(root: Location, *, seed: int = 0) -> list[Sheet]:
     """Return sheets of species and of devices; one row each, `COLUMNS` pictures chosen by a hash of seed and key.
 
     Args:
@@ -70,7 +70,7 @@ def contact_sheets(root: Path, *, seed: int = 0) -> list[Sheet]:
     return [sheet for column, rows in chosen.items() for sheet in _sheets(column, rows, pictures)]
 
 
-def _choose(root: Path, column: str, seed: int) -> dict[str, list[_Tile]]:
+def _choose(root: Location, column: str, seed: int) -> dict[str, list[_Tile]]:
     """Take the pictures of least hash for each value, those of different captions first."""
     held: dict[str, list[tuple[int, str, _Tile]]] = defaultdict(list)
     for table in iter_rows(root, ("key", column, _COLUMN[column], "digital_source_type"), partial=True):

@@ -86,7 +86,7 @@ def croissant(
     stats: DataStats,
     lineage: Lineage,
     records: Sequence[CommitRecord],
-    sizes: Mapping[int, int],
+    files: Mapping[int, tuple[str, int]],
     where: str,
 ) -> dict[str, Any]:
     """Return the metadata as JSON-ready values.
@@ -97,8 +97,8 @@ def croissant(
         stats: of the data set.
         lineage: of the data set.
         records: of its committed shards.
-        sizes: bytes of each shard's file.
-        where: path from the metadata's folder to the data set's, with a slash at its end, or empty.
+        files: name in the data set and bytes of each shard's file.
+        where: path from the metadata's folder to the data set's, or its URL, with a slash at its end; or empty.
     """
     held = [told.licence] if told.licence else licences(stats)
     head: dict[str, Any] = {
@@ -123,8 +123,8 @@ def croissant(
         head["creator"] = {"@type": "Organization", "name": told.creator}
     if told.date:
         head["datePublished"] = told.date
-    files = [_file(record, sizes[record.shard], where) for record in records]
-    return {**head, **_responsible(stats, lineage), "distribution": [*files, _file_set(where)], "recordSet": [_rows()]}
+    listed = [_file(record, *files[record.shard], where) for record in records]
+    return {**head, **_responsible(stats, lineage), "distribution": [*listed, _file_set(where)], "recordSet": [_rows()]}
 
 
 def _responsible(stats: DataStats, lineage: Lineage) -> dict[str, Any]:
@@ -151,14 +151,14 @@ def _licence(name: str) -> str | dict[str, str]:
     return f"https://spdx.org/licenses/{name}.html" if name in _SPDX else {"@type": "CreativeWork", "name": name}
 
 
-def _file(record: CommitRecord, size: int, where: str) -> dict[str, Any]:
-    name = f"shard-{record.shard:05d}.parquet"
+def _file(record: CommitRecord, path: str, size: int, where: str) -> dict[str, Any]:
+    name = path.rpartition("/")[2]
     return {
         "@type": "cr:FileObject",
         "@id": name,
         "name": name,
         "description": f"{record.rows} pictures with their records.",
-        "contentUrl": f"{where}shards/{name}",
+        "contentUrl": f"{where}{path}",
         "contentSize": f"{size} B",
         "encodingFormat": "application/x-parquet",
         "sha256": record.sha256,

@@ -4,12 +4,13 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from spooflab.location import Location
 from spooflab.records import PlanFile
+from spooflab.store_files import files_at
 
 Kind = Literal["generate", "ingest", "merge", "other"]
 RENDERED = "none needed: rendered people, nobody was photographed"
@@ -59,13 +60,13 @@ class Lineage:
     parts: tuple[tuple[str, "Lineage"], ...] = ()
 
 
-def lineage_of(root: Path) -> Lineage:
+def lineage_of(root: Location) -> Lineage:
     """Read a store's plan.
 
     Raises:
         DataError: no store, or a damaged plan.
     """
-    plan_file = PlanFile.read(root / "plan.json")
+    plan_file = PlanFile.of(files_at(root))
     return lineage_of_plan(plan_file.plan, plan_file.fingerprint)
 
 

@@ -4,7 +4,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from spooflab.experiments.data_sets.balance import Imbalance, balance_warnings
 from spooflab.experiments.data_sets.ranges import Range, RangeTally, physical_numbers
+from spooflab.location import Location
 from spooflab.sample import QC_FIGURES
 from spooflab.store import Store, iter_rows
 
@@ -92,14 +92,14 @@ class DataStats:
         return {**asdict(self), "skipped": self.skipped, "qc_rejects": self.qc_rejects}
 
 
-def measure(root: Path, *, partial: bool = True) -> DataStats:
+def measure(root: Location, *, partial: bool = True) -> DataStats:
     """Count a data set; no picture is read.
 
     Memory grows with the names of people, devices and instruments, and with the parameters of a species; not with the
     number of pictures.
 
     Args:
-        root: folder of the store.
+        root: folder or URL of the store.
         partial: count what is committed where shards are still missing.
 
     Raises:
@@ -114,7 +114,7 @@ def measure(root: Path, *, partial: bool = True) -> DataStats:
     for record in records:
         for skip in record.skips:
             skips[skip.reason][skip.species] += 1
-    size = sum((root / "shards" / f"shard-{record.shard:05d}.parquet").stat().st_size for record in records)
+    size = store.stored_bytes()
     return tally.finish(store.shards, len(records), size, {reason: _sorted(by) for reason, by in sorted(skips.items())})
 
 

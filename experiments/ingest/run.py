@@ -15,6 +15,7 @@ from spooflab.experiments.ingest.make import Maker
 from spooflab.experiments.readers.catalogue import reader_of
 from spooflab.experiments.readers.item import Broken, RealItem
 from spooflab.lease import Lease
+from spooflab.location import Location
 from spooflab.provenance import code_facts
 from spooflab.records import canonical_json
 from spooflab.sample import Sample, Skip
@@ -110,7 +111,7 @@ def ingest(
     return summary, findings
 
 
-def make_shard(config_json: str, out: Path, shard: int, given_up: GivenUp) -> ShardDone | None:
+def make_shard(config_json: str, out: Location, shard: int, given_up: GivenUp) -> ShardDone | None:
     """Make and commit one shard; None where another process holds, has finished or has taken it over."""
     one_thread()
     listing, maker = _prepare(config_json)

@@ -32,6 +32,10 @@ class DataError(SpooflabError):
     """A data set, record or file that is missing, damaged or not what it says."""
 
 
+class StoreUnreachable(DataError):
+    """An object store that does not answer or refuses to: nothing is known of what lies there."""
+
+
 class SkipSample(Exception):
     """A sample that cannot be made; it becomes a skip record with this reason code, never another sample.
 

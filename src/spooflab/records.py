@@ -2,14 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from spooflab.atomic import read_plain
-from spooflab.errors import DataError
+from spooflab.errors import DataError, StoreUnreachable
+from spooflab.location import Location
 from spooflab.sample import SCHEMA_VERSION, Skip
+from spooflab.store_files import StoreFiles
+
+PLAN = "plan.json"
+_RECORD = re.compile(r"shard-(\d{5,})\.json")
 
 
 def canonical_json(value: Any) -> bytes:
@@ -51,10 +57,32 @@ class PlanFile:
             DataError: it is missing, damaged, or of another schema version.
         """
         if not path.exists():
-            raise DataError(
-                f"{path.parent} holds no plan.json", wanted="a folder that spooflab wrote", next_step="check the path"
-            )
-        data = _load(path)
+            raise _no_plan(path.parent)
+        return cls.parse(read_plain(path), path)
+
+    @classmethod
+    def of(cls, files: StoreFiles) -> Self:
+        """Read and check a store's plan.
+
+        Raises:
+            DataError: it is missing, damaged, or of another schema version.
+        """
+        try:
+            content = files.read(PLAN)
+        except StoreUnreachable:
+            raise
+        except DataError as error:
+            raise error if files.exists(PLAN) else _no_plan(files.place) from error
+        return cls.parse(content, files.path(PLAN))
+
+    @classmethod
+    def parse(cls, content: bytes, path: Location) -> Self:
+        """Check the content of a plan.json, which errors name `path`.
+
+        Raises:
+            DataError: it is damaged, or of another schema version.
+        """
+        data = _load(content, path)
         try:
             version, plan_file = data["schema_version"], cls(int(data["shards"]), dict(data["plan"]))
             if version != SCHEMA_VERSION:
@@ -104,7 +132,16 @@ class CommitRecord:
         Raises:
             DataError: it is missing or damaged.
         """
-        data = _load(path)
+        return cls.parse(read_plain(path), path)
+
+    @classmethod
+    def parse(cls, content: bytes, path: Location) -> Self:
+        """Check the content of a commit record, which errors name `path`.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        data = _load(content, path)
         claimed = data.pop("record_sha256", None)
         try:
             if claimed != hashlib.sha256(canonical_json(data)).hexdigest():
@@ -114,6 +151,38 @@ class CommitRecord:
             return cls(**data)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a commit record: {error!r}", wanted="an unaltered commit record") from error
+
+
+def record_name(shard: int) -> str:
+    """Return the name of a shard's commit record in its store."""
+    return f"shards/shard-{shard:05d}.json"
+
+
+def plain_parquet_name(shard: int) -> str:
+    """Return the name of a shard's file in a folder."""
+    return f"shards/shard-{shard:05d}.parquet"
+
+
+def own_parquet_name(shard: int, sha256: str) -> str:
+    """Return the name of a shard's file in an object store, where two writers must never meet under one name."""
+    return f"shards/shard-{shard:05d}.{sha256[:16]}.parquet"
+
+
+def parquet_name(record: CommitRecord, present: Collection[str]) -> str:
+    """Return the name of the file that a record speaks of; both kinds are read in any place, so copies may be.
+
+    Args:
+        record: a commit record.
+        present: names in the folder `shards`.
+    """
+    own = own_parquet_name(record.shard, record.sha256)
+    return own if own.partition("/")[2] in present else plain_parquet_name(record.shard)
+
+
+def recorded_shards(present: Collection[str]) -> list[int]:
+    """Return the shards that have a commit record, in order, from the names in the folder `shards`."""
+    numbers = (int(match[1]) for name in present if (match := _RECORD.fullmatch(name)))
+    return sorted(number for number in numbers if record_name(number).partition("/")[2] in present)
 
 
 def changed_keys(stored: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -134,9 +203,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _no_plan(place: Location) -> DataError:
+    return DataError(f"{place} holds no plan.json", wanted="a folder that spooflab wrote", next_step="check the path")
+
+
+def _load(content: bytes, path: Location) -> dict[str, Any]:
     try:
-        data = json.loads(read_plain(path))
+        data = json.loads(content)
     except ValueError as error:
         raise DataError(f"{path}: not JSON: {error}", wanted="an unaltered file") from error
     if not isinstance(data, dict):

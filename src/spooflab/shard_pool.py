@@ -10,12 +10,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from spooflab.budget import Budget
 from spooflab.errors import DataError
 from spooflab.lease import LEASE_S
+from spooflab.location import Location
 from spooflab.shard_runs import GivenUp, ShardDone, Task, committed
 from spooflab.store import Store
 
@@ -33,7 +33,7 @@ _LOOK_S = 0.5
 def run_shards(
     task: Task,
     config_json: str,
-    out: Path,
+    out: Location,
     pending: Sequence[int],
     workers: int,
     *,
@@ -128,7 +128,9 @@ class _Flight:
 class _Watched:
     """Lanes whose processes are watched by the leases that they hold."""
 
-    def __init__(self, task: Task, config_json: str, out: Path, workers: int, budget: Budget, lease_s: float) -> None:
+    def __init__(
+        self, task: Task, config_json: str, out: Location, workers: int, budget: Budget, lease_s: float
+    ) -> None:
         self.task, self.config_json, self.out, self.workers = task, config_json, out, workers
         self.budget, self.lease_s = budget, lease_s
         self.store = Store.open(out)

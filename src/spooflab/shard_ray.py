@@ -1,11 +1,11 @@
 """Shards made by Ray tasks: one machine's cores, or a cluster that shares the store's file system."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from spooflab.budget import Budget
 from spooflab.errors import DataError
+from spooflab.location import Location
 from spooflab.ray_session import ray_session
 from spooflab.shard_runs import ShardDone, Task
 
@@ -18,7 +18,7 @@ _AHEAD = 2
 def run_shards_on_ray(
     task: Task,
     config_json: str,
-    out: Path,
+    out: Location,
     pending: Sequence[int],
     workers: int,
     *,
@@ -67,7 +67,7 @@ def run_shards_on_ray(
                 ray.cancel(reference, force=True)
 
 
-def _result(ray: Any, reference: Any, out: Path) -> ShardDone | None:
+def _result(ray: Any, reference: Any, out: Location) -> ShardDone | None:
     try:
         done: ShardDone | None = ray.get(reference)
     except ray.exceptions.WorkerCrashedError as error:

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from spooflab.allocator import keep_freed_memory
 from spooflab.lease import Lease, LeaseLost
+from spooflab.location import Location
+from spooflab.records import CommitRecord
 from spooflab.sample import Sample, Skip
 from spooflab.store import Store
 
@@ -22,7 +23,7 @@ GIVEN_UP = {
 GivenUp = Mapping[str, str]
 """Samples that are not to be tried again, by key, with a reason of `GIVEN_UP`."""
 
-Task = Callable[[str, Path, int, GivenUp], "ShardDone | None"]
+Task = Callable[[str, Location, int, GivenUp], "ShardDone | None"]
 """Makes and commits one shard of a configuration in a store; None where another process has it. Picklable."""
 
 
@@ -83,7 +84,9 @@ def one_thread() -> None:
     keep_freed_memory()
 
 
-def commit_shard(out: Path, shard: int, make: Callable[[Lease], tuple[list[Sample], list[Skip]]]) -> ShardDone | None:
+def commit_shard(
+    out: Location, shard: int, make: Callable[[Lease], tuple[list[Sample], list[Skip]]]
+) -> ShardDone | None:
     """Make and commit one shard; None where another process holds, has finished or has taken it over."""
     began = time.monotonic()
     store = Store.open(out)
@@ -92,9 +95,9 @@ def commit_shard(out: Path, shard: int, make: Callable[[Lease], tuple[list[Sampl
         return None
     with lease, suppress(LeaseLost):
         samples, skips = make(lease)
-        lease.note.unlink(missing_ok=True)  # what comes now is no sample's fault
-        store.commit(lease, samples, skips)
-        return committed(store, shard, time.monotonic() - began)
+        lease.made_all()
+        record = store.commit(lease, samples, skips)
+        return _done(store, record, time.monotonic() - began)
     return None
 
 
@@ -107,6 +110,9 @@ def committed(store: Store, shard: int, seconds: float = 0.0) -> ShardDone | Non
         seconds: what it cost, where that is known.
     """
     record = store.record(shard)
-    if record is None:
-        return None
-    return ShardDone(shard, record.rows, len(record.skips), record.sha256, store.shard_size(shard), seconds)
+    return None if record is None else _done(store, record, seconds)
+
+
+def _done(store: Store, record: CommitRecord, seconds: float) -> ShardDone:
+    size = store.shard_size(record)
+    return ShardDone(record.shard, record.rows, len(record.skips), record.sha256, size, seconds)

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spooflab.atomic import open_plain
 from spooflab.errors import DataError
+from spooflab.location import Location
 from spooflab.sample import IMAGE_COLUMNS, SCHEMA, Sample
+from spooflab.store_files import StoreFiles
 
 ROWS_PER_GROUP = 32
 """Rows that are compressed together: few, so that reading one picture unpacks little."""
@@ -42,21 +42,47 @@ def encode_shard(samples: Sequence[Sample]) -> pa.Buffer:
 
 
 @contextmanager
-def open_shard(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a shard with page checksums verified; what is damaged becomes a `DataError` naming the file.
+def open_shard(files: StoreFiles, name: str, size: int | None = None) -> Iterator[pq.ParquetFile]:
+    """Open a store's shard; see `read_parquet`. Of an object, only the parts that are asked for are fetched.
+
+    Args:
+        files: of the store.
+        name: of the shard's file in it.
+        size: of that file, where it is known.
 
     Raises:
-        DataError: not a regular file, not Parquet, another schema, or a page whose checksum fails.
+        DataError: as `read_parquet`, or not a regular file.
+    """
+    with (
+        files.open(name, size) as file,
+        read_parquet(file, files.path(name), files.place, few_requests=files.remote) as shard,
+    ):
+        yield shard
+
+
+@contextmanager
+def read_parquet(
+    file: BinaryIO, path: Location, root: Location, *, few_requests: bool = False
+) -> Iterator[pq.ParquetFile]:
+    """Read a shard with page checksums verified; what is damaged becomes a `DataError` naming the file.
+
+    Args:
+        file: its content.
+        path: its place, for errors.
+        root: its store's place, for errors.
+        few_requests: fetch columns that lie close together at once.
+
+    Raises:
+        DataError: not Parquet, another schema, or a page whose checksum fails.
     """
     try:
-        with open_plain(path) as file:
-            shard = pq.ParquetFile(file, page_checksum_verification=True)
-            if shard.schema_arrow.names != SCHEMA.names or shard.schema_arrow.types != SCHEMA.types:
-                raise DataError(f"{path}: its columns are not spooflab's", wanted=f"{', '.join(SCHEMA.names)}")
-            yield shard
+        shard = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=few_requests)
+        if shard.schema_arrow.names != SCHEMA.names or shard.schema_arrow.types != SCHEMA.types:
+            raise DataError(f"{path}: its columns are not spooflab's", wanted=f"{', '.join(SCHEMA.names)}")
+        yield shard
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: damaged: {(str(error).splitlines() or [repr(error)])[0]}",
             wanted="the bytes that were committed",
-            next_step=f"spooflab verify {path.parent.parent}",
+            next_step=f"spooflab verify {root}",
         ) from error

@@ -1,20 +1,24 @@
 """Proof that a store is whole: every shard, page, row and picture is read and compared with what was committed."""
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from io import BytesIO
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spooflab.atomic import plain_folder, read_plain
-from spooflab.errors import DataError
+from spooflab.errors import DataError, StoreUnreachable
 from spooflab.lease import live_shards
-from spooflab.records import CommitRecord, PlanFile, keys_sha256
+from spooflab.location import Location
+from spooflab.records import CommitRecord, PlanFile, keys_sha256, parquet_name, record_name
 from spooflab.sample import Sample
-from spooflab.shards import open_shard
+from spooflab.shards import read_parquet
+from spooflab.store_files import StoreFiles
+
+_FILE = re.compile(r"shard-(\d{5,})((?:\.[0-9a-f]{16})?\.parquet|\.json)")
 
 Kind = Literal["missing", "duplicate", "corrupt", "orphan"]
 
@@ -43,7 +47,7 @@ class VerifyReport:
     """What `verify` found.
 
     Attributes:
-        root: the store's folder.
+        root: the store's folder or URL.
         shards: planned.
         committed: shards with a commit record.
         rows: samples in committed shards.
@@ -51,7 +55,7 @@ class VerifyReport:
         problems: all findings, in order of shards.
     """
 
-    root: Path
+    root: Location
     shards: int
     committed: int
     rows: int
@@ -95,62 +99,72 @@ class VerifyReport:
         return "\n".join(lines)
 
 
-def verify_store(root: Path, plan_file: PlanFile) -> VerifyReport:
+def verify_store(files: StoreFiles, plan_file: PlanFile) -> VerifyReport:
     """Check every shard of a store against its commit record and every row against itself."""
-    plain_folder(root / "shards")
+    files.check_folder("shards")
+    present = frozenset(files.names("shards"))
     problems: list[Problem] = []
-    records: list[CommitRecord] = []
+    records: dict[int, CommitRecord] = {}
     keys: dict[str, str] = {}
     for shard in range(plan_file.shards):
-        record = _record(root, shard, plan_file, problems)
+        record = _record(files, shard, plan_file, present, problems)
         if record is None:
             continue
-        records.append(record)
-        found = _check_shard(_file(root, shard, "parquet"), record, problems)
+        records[shard] = record
+        found = _check_shard(files, parquet_name(record, present), record, problems)
         found += [skip.key for skip in record.skips]
         for row, key in enumerate(found):
             if key in keys:
                 detail = f"key {key} in {keys[key]} and again in {_name(shard)}"
                 problems.append(Problem("duplicate", shard, row, key, detail))
             keys.setdefault(key, _name(shard))
-    problems += _orphans(root, plan_file)
+    problems += _orphans(files, plan_file, present, records)
     return VerifyReport(
-        root=root,
+        root=files.place,
         shards=plan_file.shards,
         committed=len(records),
-        rows=sum(record.rows for record in records),
-        skips=sum(len(record.skips) for record in records),
+        rows=sum(record.rows for record in records.values()),
+        skips=sum(len(record.skips) for record in records.values()),
         problems=tuple(problems),
     )
 
 
-def _record(root: Path, shard: int, plan_file: PlanFile, problems: list[Problem]) -> CommitRecord | None:
-    path = _file(root, shard, "json")
-    if not path.exists() and not path.is_symlink():
+def _record(
+    files: StoreFiles, shard: int, plan_file: PlanFile, present: Collection[str], problems: list[Problem]
+) -> CommitRecord | None:
+    name = record_name(shard)
+    if name.partition("/")[2] not in present:
         problems.append(Problem("missing", shard, None, None, f"{_name(shard)} is not committed"))
         return None
     try:
-        record = CommitRecord.read(path)
+        record = CommitRecord.parse(files.read(name), files.path(name))
+    except StoreUnreachable:
+        raise
     except DataError as error:
         problems.append(Problem("corrupt", shard, None, None, error.seen))
         return None
     if record.plan_fingerprint != plan_file.fingerprint or record.shard != shard:
-        problems.append(Problem("corrupt", shard, None, None, f"{path} belongs to another plan or shard"))
+        detail = f"{files.path(name)} belongs to another plan or shard"
+        problems.append(Problem("corrupt", shard, None, None, detail))
         return None
     return record
 
 
-def _check_shard(path: Path, record: CommitRecord, problems: list[Problem]) -> list[str]:
+def _check_shard(files: StoreFiles, name: str, record: CommitRecord, problems: list[Problem]) -> list[str]:
     """Add what is wrong with one shard to `problems`; return the keys that could be read."""
+    path = files.path(name)
     try:
-        whole = hashlib.sha256(read_plain(path)).hexdigest() == record.sha256
+        content = files.read(name)
+    except StoreUnreachable:
+        raise
     except DataError as error:
         problems.append(Problem("corrupt", record.shard, None, None, error.seen))
         return []
+    whole = hashlib.sha256(content).hexdigest() == record.sha256
     found: list[Problem] = []
     keys: list[str] = []
     try:
-        with open_shard(path) as file:
+        with read_parquet(BytesIO(content), path, files.place) as file:
             keys = _check_rows(file, record.shard, found)
     except DataError as error:
         found.append(Problem("corrupt", record.shard, None, None, error.seen))
@@ -206,19 +220,30 @@ def _readable(file: pq.ParquetFile, group: int, column: str) -> Iterator[Any]:
         return
 
 
-def _orphans(root: Path, plan_file: PlanFile) -> Iterator[Problem]:
-    planned = {_file(root, s, kind).name for s in range(plan_file.shards) for kind in ("json", "parquet")}
-    for path in sorted((root / "shards").iterdir()):
-        bare = path.suffix == ".parquet" and not path.with_suffix(".json").exists()
-        if path.name not in planned or bare:
-            yield Problem("orphan", None, None, None, f"{path} belongs to no committed shard")
-    if (root / "aside").is_dir() and (root / "leases").is_dir() and not live_shards(root / "leases"):
-        for path in sorted((root / "aside").iterdir()):
-            yield Problem("orphan", None, None, None, f"{path} was left by a process that is gone")
+def _orphans(
+    files: StoreFiles, plan_file: PlanFile, present: Collection[str], records: Mapping[int, CommitRecord]
+) -> Iterator[Problem]:
+    for name in sorted(present):
+        if not _belongs(name, plan_file, present, records):
+            detail = f"{files.path(f'shards/{name}')} belongs to no committed shard"
+            yield Problem("orphan", None, None, None, detail)
+    aside = files.names("aside")
+    if aside and not live_shards(files):
+        for name in aside:
+            detail = f"{files.path(f'aside/{name}')} was left by a process that is gone"
+            yield Problem("orphan", None, None, None, detail)
 
 
-def _file(root: Path, shard: int, kind: str) -> Path:
-    return root / "shards" / f"{_name(shard)}.{kind}"
+def _belongs(name: str, plan_file: PlanFile, present: Collection[str], records: Mapping[int, CommitRecord]) -> bool:
+    match = _FILE.fullmatch(name)
+    if match is None or int(match[1]) >= plan_file.shards:
+        return False
+    shard, record = int(match[1]), record_name(int(match[1])).partition("/")[2]
+    if match[2] == ".json":
+        return name == record
+    if shard in records:
+        return f"shards/{name}" == parquet_name(records[shard], present)
+    return record in present  # of a record that cannot be read nobody knows which file it speaks of
 
 
 def _name(shard: int) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from spooflab.errors import DataError
 from spooflab.lease import LeaseLost, is_alive
+from spooflab.local_files import LocalFiles
 from spooflab.records import CommitRecord, PlanFile
 from spooflab.sample import Sample, Skip
 from spooflab.store import Store, read_index
@@ -174,9 +175,9 @@ def test_a_lease_outlives_its_term_only_by_signs_of_life(tmp_path: Path) -> None
     assert lease is not None
     old = time.time() - 101
     os.utime(lease.path, (old, old))
-    assert not is_alive(lease.path)
+    assert not is_alive(LocalFiles(tmp_path), lease.name)
     lease.renew()
-    assert is_alive(lease.path)
+    assert is_alive(LocalFiles(tmp_path), lease.name)
     os.utime(lease.path, (old, old))
     second = store.claim(0)
     assert second is not None
@@ -205,7 +206,7 @@ def test_a_dead_holder_and_a_number_used_again_are_taken_over(tmp_path: Path) ->
     assert lease is not None
     content = json.loads(lease.path.read_text()) | {"started": "12345"}
     lease.path.write_text(json.dumps(content))
-    assert not is_alive(lease.path)
+    assert not is_alive(LocalFiles(tmp_path), lease.name)
 
 
 def test_a_late_holder_commits_nothing(tmp_path: Path, make_sample: Make) -> None:

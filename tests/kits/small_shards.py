@@ -4,18 +4,18 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 
 from small_samples import sample_fields
 
 from spooflab.lease import Lease
+from spooflab.location import Location
 from spooflab.sample import Sample, Skip
 from spooflab.shard_runs import GIVEN_UP, GivenUp, ShardDone, commit_shard
 
 ROWS = 3
 
 
-def make_shard(config_json: str, out: Path, shard: int, given_up: GivenUp) -> ShardDone | None:
+def make_shard(config_json: str, out: Location, shard: int, given_up: GivenUp) -> ShardDone | None:
     """Three tiny samples; `signals` names the ones that end their process, `slow_s` how long each takes."""
     config = json.loads(config_json)
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from spooflab.errors import DataError
@@ -11,11 +10,11 @@ from spooflab.experiments.data_sets.merging.parts import Part, open_parts
 from spooflab.experiments.data_sets.merging.people import Names, People, names_of
 from spooflab.experiments.data_sets.merging.survey import Survey, refuse_twice, survey
 from spooflab.lease import Lease
+from spooflab.location import Location
 from spooflab.provenance import code_facts
 from spooflab.records import CommitRecord
 from spooflab.sample import Sample, Skip
 from spooflab.shard_runs import ShardDone, Summary, commit_shard, summarise
-from spooflab.shards import open_shard
 from spooflab.store import Store
 
 Duplicates = Literal["error", "skip"]
@@ -43,8 +42,8 @@ class Merged:
 
 
 def merge(
-    roots: Sequence[Path],
-    out: Path,
+    roots: Sequence[Location],
+    out: Location,
     *,
     names: Sequence[str] = (),
     duplicates: Duplicates = "error",
@@ -55,8 +54,8 @@ def merge(
     """Make one store of several finished ones.
 
     Args:
-        roots: their folders; the order decides the order of rows, and which of two equal pictures is kept.
-        out: the merged store's folder; must be empty or absent unless `resume`.
+        roots: their folders or URLs; the order decides the order of rows, and which of two equal pictures is kept.
+        out: the merged store's folder or URL; must be empty or absent unless `resume`.
         names: of the parts, as prefix of keys; those of the folders by default.
         duplicates: refuse equal pictures, or keep the first and record the others as skipped.
         people: whether equal names in two parts are one person; see `Names`.
@@ -104,9 +103,8 @@ def _plan(parts: Sequence[Part], duplicates: Duplicates, people: People, found: 
 def _make(
     part: Part, record: CommitRecord, names: Names, twice: Mapping[str, str], lease: Lease
 ) -> tuple[list[Sample], list[Skip]]:
-    path = part.store.root / "shards" / f"shard-{record.shard:05d}.parquet"
     samples, skips = list[Sample](), [_skip(part, names, skip) for skip in record.skips]
-    with open_shard(path) as file:
+    with part.store.open_shard(record) as file:
         for group in range(file.num_row_groups):
             lease.renew()
             for row in file.read_row_group(group).to_pylist():
@@ -120,7 +118,7 @@ def _make(
                     )
     if len(samples) + len(skips) != record.rows + len(record.skips):
         raise DataError(
-            f"{path}: not the {record.rows} rows committed",
+            f"{part.store.root}: shard {record.shard} does not hold the {record.rows} rows committed",
             wanted="an unaltered data set",
             next_step=f"spooflab verify {part.store.root}",
         )

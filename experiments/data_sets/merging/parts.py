@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from spooflab.errors import ConfigError
+from spooflab.location import Location, name_of
 from spooflab.store import Store
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,23}")
@@ -28,7 +28,7 @@ class Part:
         return f"{self.name}-{key}"
 
 
-def open_parts(roots: Sequence[Path], names: Sequence[str]) -> tuple[Part, ...]:
+def open_parts(roots: Sequence[Location], names: Sequence[str]) -> tuple[Part, ...]:
     """Open the parts, in the order given; names are those of the folders where none are given.
 
     Raises:
@@ -37,7 +37,7 @@ def open_parts(roots: Sequence[Path], names: Sequence[str]) -> tuple[Part, ...]:
     """
     if len(roots) < 2:
         raise ConfigError(f"{len(roots)} data set(s) to merge", wanted="two or more")
-    given = list(names) or [root.resolve().name for root in roots]
+    given = list(names) or [name_of(root) for root in roots]
     if len(given) != len(roots):
         raise ConfigError(f"{len(given)} names for {len(roots)} data sets", wanted="one name for each")
     unfit = [name for name in given if not _NAME.fullmatch(name)]

@@ -14,6 +14,7 @@ from spooflab.experiments.data_sets.outgoing.rows import OutgoingRow, outgoing_r
 from spooflab.experiments.data_sets.outgoing.webdataset import write_webdataset
 from spooflab.experiments.data_sets.statements import MISUSE, USES
 from spooflab.experiments.data_sets.whole_folder import whole_folder
+from spooflab.location import Location
 from spooflab.store import Store
 
 Format = Literal["webdataset", "imagefolder", "hf"]
@@ -39,12 +40,12 @@ class Exported:
 
 
 def export_data_set(
-    root: Path, out: Path, to: Format, *, masks: bool = False, mark: bool = True, per_shard: int = 1000
+    root: Location, out: Path, to: Format, *, masks: bool = False, mark: bool = True, per_shard: int = 1000
 ) -> Exported:
     """Write a finished store in another format. `out` is whole or absent.
 
     Args:
-        root: folder of the store.
+        root: folder or URL of the store.
         out: must not exist.
         to: the format.
         masks: write the spoof masks too.

@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from spooflab.errors import DataError
+from spooflab.location import Location
 from spooflab.sample import IMAGE_COLUMNS, Sample
 from spooflab.source_mark import mark_source
 from spooflab.store import iter_rows
@@ -29,7 +29,7 @@ class OutgoingRow:
     record: dict[str, Any]
 
 
-def outgoing_rows(root: Path, *, masks: bool, mark: bool) -> Iterator[OutgoingRow]:
+def outgoing_rows(root: Location, *, masks: bool, mark: bool) -> Iterator[OutgoingRow]:
     """Yield every row of a finished store, in order, after all checks that `spooflab verify` makes of a row.
 
     Memory: a row group at a time, and every key, since a key that comes twice would be two files of one name.

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import tyro
 
+from spooflab.cli.place import Place
+
 
 def card(
-    directory: tyro.conf.Positional[Path],
+    directory: tyro.conf.Positional[Place],
     /,
     *,
     out: Path | None = None,
@@ -26,8 +28,8 @@ def card(
     The same data and options give the same bytes: no time, host or user is in them.
 
     Args:
-        directory: folder of the data set.
-        out: where to write; the data set's own folder by default.
+        directory: folder or URL of the data set.
+        out: folder to write into; the data set's own by default, which a URL has not.
         name: of the data set; its folder's name by default.
         licence: under which the data set is handed on; the licences of its faces are listed in any case.
         creator: organisation or person, for croissant.json.
@@ -37,11 +39,17 @@ def card(
         seed: chooses the pictures of the contact sheets.
         json: print the paths written as JSON.
     """
+    from spooflab.errors import ConfigError
     from spooflab.experiments.data_sets.card import write_card
     from spooflab.experiments.data_sets.croissant import Published
+    from spooflab.location import name_of
 
-    told = Published(name or directory.resolve().name, licence, creator, url, date, version)
-    files = write_card(directory, directory if out is None else out, told, seed=seed)
+    if out is None and not isinstance(directory, Path):
+        raise ConfigError(
+            f"card of {directory} without --out", wanted="--out FOLDER", next_step="copy the card from there"
+        )
+    told = Published(name or name_of(directory), licence, creator, url, date, version)
+    files = write_card(directory, out or Path(str(directory)), told, seed=seed)
     if json:
         sys.stdout.write(json_module.dumps({"files": [str(path) for path in files]}) + "\n")
         return 0

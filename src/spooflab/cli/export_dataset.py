@@ -8,9 +8,11 @@ from typing import Literal
 
 import tyro
 
+from spooflab.cli.place import Place
+
 
 def export_dataset(
-    directory: tyro.conf.Positional[Path],
+    directory: tyro.conf.Positional[Place],
     /,
     *,
     to: Literal["webdataset", "imagefolder", "hf"],
@@ -25,7 +27,7 @@ def export_dataset(
     Pictures keep every byte; a mark with their IPTC source type is put in as metadata. OUT is whole or absent.
 
     Args:
-        directory: folder of the data set.
+        directory: folder or URL of the data set.
         to: the format.
         out: folder to make; it must not exist.
         masks: write the spoof masks too.

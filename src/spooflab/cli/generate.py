@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from spooflab.cli.place import Place
 from spooflab.config import load_yaml, parse_config
 from spooflab.errors import ConfigError, DataError
 
@@ -18,7 +19,7 @@ def generate(
     config: tyro.conf.Positional[Path | None] = None,
     /,
     *,
-    out: Path,
+    out: Place,
     faces: str | None = None,
     licence: str | None = None,
     consent: str | None = None,
@@ -43,7 +44,8 @@ def generate(
 
     Args:
         config: YAML file with the keys of GenerationConfig; options below override it.
-        out: folder of the data set.
+        out: folder of the data set, or a URL of fsspec such as s3://bucket/prefix (extra `s3`; credentials and endpoint
+            from the environment).
         faces: `procedural`, or a folder of photographs (with landmarks.csv beside them, where there is one).
         licence: the photographs' licence; with `--faces FOLDER`.
         consent: on what basis the people in them agreed, such as "signed forms, study 12"; with `--faces FOLDER`.
@@ -146,7 +148,7 @@ def generate(
     return 1 if left else 3 if summary.given_up else 0
 
 
-def _planned(plan: dict[str, Any], out: Path) -> dict[str, Any]:
+def _planned(plan: dict[str, Any], out: Place) -> dict[str, Any]:
     """Return the configuration in a plan of `generate`; other commands have other plans."""
     if "kind" in plan or "config" not in plan:
         raise DataError(f"{out} was not made by generate", wanted="a data set that generate began")

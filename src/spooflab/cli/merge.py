@@ -3,17 +3,18 @@
 import json as json_module
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Literal
 
 import tyro
 
+from spooflab.cli.place import Place
+
 
 def merge(
-    directories: tyro.conf.Positional[tuple[Path, ...]],
+    directories: tyro.conf.Positional[tuple[Place, ...]],
     /,
     *,
-    out: Path,
+    out: Place,
     names: tuple[str, ...] = (),
     duplicates: Literal["error", "skip"] = "error",
     people: Literal["apart", "same"] = "apart",
@@ -25,8 +26,8 @@ def merge(
     Keys become NAME-KEY, people and groups NAME/…; devices and instruments keep their names, being the same in all.
 
     Args:
-        directories: folders of the data sets.
-        out: folder of the merged data set.
+        directories: folders or URLs of the data sets.
+        out: folder or URL of the merged data set.
         names: one for each part, in order; those of the folders by default.
         duplicates: `error` refuses pictures that come twice, `skip` keeps the first and records the others as skipped.
         people: `apart`: equal names in two parts are different people. `same`: they are one, and their groups join.

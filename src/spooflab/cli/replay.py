@@ -6,12 +6,14 @@ from pathlib import Path
 
 import tyro
 
+from spooflab.cli.place import Place
 
-def replay(directory: tyro.conf.Positional[Path], /, *, key: str, out: Path, json: bool = False) -> int:
+
+def replay(directory: tyro.conf.Positional[Place], /, *, key: str, out: Path, json: bool = False) -> int:
     """Render a sample again from its record and say whether the pixels are identical to the stored ones.
 
     Args:
-        directory: folder of the data set.
+        directory: folder or URL of the data set.
         key: the sample's key.
         out: PNG file to write.
         json: print the comparison as JSON.

@@ -2,16 +2,17 @@
 
 import json as json_module
 import sys
-from pathlib import Path
 
 import tyro
 
+from spooflab.cli.place import Place
 
-def verify(directory: tyro.conf.Positional[Path], /, *, json: bool = False) -> int:
+
+def verify(directory: tyro.conf.Positional[Place], /, *, json: bool = False) -> int:
     """Check every shard, row and image of a data set against its commit records.
 
     Args:
-        directory: folder of the data set.
+        directory: folder or URL of the data set.
         json: print the findings as JSON.
     """
     from spooflab.store import Store
