@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,8 @@ class _Lane:
     def __init__(self) -> None:
         # Forked children would inherit torch's thread pool in an unusable state; spawned ones start clean.
         self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-        self._pid = self._pool.submit(os.getpid)
+        with _interrupts_held():
+            self._pid = self._pool.submit(os.getpid)
         self.hung = False
 
     def submit(self, task: Task, *arguments: Any) -> "Future[ShardDone | None]":
@@ -114,6 +115,22 @@ class _Lane:
         if kill:
             self.kill()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start children that Ctrl-C does not reach: a terminal sends it to all, and only the driver knows what to do.
+
+    A process inherits which signals are held back. One that comes to the driver meanwhile is delivered afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
