@@ -21,8 +21,8 @@ from spooflab.experiments.bench.scale_runs import resumption_s, run_generate
 LEAST_SAMPLES = 4_000
 SHARES_DONE = (0.01, 0.5, 0.99)
 ROUNDS = 3
-MOST_COMPARED = 5_000
-"""Samples of each run that executors are compared by."""
+COMPARED = (1_000, 5_000)
+"""Samples of each run that executors are compared by: a twentieth of all, at least and at most so many."""
 
 
 def measure_scale(
@@ -70,7 +70,7 @@ def measure_scale(
         if importlib.util.find_spec("ray") is None:
             told("Ray is not installed: executors are not compared")
         else:
-            report["executors"] = _compared(config, out, min(samples, MOST_COMPARED), told)
+            report["executors"] = _compared(config, out, min(max(samples // 20, COMPARED[0]), COMPARED[1]), told)
     (out / "scale.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (out / "scale.md").write_text(page(report), encoding="utf-8")
     return report

@@ -60,7 +60,7 @@ class ScaleRun:
     def rate(self) -> float:
         """Samples per second from the first shard's claim to the last shard's commit: without start and end."""
         claimed = min(line["at"] - line["seconds"] for line in self.shards)
-        return (self.rows + self.skips) / (self.shards[-1]["at"] - claimed)
+        return float((self.rows + self.skips) / (self.shards[-1]["at"] - claimed))
 
 
 def run_generate(

@@ -28,6 +28,8 @@ GRACE_S = 2.0
 START_S = 600.0
 """For a process to load its code and models, before it claims its shard."""
 _LOOK_S = 0.5
+_LOADING_S = 60.0
+"""That an interrupted run waits for a process which is just being started, to end it."""
 
 
 def run_shards(
@@ -106,14 +108,17 @@ class _Lane:
     def submit(self, task: Task, *arguments: Any) -> "Future[ShardDone | None]":
         return self._pool.submit(task, *arguments)
 
-    def kill(self) -> None:
-        """End the process at once, stopped ones as well; what it was making fails."""
+    def kill(self, *, wait_s: float = 0.0) -> None:
+        """End the process at once, stopped ones as well; what it was making fails.
+
+        One that is still loading its code has no number yet: it is given `wait_s` to say it.
+        """
         with suppress(BrokenProcessPool, ProcessLookupError, TimeoutError):
-            os.kill(self._pid.result(timeout=0), signal.SIGKILL)
+            os.kill(self._pid.result(timeout=wait_s), signal.SIGKILL)
 
     def close(self, *, kill: bool) -> None:
         if kill:
-            self.kill()
+            self.kill(wait_s=_LOADING_S)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -116,5 +116,6 @@ def committed(store: Store, shard: int, seconds: float = 0.0) -> ShardDone | Non
     record = store.record(shard)
     if record is None:
         return None
-    reasons = Counter(skip.reason for skip in record.skips)
+    # A plain mapping: `asdict` counts the items of a `Counter` instead of copying it.
+    reasons = dict(Counter(skip.reason for skip in record.skips))
     return ShardDone(shard, record.rows, len(record.skips), record.sha256, store.shard_size(shard), seconds, reasons)

@@ -104,8 +104,10 @@ def test_the_next_command_repeats_how_the_work_was_shared(
 def test_what_could_not_be_made_is_counted_by_reason(
     made_by: MakeShard, status: int, told: str, asked: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert asked(made_by) == status
+    assert asked(made_by, "--metrics", "m.jsonl") == status
     assert told in capsys.readouterr().err
+    lines = [json.loads(line) for line in Path("m.jsonl").read_text().splitlines()]
+    assert lines[-1]["skips_total"] == sum(sum(line["reasons"].values()) for line in lines) > 0
 
 
 def test_a_run_that_another_holds_shards_of_is_not_done(

@@ -178,7 +178,8 @@ def _headline(has: "Begun", workers: int) -> str:
 
     by = f", {workers} workers" if workers > 1 else ""
     done = f", {has.shards - has.pending} committed" if has.pending < has.shards else ""
-    return f"plan {has.fingerprint[:6]}: {planned(has.counts)}, {has.shards} shards{done}{by}"
+    shards = f"{has.shards} shard{'s' * (has.shards != 1)}"
+    return f"plan {has.fingerprint[:6]}: {planned(has.counts)}, {shards}{done}{by}"
 
 
 def _ending(summary: "Summary", seconds: float, out: Path, following: str) -> list[str]:
