@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,21 +57,68 @@ class SampleSpec:
     seed: int
 
 
-@dataclass(frozen=True)
 class Plan:
-    """All samples in order, cut into shards."""
+    """All samples in order, cut into shards.
 
-    specs: tuple[SampleSpec, ...]
-    shard_size: int
+    Of each sample only its species, its source and its turn there are kept, in a few bytes; the rest is worked out when
+    it is asked for, so that a process that makes a few shards of a plan of millions holds no more than it needs.
+    Made by `make_plan`.
+    """
+
+    def __init__(self, config: GenerationConfig, refs: Mapping[str, Sequence[FaceRef]], devices: Sequence[str]) -> None:
+        self.shard_size, self._seed, self._devices = config.shard_size, config.seed, devices
+        self._faces = _grouped(config, refs)
+        self._by_group: dict[str, list[PlannedFace]] = {}
+        for face in (f for group in self._faces.values() for f in group):
+            self._by_group.setdefault(face.group, []).append(face)
+        self._kinds, self._kind_of, self._turns = _walk(config, tuple(refs))
+        self._orders = {
+            (species, source): torch.randperm(
+                len(self._faces[source]), generator=generator(config.seed, "order", species, source)
+            )
+            for species, source in self._kinds
+        }
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and (self.shard_size, self.specs) == (other.shard_size, other.specs)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any value that is compared by what it holds
 
     @property
     def shards(self) -> int:
         """Number of shards."""
-        return -(-len(self.specs) // self.shard_size)
+        return -(-len(self) // self.shard_size)
+
+    @property
+    def specs(self) -> tuple[SampleSpec, ...]:
+        """All samples at once: for small plans."""
+        return tuple(map(self.spec, range(len(self))))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many samples there are of each species, bona fide first."""
+        counts = dict.fromkeys((species for species, _ in self._kinds), 0)
+        for kind, times in Counter(self._kind_of).items():
+            counts[self._kinds[kind][0]] += times
+        return counts
 
     def shard(self, number: int) -> tuple[SampleSpec, ...]:
         """Return the samples of one shard."""
-        return self.specs[number * self.shard_size : (number + 1) * self.shard_size]
+        first = number * self.shard_size
+        return tuple(map(self.spec, range(first, min(first + self.shard_size, len(self)))))
+
+    def spec(self, index: int) -> SampleSpec:
+        """Return one sample, by its position."""
+        species, source = self._kinds[self._kind_of[index]]
+        members, order = self._faces[source], self._orders[species, source]
+        face = members[int(order[self._turns[index] % len(members)])]
+        draw = generator(self._seed, "plan", index)
+        device = self._devices[int(torch.randint(len(self._devices), (1,), generator=draw))]
+        others = [f for f in self._by_group[face.group] if f.subject_id != face.subject_id]
+        donor = others[int(torch.randint(len(others), (1,), generator=draw))] if others else None
+        return SampleSpec(index, f"s{index:08d}", species, face, donor, device, seed(self._seed, "sample", index))
 
 
 def make_plan(config: GenerationConfig, refs: Mapping[str, Sequence[FaceRef]], device_ids: Sequence[str]) -> Plan:
@@ -83,37 +132,7 @@ def make_plan(config: GenerationConfig, refs: Mapping[str, Sequence[FaceRef]], d
         refs: faces by source name, one entry for each of `config.faces`, in their order.
         device_ids: devices to draw from.
     """
-    faces = _grouped(config, refs)
-    by_group: dict[str, list[PlannedFace]] = {}
-    for face in (f for group in faces.values() for f in group):
-        by_group.setdefault(face.group, []).append(face)
-    orders = {
-        (species, source): torch.randperm(len(members), generator=generator(config.seed, "order", species, source))
-        for species in ("bonafide", *config.attacks)
-        for source, members in faces.items()
-    }
-    turns = dict.fromkeys(orders, 0)
-    species_of = _interleave({"bonafide": config.bonafide_share, **_even(config.attacks, 1 - config.bonafide_share)})
-    total = sum(f.share for f in config.faces)
-    source_of = {
-        s: _interleave({name: f.share / total for name, f in zip(refs, config.faces, strict=True)}, offset=i)
-        for i, s in enumerate(("bonafide", *config.attacks))
-    }
-    specs = []
-    for index in range(config.n):
-        species = next(species_of)
-        source = next(source_of[species])
-        turn = turns[species, source]
-        turns[species, source] = turn + 1
-        members = faces[source]
-        face = members[int(orders[species, source][turn % len(members)])]
-        draw = generator(config.seed, "plan", index)
-        device = device_ids[int(torch.randint(len(device_ids), (1,), generator=draw))]
-        others = [f for f in by_group[face.group] if f.subject_id != face.subject_id]
-        donor = others[int(torch.randint(len(others), (1,), generator=draw))] if others else None
-        key = f"s{index:08d}"
-        specs.append(SampleSpec(index, key, species, face, donor, device, seed(config.seed, "sample", index)))
-    return Plan(tuple(specs), config.shard_size)
+    return Plan(config, refs, device_ids)
 
 
 def plan_record(
@@ -132,6 +151,27 @@ def _grouped(config: GenerationConfig, refs: Mapping[str, Sequence[FaceRef]]) ->
     count = max(1, len(subjects) // config.group_size)
     group = {subjects[s]: f"g{min(place // config.group_size, count - 1):06d}" for place, s in enumerate(order)}
     return {name: [PlannedFace(name, ref, group[name, ref.subject_id]) for ref in rows] for name, rows in refs.items()}
+
+
+def _walk(config: GenerationConfig, sources: Sequence[str]) -> "tuple[list[tuple[str, str]], array[int], array[int]]":
+    """Return the pairs of species and source, and for each sample which pair it is of and its place among these."""
+    all_species = ("bonafide", *config.attacks)
+    species_of = _interleave({"bonafide": config.bonafide_share, **_even(config.attacks, 1 - config.bonafide_share)})
+    total = sum(f.share for f in config.faces)
+    source_of = {
+        s: _interleave({name: f.share / total for name, f in zip(sources, config.faces, strict=True)}, offset=i)
+        for i, s in enumerate(all_species)
+    }
+    kinds = [(species, source) for species in all_species for source in sources]
+    number = {kind: place for place, kind in enumerate(kinds)}
+    kind_of, turns, met = array("I"), array("I"), [0] * len(kinds)
+    for _ in range(config.n):
+        species = next(species_of)
+        kind = number[species, next(source_of[species])]
+        kind_of.append(kind)
+        turns.append(met[kind])
+        met[kind] += 1
+    return kinds, kind_of, turns
 
 
 def _even(names: Sequence[str], share: float) -> dict[str, float]:

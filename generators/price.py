@@ -64,8 +64,7 @@ def price(config: GenerationConfig, *, workers: int = 1, probe: int = 12) -> Pri
     lab = Lab(config)
     plan = make_plan(config, lab.refs(), lab.device_ids)
     count = min(probe, config.n)
-    chosen = {round((k + 0.5) * config.n / count - 0.5) for k in range(count)}
-    specs = [spec for shard in range(plan.shards) for spec in plan.shard(shard) if spec.index in chosen]
+    specs = [plan.spec(index) for index in sorted({round((k + 0.5) * config.n / count - 0.5) for k in range(count)})]
     seconds, made = [], list[Sample]()
     for spec in specs:
         started = time.perf_counter()

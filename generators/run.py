@@ -1,6 +1,7 @@
 """Generate a data set: every pending shard of a plan is made, by as many processes as asked, and committed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Literal
 
@@ -22,6 +23,23 @@ from spooflab.store import Store
 Executor = Literal["local", "ray"]
 
 
+@dataclass(frozen=True)
+class Begun:
+    """What a run has before it.
+
+    Attributes:
+        fingerprint: of the plan, as every commit record has it.
+        counts: planned samples of each species, bona fide first.
+        shards: of this run's share of the plan.
+        pending: of these, the ones that are not committed yet.
+    """
+
+    fingerprint: str
+    counts: Mapping[str, int]
+    shards: int
+    pending: int
+
+
 def generate(
     config: GenerationConfig,
     out: Location,
@@ -33,6 +51,7 @@ def generate(
     executor: Executor = "local",
     ray_address: str | None = None,
     gpus: float = 0.0,
+    begun: Callable[[Begun], None] | None = None,
     progress: Callable[[ShardDone], None] | None = None,
 ) -> Summary:
     """Make every shard of `config`'s plan that `out` lacks.
@@ -49,6 +68,7 @@ def generate(
         executor: `local` processes, or `ray` tasks.
         ray_address: of a running Ray cluster; None starts one on this machine.
         gpus: share of a GPU that each Ray task asks for.
+        begun: called once, when the plan is known and before the first shard is made.
         progress: called after each commit, in this process.
 
     Raises:
@@ -61,9 +81,12 @@ def generate(
     lab, plan = _prepare(config.model_dump_json())
     record = plan_record(config, lab.refs(), code_facts())
     store = _store(out, record, plan.shards, resume=resume, shared=part is not None)
-    pending = (part or Part()).of(store.pending())
-    if budget is not None:
+    share, lacking = part or Part(), store.pending()
+    pending = share.of(lacking)
+    if budget is not None and budget.max_gb is not None:
         budget.stored = store.stored_bytes()
+    if begun is not None:
+        begun(Begun(store.fingerprint, plan.counts(), len(share.of(range(store.shards))), len(pending)))
     run = run_shards if executor == "local" else partial(run_shards_on_ray, address=ray_address, gpus=gpus)
     for done in run(make_shard, config.model_dump_json(), out, pending, workers, budget=budget):
         if done is not None and progress is not None:

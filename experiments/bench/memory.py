@@ -104,9 +104,9 @@ def measure_memory(samples: int, *, progress: Progress | None = None) -> MemoryR
     every = max(1, samples // READINGS)
     done, resident, in_use, skipped = [0], [resident_mb()], [in_use_mb()], 0
     began = time.process_time()
-    for number, spec in enumerate(plan.specs, 1):
+    for number in range(1, samples + 1):
         try:
-            lab.make(spec)
+            lab.make(plan.spec(number - 1))
         except SkipSample:
             skipped += 1
         if number % every == 0 or number == samples:

@@ -29,7 +29,9 @@ class Budget:
     max_gb: float | None = None
     stored: int = 0
     clock: Callable[[], float] = time.monotonic
-    _done: list[ShardDone] = field(default_factory=list)
+    _done: int = field(default=0, init=False)
+    _seconds: float = field(default=0.0, init=False)
+    _size: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         for name in ("max_hours", "max_gb"):
@@ -40,7 +42,7 @@ class Budget:
 
     def spend(self, done: ShardDone) -> None:
         """Count a committed shard."""
-        self._done.append(done)
+        self._done, self._seconds, self._size = self._done + 1, self._seconds + done.seconds, self._size + done.size
 
     def refusal(self, under_way: int) -> str:
         """Say why no further shard may be begun while `under_way` are being made; "" where one may."""
@@ -48,11 +50,11 @@ class Budget:
         hours = (self.clock() - self._began + seconds) / 3600
         if self.max_hours is not None and hours > self.max_hours:
             return f"--max-hours {self.max_hours:g}: another shard would end after {hours:.2g} h"
-        held = (self.stored + sum(done.size for done in self._done) + size * (under_way + 1)) / GB
+        held = (self.stored + self._size + size * (under_way + 1)) / GB
         if self.max_gb is not None and held > self.max_gb:
             return f"--max-gb {self.max_gb:g}: another shard would bring the store to {held:.3g} GB"
         return ""
 
     def _means(self) -> tuple[float, float]:
-        count = max(1, len(self._done))
-        return sum(done.seconds for done in self._done) / count, sum(done.size for done in self._done) / count
+        count = max(1, self._done)
+        return self._seconds / count, self._size / count

@@ -16,6 +16,8 @@ from spooflab.shard_runs import ShardDone
 class RunMetrics:
     """Counts shards as they end.
 
+    The clock of rate and remaining time starts with `begin`, so that what is loaded before counts for neither.
+
     Attributes:
         shards: to be made by this run.
         path: JSON lines are appended to it, one for each shard; None writes none.
@@ -28,6 +30,11 @@ class RunMetrics:
 
     def __post_init__(self) -> None:
         self.began, self.rows, self.skips, self.done, self.size = self.clock(), 0, 0, 0, 0
+        self.working = self.began
+
+    def begin(self, shards: int) -> None:
+        """Say how many shards are to be made, when the first may be begun."""
+        self.shards, self.working = shards, self.clock()
 
     def count(self, done: ShardDone) -> dict[str, Any]:
         """Take a shard in; return the figures after it, and append them to the file."""
@@ -41,7 +48,8 @@ class RunMetrics:
 
     def figures(self) -> dict[str, Any]:
         """Return totals of this run, its rate, and the seconds that the rest will take at this rate."""
-        seconds = self.clock() - self.began
+        now = self.clock()
+        seconds = now - self.working
         left = self.shards - self.done
         return {
             "done": self.done,
@@ -49,7 +57,7 @@ class RunMetrics:
             "rows_total": self.rows,
             "skips_total": self.skips,
             "bytes_total": self.size,
-            "elapsed_s": round(seconds, 3),
+            "elapsed_s": round(now - self.began, 3),
             "rows_per_s": round(self.rows / seconds, 3) if seconds > 0 else None,
             "eta_s": round(seconds / self.done * left, 1) if self.done else None,
             "driver_peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_PER_MB, 1),

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ GRACE_S = 2.0
 START_S = 600.0
 """For a process to load its code and models, before it claims its shard."""
 _LOOK_S = 0.5
+_LOADING_S = 60.0
+"""That an interrupted run waits for a process which is just being started, to end it."""
 
 
 def run_shards(
@@ -99,21 +101,41 @@ class _Lane:
     def __init__(self) -> None:
         # Forked children would inherit torch's thread pool in an unusable state; spawned ones start clean.
         self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-        self._pid = self._pool.submit(os.getpid)
+        with _interrupts_held():
+            self._pid = self._pool.submit(os.getpid)
         self.hung = False
 
     def submit(self, task: Task, *arguments: Any) -> "Future[ShardDone | None]":
         return self._pool.submit(task, *arguments)
 
-    def kill(self) -> None:
-        """End the process at once, stopped ones as well; what it was making fails."""
+    def kill(self, *, wait_s: float = 0.0) -> None:
+        """End the process at once, stopped ones as well; what it was making fails.
+
+        One that is still loading its code has no number yet: it is given `wait_s` to say it.
+        """
         with suppress(BrokenProcessPool, ProcessLookupError, TimeoutError):
-            os.kill(self._pid.result(timeout=0), signal.SIGKILL)
+            os.kill(self._pid.result(timeout=wait_s), signal.SIGKILL)
 
     def close(self, *, kill: bool) -> None:
         if kill:
-            self.kill()
+            self.kill(wait_s=_LOADING_S)
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start children that Ctrl-C does not reach: a terminal sends it to all, and only the driver knows what to do.
+
+    A process inherits which signals are held back. One that comes to the driver meanwhile is delivered afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass

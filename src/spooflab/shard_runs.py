@@ -1,9 +1,10 @@
 """Shards of a store made and committed one by one: what every command that fills a store does alike."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -37,6 +38,7 @@ class ShardDone:
         sha256: of the file.
         size: of the file, in bytes.
         seconds: from claim to commit.
+        reasons: how many samples were skipped for each reason.
     """
 
     shard: int
@@ -45,6 +47,7 @@ class ShardDone:
     sha256: str
     size: int = 0
     seconds: float = 0.0
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Summary:
         rows: samples in the store.
         skips: samples recorded as skipped, with their reasons in the shards' commit records.
         given_up: how many of these were skipped because they killed or hung their process.
+        reasons: how many were skipped for each reason, the commonest first.
     """
 
     shards: int
@@ -64,17 +68,20 @@ class Summary:
     rows: int
     skips: int
     given_up: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 def summarise(store: Store) -> Summary:
     """Count what is committed."""
     records = store.committed()
+    reasons = Counter(skip.reason for r in records for skip in r.skips)
     return Summary(
         shards=store.shards,
         committed=len(records),
         rows=sum(r.rows for r in records),
-        skips=sum(len(r.skips) for r in records),
-        given_up=sum(skip.reason in GIVEN_UP for r in records for skip in r.skips),
+        skips=reasons.total(),
+        given_up=sum(reasons[reason] for reason in GIVEN_UP),
+        reasons=dict(reasons.most_common()),
     )
 
 
@@ -115,4 +122,6 @@ def committed(store: Store, shard: int, seconds: float = 0.0) -> ShardDone | Non
 
 def _done(store: Store, record: CommitRecord, seconds: float) -> ShardDone:
     size = store.shard_size(record)
-    return ShardDone(record.shard, record.rows, len(record.skips), record.sha256, size, seconds)
+    # A plain mapping: `asdict` counts the items of a `Counter` instead of copying it.
+    reasons = dict(Counter(skip.reason for skip in record.skips))
+    return ShardDone(record.shard, record.rows, len(record.skips), record.sha256, size, seconds, reasons)

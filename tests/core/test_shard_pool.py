@@ -6,6 +6,7 @@ import multiprocessing
 import random
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -107,6 +108,24 @@ def test_a_budget_stops_between_shards_and_another_run_goes_on(tmp_path: Path, w
     assert store.pending() == [3]  # a first shard tells what shards cost
     run(store.root, store.pending(), 1)
     assert hashes(store.root) == whole
+
+
+@pytest.mark.slow
+def test_whoever_does_not_take_results_holds_the_work_back(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "s", {"seed": 3}, shards=12)
+    made = run_shards(make_shard, "{}", store.root, store.pending(), 2)
+    assert next(made) is not None
+    time.sleep(5.0)  # what was begun ends; nothing else is begun
+    assert len(store.committed()) <= 1 + 2
+    assert len([done for done in made if done is not None]) == 11
+
+
+def test_one_worker_makes_a_shard_when_it_is_asked_for(tmp_path: Path) -> None:
+    store = started(tmp_path / "s")
+    made = run_shards(make_shard, "{}", store.root, store.pending(), 1)
+    for count in (1, 2):
+        assert next(made) is not None
+        assert len(store.committed()) == count
 
 
 def test_hours_count_the_shard_that_would_be_begun() -> None:

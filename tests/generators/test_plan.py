@@ -78,6 +78,20 @@ def test_shards_cover_the_plan_once() -> None:
     assert tuple(s for k in range(made.shards) for s in made.shard(k)) == made.specs
 
 
+def test_one_sample_is_had_without_the_others_and_counts_without_any() -> None:
+    made = plan(n=333, bonafide_share=0.3)
+    assert [made.spec(index) for index in (0, 17, 332)] == [made.specs[index] for index in (0, 17, 332)]
+    assert made.counts() == {**dict.fromkeys(("bonafide", *GenerationConfig().attacks), 0)} | Counter(
+        spec.species for spec in made.specs
+    )
+
+
+def test_a_sample_that_nobody_asked_for_takes_a_few_bytes() -> None:
+    made = plan(n=20_000)
+    held = sum(len(column) * column.itemsize for column in (made._kind_of, made._turns))
+    assert held <= 8 * len(made) == 160_000
+
+
 def test_record_changes_with_the_faces() -> None:
     config = GenerationConfig()
     one, two = (plan_record(config, {"procedural": refs(n)}, {}) for n in (4, 5))

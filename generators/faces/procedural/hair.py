@@ -141,11 +141,16 @@ def _radial_index(model: HeadModel) -> Tensor:
     around = (torch.arange(_AROUND) + 0.5) / _AROUND * 2 * math.pi - math.pi
     p, a = torch.meshgrid(polar, around, indexing="ij")
     rays = torch.stack([p.sin() * a.sin(), p.cos(), p.sin() * a.cos()], -1).reshape(-1, 3)
-    near = (offset / radius[:, None]) @ rays.T
-    body = model.rest[:, 1] < -112
-    score = torch.where((near > 0.994) & ~(ear | body)[:, None], radius[:, None], 0.0) + near * 1e-3
-    index: Tensor = score.argmax(0).reshape(_POLAR, _AROUND)
-    return index
+    toward, skull = offset / radius[:, None], ~(ear | (model.rest[:, 1] < -112))[:, None]
+
+    def outermost(some: Tensor) -> Tensor:
+        near = toward @ some.T
+        score = torch.where((near > 0.994) & skull, radius[:, None], 0.0) + near * 1e-3
+        first: Tensor = score.argmax(0)
+        return first
+
+    # A few rays at a time: all of them at once would take a gigabyte that a worker then keeps.
+    return torch.cat([outermost(some) for some in torch.split(rays, _AROUND)]).reshape(_POLAR, _AROUND)
 
 
 def _radius_map(model: HeadModel, points: Tensor) -> Tensor:

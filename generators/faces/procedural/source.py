@@ -1,6 +1,8 @@
 """The embedded default source of faces: every subject and session follows from one seed."""
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from spooflab.errors import ConfigError, DataError
@@ -50,15 +52,11 @@ class ProceduralFaces:
 
     def describe(self, ref: FaceRef) -> dict[str, Any]:
         """Return the JSON of everything that was drawn for a reference: `identity` and `nuisance`."""
-        identity, nuisance = self.params(ref)
-        return {"identity": identity.to_json(), "nuisance": nuisance.to_json()}
+        return dict(json.loads(_described(self.seed, *self._numbers(ref))))
 
     def params(self, ref: FaceRef) -> tuple[IdentityParams, NuisanceParams]:
         """Return who and what `ref` names, each a batch of one."""
-        subject, session = _number(ref, "subject", self.n_subjects), _number(ref, "session", self.sessions)
-        identity = sample_identity(1, generator(self.seed, "identity", subject))
-        nuisance = sample_nuisance(1, generator(self.seed, "session", subject, session))
-        return identity, nuisance
+        return _drawn(self.seed, *self._numbers(ref))
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments, and `kind`."""
@@ -70,9 +68,25 @@ class ProceduralFaces:
             "seed": self.seed,
         }
 
+    def _numbers(self, ref: FaceRef) -> tuple[int, int]:
+        return _number(ref, "subject", self.n_subjects), _number(ref, "session", self.sessions)
+
     def _ref(self, subject: int, session: int) -> FaceRef:
         who = f"procedural-{self.seed}-{subject:05d}"
         return FaceRef(who, f"{who}-{session:03d}", LICENCE, {"subject": subject, "session": session})
+
+
+def _drawn(root: int, subject: int, session: int) -> tuple[IdentityParams, NuisanceParams]:
+    identity = sample_identity(1, generator(root, "identity", subject))
+    nuisance = sample_nuisance(1, generator(root, "session", subject, session))
+    return identity, nuisance
+
+
+@lru_cache(maxsize=256)
+def _described(root: int, subject: int, session: int) -> str:
+    """JSON as text, which no caller can change: every sample's record holds it, and drawing it takes longer."""
+    identity, nuisance = _drawn(root, subject, session)
+    return json.dumps({"identity": identity.to_json(), "nuisance": nuisance.to_json()})
 
 
 def _number(ref: FaceRef, key: str, count: int) -> int:

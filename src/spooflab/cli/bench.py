@@ -4,6 +4,8 @@ import json as json_module
 import os
 import platform
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any, Literal
 
 import tyro
@@ -12,7 +14,7 @@ from rich.table import Table
 
 from spooflab.errors import ConfigError
 
-Suite = Literal["attacks", "faces", "augment", "train", "cache", "diffusion", "gpu", "study", "memory", "all"]
+Suite = Literal["attacks", "faces", "augment", "train", "cache", "diffusion", "gpu", "study", "memory", "scale", "all"]
 
 
 def bench(
@@ -22,27 +24,36 @@ def bench(
     json: bool = False,
     threads: int = 1,
     malloc: Literal["keeps", "default"] = "keeps",
-    samples: int = 10_000,
+    samples: int | None = None,
+    workers: int = 2,
+    out: Path | None = None,
 ) -> int:
-    """Measure speed against peers, one row per case; or whether memory stays flat over many samples.
+    """Measure speed against peers, one row per case; or whether cost and memory stay the same over many samples.
 
     Args:
         suite: which cases. `gpu` wants a CUDA device and says so where there is none. `memory` makes many samples of
             every species in one process and judges its growth; it takes half an hour or so and is not part of `all`.
             `study` runs a grid of 24 small runs on two processes and compares with the runs alone (a ratio of 0.95 is
-            5 % of overhead); it takes minutes, wants two idle cores, and is not part of `all` either.
+            5 % of overhead); it takes minutes, wants two idle cores, and is not part of `all` either. `scale` makes
+            data sets of up to `--samples` by the real command: cost per sample, memory, rate and resumption, and Ray
+            against the local executor; it wants as many idle cores as `--workers`, and is not part of `all`.
         json: print rows as JSON lines: name, ours_per_s, peer, peer_per_s, ratio, threads, machine; `gpu` adds device,
             copy_gb_per_s, bandwidth_share. `memory` prints one line with its own fields.
         threads: torch threads for ours and the peer.
         malloc: `keeps` has glibc keep freed memory, as our workers do; `default` leaves it as training loops mostly
             have it, where large temporaries cost a page fault for each 4 KiB. For ours and the peers alike.
-        samples: how many `memory` makes; fewer than two thousand show caches that still fill.
+        samples: how many `memory` makes (10000; fewer than two thousand show caches that still fill), and `scale`
+            (100000).
+        workers: processes of `scale`.
+        out: folder for the data sets and the report of `scale`; without it they are removed.
 
     Raises:
-        ConfigError: no thread, or no sample.
+        ConfigError: no thread, no sample, or no worker.
     """
-    if threads < 1 or samples < 1:
-        raise ConfigError(f"bench: threads {threads}, samples {samples}", wanted="1 or more of each")
+    if threads < 1 or workers < 1 or (samples is not None and samples < 1):
+        raise ConfigError(f"bench: threads {threads}, samples {samples}, workers {workers}", wanted="1 or more of each")
+    if suite == "scale":
+        return _scale(samples or 100_000, workers, out, json=json)
     import torch
 
     from spooflab.allocator import keep_freed_memory
@@ -50,7 +61,7 @@ def bench(
     torch.set_num_threads(threads)
     kept = malloc == "keeps" and keep_freed_memory()
     if suite == "memory":
-        return _memory(samples, json=json, threads=threads, kept=kept)
+        return _memory(samples or 10_000, json=json, threads=threads, kept=kept)
     return _speed(suite, json=json, threads=threads, kept=kept)
 
 
@@ -130,6 +141,23 @@ def _memory(samples: int, *, json: bool, threads: int, kept: bool) -> int:
             f"{report.in_use_slope_mb_per_1000:+.2f} MB per 1000 samples"
         )
     console.print(f"{threads} thread(s), malloc {_malloc(kept)}, {_machine()}")
+    return 0
+
+
+def _scale(samples: int, workers: int, out: Path | None, *, json: bool) -> int:
+    from spooflab.experiments.bench.scale import measure_scale
+    from spooflab.experiments.bench.scale_figures import page
+
+    errors = Console(stderr=True, soft_wrap=True)
+    with tempfile.TemporaryDirectory() as folder:
+        report = measure_scale(
+            samples,
+            Path(folder) / "scale" if out is None else out,
+            workers=workers,
+            machine=_machine(),
+            told=lambda line: errors.print(line, highlight=False),
+        )
+    sys.stdout.write(json_module.dumps({"suite": "scale", **report}) + "\n" if json else page(report))
     return 0
 
 

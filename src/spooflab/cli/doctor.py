@@ -23,6 +23,7 @@ EXTRAS = {
     "export": ("onnx", "onnxruntime", "onnxscript"),
     "ray": ("ray",),
     "slurm": ("submitit",),
+    "metrics": ("prometheus_client",),
     "video": ("av",),
     "hdf5": ("h5py",),
 }

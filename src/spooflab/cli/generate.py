@@ -1,18 +1,29 @@
 """`spooflab generate`: make a data set, or go on with one."""
 
 import json as json_module
+import shlex
 import sys
-from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from spooflab.cli.interrupts import EXIT_INTERRUPTED, sigterm_as_interrupt
 from spooflab.cli.place import Place
+from spooflab.cli.repeating import repeating_command
 from spooflab.config import load_yaml, parse_config
 from spooflab.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from spooflab.generators.run import Begun
+    from spooflab.run_metrics import RunMetrics
+    from spooflab.shard_runs import ShardDone, Summary
+
+EXIT_LEFT = 1
+EXIT_GIVEN_UP = 3
 
 
 def generate(
@@ -36,6 +47,7 @@ def generate(
     max_hours: float | None = None,
     max_gb: float | None = None,
     metrics: Path | None = None,
+    prometheus: int | None = None,
     dry_run: bool = False,
     probe: int = 12,
     json: bool = False,
@@ -43,7 +55,8 @@ def generate(
     """Make a data set of bona fide and attack samples.
 
     Args:
-        config: YAML file with the keys of GenerationConfig; options below override it.
+        config: YAML file with the keys of GenerationConfig (`spooflab list configs`); options below override it, and
+            are enough without one: rendered faces, seven attacks, five cameras.
         out: folder of the data set, or a URL of fsspec such as s3://bucket/prefix (extra `s3`; credentials and endpoint
             from the environment).
         faces: `procedural`, or a folder of photographs (with landmarks.csv beside them, where there is one).
@@ -63,20 +76,23 @@ def generate(
         max_hours: begin no shard that would probably end later than so many hours from now.
         max_gb: begin no shard that would probably bring the data set over so many gigabytes.
         metrics: file that a line of JSON is appended to for each shard.
+        prometheus: port to serve the run's figures on, to this machine alone (extra `metrics`); 0 for any.
         dry_run: make `--probe` samples, write nothing, and say how long all would take and how large it would be.
         probe: samples that a dry run makes.
         json: print the summary as JSON on stdout.
 
     The exit status is 0 when all is made, 1 when shards are left, 3 when all is made but for samples that killed or
-    hung their process.
+    hung their process (or when every single sample was skipped), 130 after Ctrl-C or SIGTERM.
     """
     from spooflab.budget import Budget
+    from spooflab.cli.shard_lines import ShardLines
     from spooflab.generators.config import GenerationConfig
     from spooflab.generators.price import price
+    from spooflab.generators.run import Begun
     from spooflab.generators.run import generate as run
     from spooflab.part import Part
     from spooflab.run_metrics import RunMetrics
-    from spooflab.shard_runs import GIVEN_UP, ShardDone
+    from spooflab.shard_runs import ShardDone
     from spooflab.store import Store
 
     given = {
@@ -96,56 +112,95 @@ def generate(
     console = Console(stderr=True, soft_wrap=True)
     if dry_run:
         told = price(parsed, workers=workers, probe=probe)
-        console.print(told.sentence(workers))
+        console.print(told.sentence(workers), highlight=False)
         if json:
             sys.stdout.write(json_module.dumps(told.to_json()) + "\n")
         return 0
-    part = Part.parse(shard) if shard is not None else None
+    part = Part() if shard is None else Part.parse(shard)
     budget = Budget(max_hours, max_gb)
-    pending = Store.open(out).pending() if resume else range(-(-parsed.n // parsed.shard_size))
-    own = len((part or Part()).of(pending))
-    console.print(f"{parsed.n} samples: bonafide + {len(parsed.attacks)} attacks, {own} shards, {workers} worker(s)")
-    meter = RunMetrics(own, metrics)
-    columns = (TextColumn("shards"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=own)
+    options: dict[str, object] = {"executor": None if executor == "local" else executor, "ray_address": ray_address}
+    options |= {"shard": shard, "workers": workers if workers > 1 else None, "gpus": gpus or None}
+    following = repeating_command("generate", None, out, **options, resume=True)
+    meter = RunMetrics(0, metrics)
+    with ShardLines(console) as lines, ExitStack() as stack, sigterm_as_interrupt():
+        count = _served(stack, console, meter, prometheus)
 
-        def tell(done: ShardDone) -> None:
-            progress.advance(task)
-            now = meter.count(done)
-            console.print(
-                f"shard {done.shard} ✓ {done.rows} rows, {done.skips} skipped  sha256 {done.sha256[:12]}"
-                f"  {now['rows_per_s']:.3g} rows/s, {now['eta_s']:.0f} s left"
+        def begun(has: Begun) -> None:
+            meter.begin(has.pending)
+            lines.begin(_headline(has, workers), shards=has.shards, committed=has.shards - has.pending)
+
+        def progress(done: ShardDone) -> None:
+            count(done)
+            lines.count(done, meter.count(done))
+
+        try:
+            summary = run(
+                parsed,
+                out,
+                workers=workers,
+                resume=resume,
+                part=part if shard is not None else None,
+                budget=budget,
+                executor=executor,
+                ray_address=ray_address,
+                gpus=gpus,
+                begun=begun,
+                progress=progress,
             )
-
-        summary = run(
-            parsed,
-            out,
-            workers=workers,
-            resume=resume,
-            part=part,
-            budget=budget,
-            executor=executor,
-            ray_address=ray_address,
-            gpus=gpus,
-            progress=tell,
-        )
-    store = Store.open(out)
-    left = len((part or Part()).of(store.pending()))
+        except KeyboardInterrupt:
+            if not Store.begun(out):  # nothing was begun that could go on
+                raise
+            lines.stopped(following)
+            return EXIT_INTERRUPTED
+    left = len(part.of(Store.open(out).pending()))
     if left and (reason := budget.refusal(0)):
-        console.print(f"Stopped at the limit of {reason}.")
-    told_rows = f"{summary.rows} rows, {summary.skips} skipped, {summary.committed}/{summary.shards} shards"
-    following = f"Check: spooflab verify {out}" if not left else f"Continue: spooflab generate --out {out} --resume"
-    console.print(f"{told_rows} after {meter.figures()['elapsed_s']:.0f} s. {following}")
-    if summary.given_up:
-        counts = Counter(skip.reason for record in store.committed() for skip in record.skips)
-        for reason in (name for name in GIVEN_UP if counts[name]):
-            console.print(f"{counts[reason]} sample(s) given up, {reason}: {GIVEN_UP[reason]}.")
+        console.print(f"Stopped at the limit of {reason}.", highlight=False)
+    for line in _ending(summary, meter.figures()["elapsed_s"], out, following if left else ""):
+        console.print(line, highlight=False, markup=False)
     if json:
         complete = summary.committed == summary.shards
         result = {"out": str(out), "complete": complete, **summary.__dict__, **meter.figures()}
         sys.stdout.write(json_module.dumps(result) + "\n")
-    return 1 if left else 3 if summary.given_up else 0
+    return EXIT_LEFT if left else EXIT_GIVEN_UP if summary.given_up or not summary.rows else 0
+
+
+def _served(stack: ExitStack, console: Console, meter: "RunMetrics", port: int | None) -> "Callable[[ShardDone], None]":
+    """Serve the run's figures for as long as `stack` is open, where a port is given; return what counts for it."""
+    if port is None:
+        return lambda done: None
+    from spooflab.run_prometheus import serve
+
+    endpoint = stack.enter_context(serve(meter, port))
+    console.print(f"metrics: {endpoint.url}", highlight=False)
+    return endpoint.exporter.count
+
+
+def _headline(has: "Begun", workers: int) -> str:
+    from spooflab.cli.shard_lines import planned
+
+    by = f", {workers} workers" if workers > 1 else ""
+    done = f", {has.shards - has.pending} committed" if has.pending < has.shards else ""
+    shards = f"{has.shards} shard{'s' * (has.shards != 1)}"
+    return f"plan {has.fingerprint[:6]}: {planned(has.counts)}, {shards}{done}{by}"
+
+
+def _ending(summary: "Summary", seconds: float, out: Place, following: str) -> list[str]:
+    """Return the last lines: what there is, what there is not and why, and what to do next."""
+    from spooflab.shard_runs import GIVEN_UP
+
+    reasons = ", ".join(f"{count} {reason}" for reason, count in summary.reasons.items())
+    skipped = f"{summary.skips} skipped ({reasons})" if reasons else "0 skipped"
+    following = f"Continue: {following}" if following else f"Check: spooflab verify {shlex.quote(str(out))}"
+    committed = f"{summary.committed}/{summary.shards} shards"
+    lines = [f"{summary.rows} rows, {skipped}, {committed} after {seconds:.0f} s. {following}"]
+    lines += [
+        f"{summary.reasons[reason]} sample(s) given up, {reason}: {why}."
+        for reason, why in GIVEN_UP.items()
+        if reason in summary.reasons
+    ]
+    if not summary.rows and not summary.given_up and summary.committed == summary.shards:
+        lines.append("Not one sample could be made.")
+    return lines
 
 
 def _planned(plan: dict[str, Any], out: Place) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from spooflab.cli.export_dataset import export_dataset
 from spooflab.cli.fit_device import fit_device
 from spooflab.cli.generate import generate
 from spooflab.cli.ingest import ingest
+from spooflab.cli.interrupts import EXIT_INTERRUPTED
 from spooflab.cli.listing import list_
 from spooflab.cli.merge import merge
 from spooflab.cli.mine import mine
@@ -66,7 +67,6 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "doctor-loader": doctor_loader,
 }
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 
 def main(args: Sequence[str] | None = None) -> None:
