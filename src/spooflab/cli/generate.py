@@ -116,7 +116,7 @@ def generate(
         return 0
     part = Part() if shard is None else Part.parse(shard)
     budget = Budget(max_hours, max_gb)
-    options = {"executor": None if executor == "local" else executor, "ray_address": ray_address}
+    options: dict[str, object] = {"executor": None if executor == "local" else executor, "ray_address": ray_address}
     options |= {"shard": shard, "workers": workers if workers > 1 else None, "gpus": gpus or None}
     following = repeating_command("generate", None, out, **options, resume=True)
     meter = RunMetrics(0, metrics)
