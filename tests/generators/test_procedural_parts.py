@@ -1,15 +1,17 @@
 """The renderer's parts against independent references."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spooflab.generators.faces.procedural import raster
 from spooflab.generators.faces.procedural.attach import from_front, rest_normals, scatter
-from spooflab.generators.faces.procedural.hair import interpolate, scalp_depth
+from spooflab.generators.faces.procedural.hair import _CENTRE, _radial_index, interpolate, scalp_depth
 from spooflab.generators.faces.procedural.light import Lamp, blackbody, highlight, matching, shadow_map
 from spooflab.generators.faces.procedural.mesh import subdivide, topology, vertex_normals
 from spooflab.generators.faces.procedural.model import head_model
@@ -238,3 +240,33 @@ def test_ambient_visibility_is_low_where_the_face_shelters_itself() -> None:
     assert nostril < forehead - 0.15
     assert socket < forehead - 0.02
     assert torch.allclose(normals.norm(dim=1)[:100], torch.ones(100), atol=1e-4)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that an operation returned."""
+
+    most = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.most = max(self.most, out.nbytes if isinstance(out, Tensor) else 0)
+        return out
+
+
+def test_the_outermost_vertex_of_a_direction_is_found_without_a_table_of_all_pairs() -> None:
+    model = head_model()
+    with LargestTensor() as noted:
+        index = _radial_index.__wrapped__(model)
+    assert noted.most < 20e6  # all pairs at once are 186 MB, several times over, which a worker keeps
+    rest = model.rest.numpy()
+    offset = rest - np.array(_CENTRE, np.float32)
+    radius = np.linalg.norm(offset, axis=1)
+    ear = (np.abs(rest[:, 0]) > 71) & (rest[:, 1] < 8) & (rest[:, 2] > -95)
+    skull = ~ear & (rest[:, 1] >= -112)
+    rows, columns = index.shape
+    for row, column in ((3, 5), (10, 32), (17, 0), (20, 63)):
+        polar, around = (row + 0.5) / rows * math.pi, (column + 0.5) / columns * 2 * math.pi - math.pi
+        ray = np.array([math.sin(polar) * math.sin(around), math.cos(polar), math.sin(polar) * math.cos(around)])
+        near = (offset / radius[:, None]) @ ray
+        best = radius[(near > 0.994) & skull].max()
+        assert radius[index[row, column]] == pytest.approx(best, abs=0.05)  # ties within a hair go to the nearer

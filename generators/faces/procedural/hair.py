@@ -146,8 +146,8 @@ def _radial_index(model: HeadModel) -> Tensor:
     def outermost(some: Tensor) -> Tensor:
         near = toward @ some.T
         score = torch.where((near > 0.994) & skull, radius[:, None], 0.0) + near * 1e-3
-        first: Tensor = score.argmax(0)
-        return first
+        found: Tensor = score.argmax(0)
+        return found
 
     # A few rays at a time: all of them at once would take a gigabyte that a worker then keeps.
     return torch.cat([outermost(some) for some in torch.split(rays, _AROUND)]).reshape(_POLAR, _AROUND)
