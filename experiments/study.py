@@ -22,6 +22,7 @@ from spooflab.experiments.run_spec import RunSpec, data_fingerprint, training_ro
 from spooflab.experiments.study_config import AlgorithmConfig, FoldSettings, StudyConfig
 from spooflab.experiments.training import drop_images, make_start
 from spooflab.experiments.warm_start import pretrain_settings, pretraining
+from spooflab.location import location_of
 
 STUDY_FILE = "study.json"
 
@@ -214,6 +215,7 @@ def data_folder(config: StudyConfig, data: Path | None) -> Path:
     root = data or config.data
     if root is None:
         raise ConfigError("the study names no data", wanted="data: FOLDER in the file, or --data FOLDER")
+    location_of(root)  # a URL is no folder, and is told so
     if not root.is_dir():
         raise DataError(
             f"{root}: no such folder",

@@ -13,7 +13,7 @@ from spooflab.experiments.data_sets.page import Block, Code, Picture, Points, Ro
 from spooflab.experiments.data_sets.statements import BIASES, LIMITS, MISUSE, USES
 from spooflab.experiments.data_sets.stats import DataStats, measure
 from spooflab.experiments.data_sets.stats_sections import lead, statistics
-from spooflab.location import Location, StoreUrl
+from spooflab.location import Location, StoreUrl, location_of
 from spooflab.provenance import is_synthetic
 from spooflab.store import Store
 
@@ -33,6 +33,7 @@ def write_card(root: Location, out: Path, told: Published, *, seed: int = 0) -> 
         DataError: no store, missing shards, damage, or a folder that cannot be written.
     """
     stats, lineage = measure(root, partial=False), lineage_of(root)
+    location_of(out)  # a URL holds no files that replace others
     store = Store.open(root)
     records, sheets = store.committed(), contact_sheets(root, seed=seed)
     held = {record.shard: store.shard_file(record) for record in records}

@@ -55,8 +55,8 @@ def location_of(where: str | Path | StoreUrl) -> Location:
         if isinstance(where, Path) and _MANGLED.match(str(where)):
             raise ConfigError(
                 f"{where}: a URL that was read as a path",
-                wanted="a folder of this machine: this command reads no object store",
-                next_step="copy the data set to a folder first, such as by `aws s3 sync`; it is read there as it is",
+                wanted="a folder of this machine: no URL is taken here",
+                next_step="copy the data set to or from a folder, such as by `aws s3 sync`; it is read there as it is",
             )
         return Path(where)
     scheme, rest = match.groups()

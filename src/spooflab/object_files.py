@@ -180,15 +180,16 @@ class ObjectFiles:
 
         A reply that is lost and asked for again can tell the winner False: whoever must know compares the content.
         """
-        for pause in (*_CONFLICT_PAUSES_S, 0.0):
-            error = self._tried(name, data)
-            if error is None:
-                return True
+        pauses = iter(_CONFLICT_PAUSES_S)
+        while (error := self._tried(name, data)) is not None:
             if isinstance(error, FileExistsError):
                 return False
-            if _code(error) not in _CONFLICTS:
+            pause = next(pauses, None) if _code(error) in _CONFLICTS else None
+            if pause is None:
                 break
             time.sleep(pause)
+        else:
+            return True
         # Services word "it exists" differently; whether it does is asked of the store itself.
         with suppress(StoreUnreachable):
             if self.exists(name):

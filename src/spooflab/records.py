@@ -181,8 +181,9 @@ def parquet_name(record: CommitRecord, present: Collection[str]) -> str:
 
 def recorded_shards(present: Collection[str]) -> list[int]:
     """Return the shards that have a commit record, in order, from the names in the folder `shards`."""
-    numbers = (int(match[1]) for name in present if (match := _RECORD.fullmatch(name)))
-    return sorted(number for number in numbers if record_name(number).partition("/")[2] in present)
+    matches = ((name, _RECORD.fullmatch(name)) for name in present)
+    found = ((name, int(match[1])) for name, match in matches if match)
+    return sorted(number for name, number in found if record_name(number).endswith(f"/{name}"))
 
 
 def changed_keys(stored: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

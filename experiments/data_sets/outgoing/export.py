@@ -14,7 +14,7 @@ from spooflab.experiments.data_sets.outgoing.rows import OutgoingRow, outgoing_r
 from spooflab.experiments.data_sets.outgoing.webdataset import write_webdataset
 from spooflab.experiments.data_sets.statements import MISUSE, USES
 from spooflab.experiments.data_sets.whole_folder import whole_folder
-from spooflab.location import Location
+from spooflab.location import Location, location_of
 from spooflab.store import Store
 
 Format = Literal["webdataset", "imagefolder", "hf"]
@@ -57,6 +57,7 @@ def export_data_set(
     """
     if per_shard < 1:
         raise ConfigError(f"per-shard: {per_shard}", wanted="a number of pictures >= 1")
+    location_of(out)  # a URL cannot be made whole or absent
     store, lineage = Store.open(root), lineage_of(root)
     total = sum(record.rows for record in store.committed())
     kinds: dict[str, int] = {}

@@ -22,6 +22,7 @@ EXTRAS = {
     "detect": ("onnxruntime",),
     "export": ("onnx", "onnxruntime", "onnxscript"),
     "ray": ("ray",),
+    "s3": ("s3fs",),
     "slurm": ("submitit",),
     "metrics": ("prometheus_client",),
     "video": ("av",),
