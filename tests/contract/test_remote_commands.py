@@ -81,7 +81,7 @@ def test_commands_at_a_url(url: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     "command",
     [
         ["audit", "s3://faces/x"],
-        ["study", str(STUDY), "study", "--data", "s3://faces/x", "--dry-run"],
+        ["study", str(STUDY), "--out", "study", "--data", "s3://faces/x", "--dry-run"],
         ["export-dataset", "data", "--to", "hf", "--out", "s3://faces/x"],
     ],
 )
