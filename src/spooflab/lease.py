@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from spooflab.atomic import read_plain, write_once
+from spooflab.atomic import disk_errors, read_plain, write_once
 from spooflab.errors import DataError
 
 LEASE_S = 120.0
@@ -59,7 +59,8 @@ class Lease:
         with suppress(FileNotFoundError):
             os.utime(self.path)
         if making:
-            self.note.write_text(making, encoding="utf-8")
+            with disk_errors(f"{self.note}: cannot note what is made next"):
+                self.note.write_text(making, encoding="utf-8")
 
     def check(self) -> None:
         """Raise `LeaseLost` unless this is still the shard's newest lease."""

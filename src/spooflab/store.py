@@ -126,7 +126,8 @@ class Store:
     def claim(self, shard: int) -> Lease | None:
         """Take a pending shard, or return None if it is committed or another process works on it.
 
-        What a dead predecessor left of the shard is removed.
+        What a dead predecessor left aside is removed. Its shard stays until `commit` renames another over it: the holder
+        may only have been stopped, and wake to publish a record of it.
         """
         if not 0 <= shard < self.shards:
             raise DataError(f"shard {shard} of {self.root}", wanted=f"0 … {self.shards - 1}")
@@ -139,7 +140,7 @@ class Store:
             if self._record_path(shard).exists():  # committed and released between the two looks
                 lease.release()
                 return None
-            self._clean(shard)
+            self._clean_aside(shard)
         return lease
 
     def making(self, shard: int) -> str:
@@ -208,12 +209,15 @@ class Store:
                 reach("parquet_written")
                 lease.check()
                 replace(aside, self._shard_path(lease.shard))
+                reach("parquet_renamed")
+                lease.check()
+                reach("record_next")
+                made = write_once(self.root / "aside", self._record_path(lease.shard), record.to_bytes())
+            except FileNotFoundError:
+                lease.check()  # a successor has tidied up what this process had aside
+                raise
             finally:
                 aside.unlink(missing_ok=True)
-            reach("parquet_renamed")
-            lease.check()
-            reach("record_next")
-            made = write_once(self.root / "aside", self._record_path(lease.shard), record.to_bytes())
         reach("record_renamed")
         return record if made else self._same_as_committed(record)
 
@@ -231,12 +235,15 @@ class Store:
         return verify_store(self.root, self._plan_file)
 
     def _clean(self, shard: int) -> list[Path]:
-        """Remove unfinished files of a shard that this process holds, or nobody."""
+        """Remove unfinished files of a shard that nobody holds."""
+        gone = self._clean_aside(shard)
+        return gone if self._record_path(shard).exists() else gone + _unlink([self._shard_path(shard)])
+
+    def _clean_aside(self, shard: int) -> list[Path]:
+        """Remove what others than the newest holder left aside of a shard."""
         held = newest_generation(self.root / "leases", shard)
-        aside = [p for p in sorted((self.root / "aside").glob(f"shard-{shard:05d}.*")) if _generation(p) != held]
-        if not self._record_path(shard).exists():
-            aside.append(self._shard_path(shard))
-        return _unlink(aside)
+        aside = self.root / "aside"
+        return _unlink([p for p in sorted(aside.glob(f"shard-{shard:05d}.*")) if _generation(p) != held])
 
     def _same_as_committed(self, record: CommitRecord) -> CommitRecord:
         stored = self._record(record.shard)
