@@ -126,8 +126,8 @@ class Store:
     def claim(self, shard: int) -> Lease | None:
         """Take a pending shard, or return None if it is committed or another process works on it.
 
-        What a dead predecessor left aside is removed. Its shard stays until `commit` renames another over it: the holder
-        may only have been stopped, and wake to publish a record of it.
+        What a dead predecessor left aside is removed. Its shard stays until `commit` renames another over it: it may
+        only have been stopped, and wake to publish a record of it.
         """
         if not 0 <= shard < self.shards:
             raise DataError(f"shard {shard} of {self.root}", wanted=f"0 … {self.shards - 1}")

@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -285,7 +286,7 @@ def launchers(rng: random.Random, count: int, folder: Path) -> dict[str, Any]:
     for number in range(count):
         root = folder / f"shared-{number}"
         order = [rng.sample(range(shards), shards) for _ in range(rng.choice((2, 3)))]
-        children = [forked(lambda mine=mine, who=who: launch(root, mine, who)) for who, mine in enumerate(order)]
+        children = [forked(partial(launch, root, mine, who)) for who, mine in enumerate(order)]
         ends = [os.WEXITSTATUS(os.waitpid(child, 0)[1]) for child in children]
         told = sorted(line for path in folder.glob("committed-*") for line in path.read_text().split())
         for path in folder.glob("committed-*"):

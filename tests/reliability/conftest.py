@@ -16,7 +16,10 @@ def endure(tmp_path: Path) -> Callable[[Fault], Outcome]:
     """Inject a fault, write what came of it where a page is named, and want nothing lost, twice, wrong or hung."""
 
     def run(fault: Fault) -> Outcome:
-        outcome = fault.inject(fault.draws(), fault.full if PAGE else fault.trimmed, tmp_path)
+        count = fault.full if PAGE else fault.trimmed
+        if not count:
+            pytest.skip("injected by `make torture` alone: it takes long, and parts of it are injected by others")
+        outcome = fault.inject(fault.draws(), count, tmp_path)
         if PAGE:
             write_line(Path(PAGE), fault, outcome)
         assert outcome.clean, outcome
