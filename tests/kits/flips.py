@@ -59,7 +59,7 @@ def flips(rng: random.Random, count: int, folder: Path) -> Outcome:
         in_pages, headers = in_pages + in_page, headers + idle
         path.write_bytes(good)
     assert store.verify().problems == ()
-    also = f"{in_pages - headers} of {in_pages} flips in pages name row and key, {headers} left all rows as they were; {cuts} cuts"
+    also = f"{cuts} cuts; {in_pages - headers} of {in_pages} flips in pages name row and key, {headers} left rows as they were"
     return Outcome(count, survived, silently_wrong=silent, also=also)
 
 

@@ -133,7 +133,7 @@ def workers_killed(rng: random.Random, count: int, folder: Path) -> Outcome:
 
 
 def drivers_killed(rng: random.Random, count: int, folder: Path) -> dict[str, Any]:
-    """Kill the process that watches two workers, a drawn while after they got to work; begin again until all is made."""
+    """Kill the process that watches two workers, a drawn while after they got to work, and begin again."""
     shards = 3 * count + 4
     wanted, root = undisturbed(folder / "whole", shards), folder / "killed"
     begin(root, shards)
