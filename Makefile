@@ -8,13 +8,14 @@ WORKERS ?= 2
 # One torch thread per process: the work is split over processes, and bytes do not depend on threads.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help quickstart test check lint format bench benchmark docs-pictures report-pictures clean
+.PHONY: help quickstart test check lint format torture bench benchmark docs-pictures report-pictures clean
 
 help:
 	@echo "make quickstart  install, generate a small set, train three algorithms leave-one-attack-out, write report.html"
 	@echo "                 (PHOTOS=DIR adds your own portraits, of people who agreed; DIR/landmarks.csv is used where it exists)"
 	@echo "make test        install, run every test"
 	@echo "make check       format, lint, types, import arrows, fast tests"
+	@echo "make torture     every fault of docs/reliability.md, as often as its table says"
 	@echo "make bench       speed against named peers"
 	@echo "make benchmark   every algorithm on unseen attacks and unseen devices (about two hours on two cores)"
 
@@ -54,6 +55,10 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Every fault of docs/reliability.md as often as its table says (about a quarter of an hour on two idle cores).
+torture: $(VENV)/.dev
+	SPOOFLAB_TORTURE=docs/reliability.md $(BIN)/python -m pytest tests/reliability
 
 bench: $(VENV)/.dev
 	$(BIN)/spooflab bench all

@@ -13,6 +13,8 @@ from torch import Tensor
 from spooflab.atomic import fsync_folder, replace, write_aside
 
 TENSORS, STATE = "state.safetensors", "state.json"
+DIGEST = "state_sha256"
+"""Key of the state's own digest in `state.json`; `sha256` there is that of the tensors."""
 
 
 class Checkpoint(NamedTuple):
@@ -34,7 +36,7 @@ def save_checkpoint(
     data = tensor_bytes(tensors)
     write_aside(partial / TENSORS, data)
     record = {**state, "step": step, "sha256": hashlib.sha256(data).hexdigest()}
-    write_aside(partial / STATE, json.dumps(record, indent=1).encode())
+    write_aside(partial / STATE, json.dumps({**record, DIGEST: _digest(record)}, indent=1).encode())
     if final.exists():
         shutil.rmtree(final)
     fsync_folder(partial)
@@ -44,13 +46,14 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Return the newest checkpoint whose digest is right (or None), and the names of newer ones that are torn."""
+    """Return the newest checkpoint whose digests are right (or None), and the names of newer ones that are torn."""
     torn: list[str] = []
     for candidate in reversed(_steps(folder)):
         try:
             state = json.loads((candidate / STATE).read_text(encoding="utf-8"))
             data = (candidate / TENSORS).read_bytes()
-            if hashlib.sha256(data).hexdigest() == state["sha256"]:
+            whole = _digest(state) == state.pop(DIGEST)
+            if whole and hashlib.sha256(data).hexdigest() == state["sha256"]:
                 return Checkpoint(safetensors.torch.load(data), state), torn
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
             pass
@@ -61,6 +64,12 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 def tensor_bytes(tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> bytes:
     """Serialise tensors, and notes in the header, as safetensors; views and shared memory become copies."""
     return safetensors.torch.save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, notes)
+
+
+def _digest(state: dict[str, Any]) -> str:
+    """Hash a state as JSON gives it back, without what was said of it."""
+    plain = json.loads(json.dumps({key: value for key, value in state.items() if key != DIGEST}))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _steps(folder: Path) -> list[Path]:

@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from spooflab.errors import DataError, SkipSample
 from spooflab.images import decode_image, encode_png
 
 LINES, PICTURES = "renders.jsonl", "pictures"
+_SEAL = "sha256"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Ledger:
     """Renders in the order in which they were asked for, kept in a folder.
 
     A caller that repeats its calls after an interruption gets the kept renders back, and makes only what is missing. A
-    line is written after its picture; a line that was cut off is dropped. Refused samples count: they cost as much.
+    line is written after its picture, and holds its own digest and the picture's; what is cut off or damaged is dropped
+    with all that follows, and made again. Refused samples count: they cost as much.
 
     Args:
         folder: made if it is not there: `renders.jsonl` and `pictures/`.
@@ -63,18 +66,27 @@ class Ledger:
             DataError: the folder has another point at this place.
         """
         turn = len(self.renders)
-        if turn < len(self._kept):
-            kept = self._kept[turn]
-            if _text(kept["point"]) != _text(point.to_json()):
-                raise DataError(
-                    f"{self.folder / LINES}, line {turn + 1}: another sample than this run asks for",
-                    wanted="a folder of the same configuration and code version",
-                    next_step="start again with another --out",
-                )
-            render = self._loaded(kept, point)
-        else:
+        render = self._again(turn, point) if turn < len(self._kept) else None
+        if render is None:
             render = self._made(maker, point, f"{self.name}-{turn:05d}")
         self.renders.append(render)
+        return render
+
+    def _again(self, turn: int, point: Point) -> Render | None:
+        """Return the kept render of a turn; None where its picture is damaged: then it and all that follow are dropped.
+
+        What follows was chosen after seeing this one, and comes out the same when it is made again.
+        """
+        kept = self._kept[turn]
+        if _text(kept["point"]) != _text(point.to_json()):
+            raise DataError(
+                f"{self.folder / LINES}, line {turn + 1}: another sample than this run asks for",
+                wanted="a folder of the same configuration and code version",
+                next_step="start again with another --out",
+            )
+        render = self._loaded(kept, point)
+        if render is None:
+            self._kept = self._keep(self._kept[:turn])
         return render
 
     def _made(self, maker: Maker, point: Point, key: str) -> Render:
@@ -82,16 +94,24 @@ class Ledger:
         try:
             made = maker.make(point)
         except SkipSample as skip:
-            self._append({**line, "refused": skip.reason, "record": {}})
+            self._append({**line, "refused": skip.reason, "record": {}, "picture_sha256": ""})
             return Render(key, point, None, {}, skip.reason)
-        write_over(self._picture(key), encode_png(made.image.permute(1, 2, 0).contiguous().numpy()))
-        self._append({**line, "refused": "", "record": made.record})
+        picture = encode_png(made.image.permute(1, 2, 0).contiguous().numpy())
+        write_over(self._picture(key), picture)
+        self._append({**line, "refused": "", "record": made.record, "picture_sha256": sha256(picture).hexdigest()})
         return Render(key, point, made.image, made.record)
 
-    def _loaded(self, line: dict[str, Any], point: Point) -> Render:
+    def _loaded(self, line: dict[str, Any], point: Point) -> Render | None:
+        """Return a kept render; None where its picture is missing or damaged."""
         if line["refused"]:
             return Render(line["key"], point, None, {}, line["refused"])
-        pixels = decode_image(read_plain(self._picture(line["key"])))
+        try:
+            picture = read_plain(self._picture(line["key"]))
+        except DataError:
+            return None
+        if sha256(picture).hexdigest() != line["picture_sha256"]:
+            return None
+        pixels = decode_image(picture)
         return Render(line["key"], point, torch.from_numpy(pixels.transpose(2, 0, 1).copy()), line["record"])
 
     def _picture(self, key: str) -> Path:
@@ -99,7 +119,7 @@ class Ledger:
 
     def _append(self, line: dict[str, Any]) -> None:
         with (self.folder / LINES).open("a", encoding="utf-8") as file:
-            file.write(_text(line) + "\n")
+            file.write(_sealed(line))
             file.flush()
             os.fsync(file.fileno())
 
@@ -107,11 +127,33 @@ class Ledger:
         path = self.folder / LINES
         if not path.exists():
             return []
-        lines = read_plain(path).decode().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]
-        if len(whole) < len(lines):
-            write_over(path, "".join(whole).encode())
-        return [json.loads(line) for line in whole]
+        return self._keep(list(_opened(read_plain(path))))
+
+    def _keep(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Let the file hold these lines alone."""
+        text = "".join(map(_sealed, lines)).encode()
+        if text != read_plain(self.folder / LINES):
+            write_over(self.folder / LINES, text)
+        return lines
+
+
+def _sealed(line: dict[str, Any]) -> str:
+    """Return a line of the file: JSON with its own digest in it."""
+    return _text({**line, _SEAL: sha256(_text(line).encode()).hexdigest()}) + "\n"
+
+
+def _opened(text: bytes) -> Iterator[dict[str, Any]]:
+    """Yield what the lines of a file say, up to the first that is not what was written."""
+    for line in text.splitlines(keepends=True):
+        try:
+            told = dict(json.loads(line))
+            del told[_SEAL]
+            whole = _sealed(told).encode() == line
+        except (ValueError, TypeError, KeyError):
+            return
+        if not whole:
+            return
+        yield told
 
 
 def image_set(renders: Sequence[Render], domains: Sequence[str]) -> ImageSet:

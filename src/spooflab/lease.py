@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from spooflab.atomic import disk_errors
 from spooflab.errors import DataError, StoreUnreachable
 from spooflab.location import Location
 from spooflab.store_files import StoreFiles
@@ -73,7 +74,8 @@ class Lease:
             self._files.touch(self.name, self._content)
             self._signed = time.monotonic()
         if making:
-            self.note.write_text(making, encoding="utf-8")
+            with disk_errors(f"{self.note}: cannot note what is made next"):
+                self.note.write_text(making, encoding="utf-8")
         elif self._files.remote:
             self.note.touch()
 

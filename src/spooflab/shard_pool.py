@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from spooflab.budget import Budget
@@ -100,7 +102,8 @@ class _Lane:
 
     def __init__(self) -> None:
         # Forked children would inherit torch's thread pool in an unusable state; spawned ones start clean.
-        self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
         with _interrupts_held():
             self._pid = self._pool.submit(os.getpid)
         self.hung = False
@@ -136,6 +139,18 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    """Let this process end when its parent is gone, even by SIGKILL: it would wait for work for ever."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            wait_for([parent.sentinel])
+            os._exit(1)  # what it was making is made again; the committed stays
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @dataclass

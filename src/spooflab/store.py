@@ -157,7 +157,8 @@ class Store:
     def claim(self, shard: int) -> Lease | None:
         """Take a pending shard, or return None if it is committed or another process works on it.
 
-        What a dead predecessor left of the shard is removed.
+        What a dead predecessor left aside is removed. Its shard stays until `commit` renames another over it: it may
+        only have been stopped, and wake to publish a record of it.
         """
         if not 0 <= shard < self.shards:
             raise DataError(f"shard {shard} of {self.root}", wanted=f"0 … {self.shards - 1}")
@@ -171,7 +172,7 @@ class Store:
                 lease.release()
                 return None
             if not self._files.remote:  # of objects, a late holder's record may still come to speak of one
-                self._clean(shard, self._files.names("aside"), held=lease.generation, committed=False)
+                self._clean_aside(shard, self._files.names("aside"), held=lease.generation)
         return lease
 
     def making(self, shard: int) -> str:
@@ -253,11 +254,15 @@ class Store:
         name = own_parquet_name(shard, record.sha256) if files.remote else plain_parquet_name(shard)
         aside = f"aside/shard-{shard:05d}.{lease.generation:06d}.{lease.token}"
         with files.refusals(f"{self.root}: shard {shard} ({len(content) / 1e6:.1f} MB) cannot be written"):
-            files.write(name, content, aside=aside, ready=about_to_rename)
-            reach("parquet_renamed")
-            self._check_after_writing(lease)
-            reach("record_next")
-            made = files.write_once(record_name(shard), record.to_bytes())
+            try:
+                files.write(name, content, aside=aside, ready=about_to_rename)
+                reach("parquet_renamed")
+                self._check_after_writing(lease)
+                reach("record_next")
+                made = files.write_once(record_name(shard), record.to_bytes())
+            except FileNotFoundError:
+                lease.check()  # a successor has tidied up what this process had aside
+                raise
         reach("record_renamed")
         if files.remote and (lease.generation or not made):
             self._remove_others(shard)
@@ -293,10 +298,14 @@ class Store:
         return [n for s in idle for n in self._clean(s, aside, held=held.get(s), committed=s in done)]
 
     def _clean(self, shard: int, aside: Sequence[str], *, held: int | None, committed: bool) -> list[str]:
-        """Remove unfinished files of a shard that this process holds, or nobody; in a folder."""
-        left = [f"aside/{n}" for n in aside if n.startswith(f"shard-{shard:05d}.") and _generation(n) != held]
-        gone = self._files.remove(left)
+        """Remove unfinished files of a shard that nobody holds; in a folder."""
+        gone = self._clean_aside(shard, aside, held=held)
         return gone if committed else gone + self._files.remove([plain_parquet_name(shard)])
+
+    def _clean_aside(self, shard: int, aside: Sequence[str], *, held: int | None) -> list[str]:
+        """Remove what others than the newest holder left aside of a shard; in a folder."""
+        left = [f"aside/{n}" for n in aside if n.startswith(f"shard-{shard:05d}.") and _generation(n) != held]
+        return self._files.remove(left)
 
     def _clean_objects(self, live: set[int]) -> list[str]:
         """Remove objects of which no record speaks, or will: of uncommitted shards, while holding their lease."""

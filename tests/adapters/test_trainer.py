@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -107,23 +106,6 @@ def test_a_dropout_network_resumes_to_the_same_bytes(toy: Toy, tmp_path: Path):
     torch.rand(7)  # another place in the global stream
     fit(vit, **sets, seed=0, out=tmp_path / "cut")
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
-
-
-@pytest.mark.slow
-def test_twenty_kills_change_nothing(tmp_path: Path):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    script = Path(__file__).parents[1] / "kits" / "killed.py"
-    done = subprocess.run([sys.executable, str(script), str(whole), str(cut)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    lives = json.loads(done.stdout)
-    assert [life["signal"] for life in lives] == [signal.SIGKILL] * 20
-    steps = [int(life["kept"][0][5:]) for life in lives if life["kept"]]
-    assert steps == sorted(steps)  # no kill takes a step back
-    assert len(set(steps)) > 5
-    assert weights(cut) == weights(whole)
-    assert final_state(cut) == final_state(whole)
-    assert (cut / "model.json").read_bytes() == (whole / "model.json").read_bytes()
-    assert [row for row in log_rows(cut) if row["event"] != "torn_checkpoint"] == log_rows(whole)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import multiprocessing
-import random
 import signal
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,30 +62,6 @@ def test_what_kills_or_hangs_its_process_is_given_up_and_all_else_made(
     assert {name for name in whole if whole[name] != found[name]} == {"shard-00001.json", "shard-00001.parquet"}
     assert store.verify().ok
     assert list((store.root / "aside").iterdir()) == list((store.root / "leases").iterdir()) == []
-
-
-@pytest.mark.slow
-def test_random_kills_of_workers_change_no_byte_and_give_nothing_up(tmp_path: Path, whole: dict[str, str]) -> None:
-    store, rng, over = started(tmp_path / "killed"), random.Random(4), threading.Event()
-    killed = []
-
-    def kill_now_and_then() -> None:
-        while not over.wait(rng.uniform(0.5, 2.0)) and len(killed) < 8:
-            if workers := multiprocessing.active_children():
-                worker = rng.choice(workers)
-                worker.kill()
-                killed.append(worker.pid)
-
-    thread = threading.Thread(target=kill_now_and_then)
-    thread.start()
-    try:
-        run(store.root, store.pending(), 2, {"slow_s": 0.3})
-    finally:
-        over.set()
-        thread.join()
-    assert len(killed) >= 2
-    assert hashes(store.root) == whole
-    assert summarise(store).given_up == 0
 
 
 @pytest.mark.slow

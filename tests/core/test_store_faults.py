@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -136,54 +135,6 @@ store.commit(store.claim(0), rows(0), hook=die)
         assert Store.open(root).verify().count("missing") == 1
     finish(root, make_sample)
     assert hashes(root) == wanted
-
-
-LAUNCHER = """
-store = Store.open(Path(sys.argv[1]), {"seed": 3})
-for shard in store.pending():
-    lease = store.claim(shard)
-    if lease is not None:
-        with lease:
-            time.sleep(float(sys.argv[2]))
-            lease.renew()
-            store.commit(lease, rows(shard))
-        print(shard, flush=True)
-"""
-
-
-def test_two_launchers_commit_each_shard_once(tmp_path: Path, make_sample: Make) -> None:
-    shards = 12
-    wanted = uninterrupted(tmp_path / "whole", shards, make_sample)
-    Store.create(tmp_path / "both", PLAN, shards=shards)
-    processes = [start(LAUNCHER, tmp_path / "both", 0.02) for _ in range(2)]
-    told = [process.communicate(timeout=120)[0].split() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert sorted(int(shard) for shard in told[0] + told[1]) == list(range(shards))
-    assert hashes(tmp_path / "both") == wanted
-    assert Store.open(tmp_path / "both").verify().problems == ()
-
-
-@pytest.mark.slow
-def test_random_kills_of_two_launchers_lose_and_double_nothing(tmp_path: Path, make_sample: Make) -> None:
-    shards, root, chance = 16, tmp_path / "killed", random.Random(5)
-    wanted = uninterrupted(tmp_path / "whole", shards, make_sample)
-    store = Store.create(root, PLAN, shards=shards)
-    kills = 0
-    for _ in range(60):
-        if not store.pending():
-            break
-        processes = [start(LAUNCHER, root, 0.03) for _ in range(2)]
-        assert processes[0].stdout is not None
-        processes[0].stdout.readline()  # it works now
-        time.sleep(chance.uniform(0, 0.06))
-        for process in processes:
-            kills += process.poll() is None
-            process.kill()
-            process.communicate(timeout=60)
-    assert store.pending() == []
-    assert kills >= 4
-    assert hashes(root) == wanted
-    assert store.verify().ok
 
 
 def test_a_stopped_process_is_replaced_and_leaves_nothing_when_it_wakes(tmp_path: Path, make_sample: Make) -> None:

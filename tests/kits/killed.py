@@ -1,8 +1,8 @@
-"""Train once in peace, and once through twenty SIGKILLs; run as a script, so that children fork from one thread.
+"""Train once in peace, and once through many SIGKILLs; run as a script, so that children fork from one thread.
 
-Twelve kills come from outside, at a drawn step and a drawn moment within it. Eight happen inside the writing of a
-checkpoint, at places that a clock would hardly hit: half a file written, all but the renaming done, half of an old
-checkpoint deleted, the log half rewritten.
+Three kills of five come from outside, at a drawn step and a drawn moment within it. The others happen inside the
+writing of a checkpoint, at places that a clock would hardly hit: half a file written, all but the renaming done, half
+of an old checkpoint deleted, the log half rewritten.
 """
 
 import json
@@ -26,9 +26,10 @@ from spooflab import atomic  # noqa: E402
 from spooflab.adapters import ImageSet, checkpoints, fit, run_log  # noqa: E402
 from spooflab.adapters.model_files import build_algorithm  # noqa: E402
 
+KILLS = int(sys.argv[3])
 CONFIG = small(
     algorithm="fishr",
-    steps=400,
+    steps=20 * KILLS,
     eval_every=20,
     log_every=1,
     averaging={"kind": "ema", "decay": 0.9, "statistics_steps": 2},
@@ -129,7 +130,8 @@ def main(whole: Path, cut: Path) -> None:
     build_algorithm(CONFIG, num_domains=3)
     assert os.waitpid(start(whole), 0)[1] == 0
     rng, lives = random.Random(20), []
-    plan = [*PLACES, *[""] * 12]
+    inside = -(-2 * KILLS // 5)
+    plan = [*(PLACES * KILLS)[:inside], *[""] * (KILLS - inside)]
     rng.shuffle(plan)
     for place in plan:
         child = start(cut, dies_at(place, 1 if place == "trim" else rng.randint(1, 3)) if place else lambda: None)

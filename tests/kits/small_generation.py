@@ -1,0 +1,57 @@
+"""The smallest data set that the generator makes of two species, and what is made of it by the command line."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from spooflab.generators.config import GenerationConfig
+from spooflab.store import Store
+
+SMALL = GenerationConfig.model_validate(
+    {
+        "n": 8,
+        "seed": 11,
+        "faces": [{"kind": "procedural", "subjects": 4, "sessions": 1}],
+        "attacks": ["print_a4"],
+        "bonafide_share": 0.5,
+        "devices": ["old_phone"],
+        "sensor_px": 128,
+        "face_px": 96,
+        "output_px": 32,
+        "shard_size": 2,
+    }
+)
+COMMAND = (sys.executable, "-m", "spooflab.cli")
+
+
+def config_file(folder: Path, **changes: object) -> Path:
+    """Write `SMALL`, with changes, as a configuration file."""
+    path = folder / "config.yaml"
+    path.write_text(json.dumps({**SMALL.model_dump(mode="json"), **changes}), encoding="utf-8")
+    return path
+
+
+def start(*arguments: object, command: tuple[str, ...] = COMMAND, **environment: str) -> subprocess.Popen[str]:
+    """Start a command at the head of its own process group."""
+    return subprocess.Popen(
+        [*command, *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def shard_hashes(root: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((root / "shards").iterdir())}
+
+
+def nothing_left(root: Path) -> bool:
+    """Say whether a store is whole, and nothing lies about in it."""
+    return Store.open(root).verify().problems == () and not [
+        path for name in ("aside", "leases") for path in (root / name).iterdir()
+    ]
