@@ -39,8 +39,7 @@ def near_pairs(hashes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
     See `near_pair_blocks`. Hashes should be distinct: equal ones are compared each with each.
     """
     for block in near_pair_blocks(np.array(hashes, dtype=np.uint64), most):
-        for left, right in block.tolist():
-            yield left, right
+        yield from ((left, right) for left, right in block.tolist())
 
 
 def near_pair_blocks(values: NDArray[np.uint64], most: int) -> Iterator[NDArray[np.int64]]:

@@ -108,12 +108,23 @@ def make_plan(config: GenerationConfig, refs: Mapping[str, Sequence[FaceRef]], d
         members = faces[source]
         face = members[int(orders[species, source][turn % len(members)])]
         draw = generator(config.seed, "plan", index)
-        device = device_ids[int(torch.randint(len(device_ids), (1,), generator=draw))]
+        device = _device(device_ids, draw)
         others = [f for f in by_group[face.group] if f.subject_id != face.subject_id]
         donor = others[int(torch.randint(len(others), (1,), generator=draw))] if others else None
         key = f"s{index:08d}"
         specs.append(SampleSpec(index, key, species, face, donor, device, seed(config.seed, "sample", index)))
     return Plan(tuple(specs), config.shard_size)
+
+
+def planned_device(root: int, index: int, device_ids: Sequence[str]) -> str:
+    """Return the device of one sample of a plan, without the plan: its record of a skipped sample does not name it.
+
+    Args:
+        root: the configuration's seed.
+        index: position in the plan, which the key holds.
+        device_ids: as in `make_plan`.
+    """
+    return _device(device_ids, generator(root, "plan", index))
 
 
 def plan_record(
@@ -132,6 +143,10 @@ def _grouped(config: GenerationConfig, refs: Mapping[str, Sequence[FaceRef]]) ->
     count = max(1, len(subjects) // config.group_size)
     group = {subjects[s]: f"g{min(place // config.group_size, count - 1):06d}" for place, s in enumerate(order)}
     return {name: [PlannedFace(name, ref, group[name, ref.subject_id]) for ref in rows] for name, rows in refs.items()}
+
+
+def _device(device_ids: Sequence[str], draw: torch.Generator) -> str:
+    return device_ids[int(torch.randint(len(device_ids), (1,), generator=draw))]
 
 
 def _even(names: Sequence[str], share: float) -> dict[str, float]:

@@ -112,7 +112,7 @@ def _devices(config: GenerationConfig, draws: int) -> dict[str, Draws]:
 
 
 def _joined(parts: list[tuple[int, Draws]], draws: int) -> Draws:
-    """Mix draws of several parts by their weights, and sort them; a parameter that a part lacks is drawn by the others."""
+    """Mix draws of several parts by their weights, and sort them; what a part lacks is drawn by the others."""
     total = sum(weight for weight, _ in parts)
     out: Draws = {}
     for name in sorted({name for _, columns in parts for name in columns}):
