@@ -135,14 +135,20 @@ def _confirmed(
             yield NearPair(left, right, (hashes[left] ^ hashes[right]).bit_count(), round(value, 4))
 
 
-def small_luma(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the luma of an (H, W, 3) picture at 32 x 32 pixels, each the mean of its area."""
+def small_luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the luma of an (H, W, 3) picture at 32 x 32 pixels, each the mean of its area: one kilobyte."""
     luma = Image.fromarray((pixels.astype(np.float64) @ LUMA).round().astype(np.uint8))
-    return np.asarray(luma.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64)
+    return np.asarray(luma.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def correlation(left: NDArray[Any], right: NDArray[Any]) -> float:
     """Return Pearson's correlation of two pictures, 0 where one is flat (its standard deviation below 2 levels)."""
-    if min(left.std(), right.std()) < _FLAT:
-        return 0.0
-    return float(np.corrcoef(left.ravel(), right.ravel())[0, 1])
+    return float(correlations(left.reshape(1, -1), right.reshape(1, -1))[0])
+
+
+def correlations(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
+    """Return Pearson's correlation of each of N pictures (N, P) with its partner, 0 where one of the two is flat."""
+    a, b = (values - values.mean(1, keepdims=True) for values in (left.astype(np.float64), right.astype(np.float64)))
+    spread = np.sqrt(np.square(a).mean(1)), np.sqrt(np.square(b).mean(1))
+    flat = np.minimum(*spread) < _FLAT
+    return np.where(flat, 0.0, (a * b).mean(1) / np.where(flat, 1.0, spread[0] * spread[1]))

@@ -115,7 +115,7 @@ class Plan:
         members, order = self._faces[source], self._orders[species, source]
         face = members[int(order[self._turns[index] % len(members)])]
         draw = generator(self._seed, "plan", index)
-        device = self._devices[int(torch.randint(len(self._devices), (1,), generator=draw))]
+        device = _device(self._devices, draw)
         others = [f for f in self._by_group[face.group] if f.subject_id != face.subject_id]
         donor = others[int(torch.randint(len(others), (1,), generator=draw))] if others else None
         return SampleSpec(index, f"s{index:08d}", species, face, donor, device, seed(self._seed, "sample", index))
@@ -133,6 +133,17 @@ def make_plan(config: GenerationConfig, refs: Mapping[str, Sequence[FaceRef]], d
         device_ids: devices to draw from.
     """
     return Plan(config, refs, device_ids)
+
+
+def planned_device(root: int, index: int, device_ids: Sequence[str]) -> str:
+    """Return the device of one sample of a plan, without the plan: its record of a skipped sample does not name it.
+
+    Args:
+        root: the configuration's seed.
+        index: position in the plan, which the key holds.
+        device_ids: as in `make_plan`.
+    """
+    return _device(device_ids, generator(root, "plan", index))
 
 
 def plan_record(
@@ -172,6 +183,10 @@ def _walk(config: GenerationConfig, sources: Sequence[str]) -> "tuple[list[tuple
         turns.append(met[kind])
         met[kind] += 1
     return kinds, kind_of, turns
+
+
+def _device(device_ids: Sequence[str], draw: torch.Generator) -> str:
+    return device_ids[int(torch.randint(len(device_ids), (1,), generator=draw))]
 
 
 def _even(names: Sequence[str], share: float) -> dict[str, float]:

@@ -66,7 +66,7 @@ def contact_sheets(root: Location, *, seed: int = 0) -> list[Sheet]:
     """
     chosen = {column: _choose(root, column, seed) for column in _COLUMN}
     keys = {tile.key for rows in chosen.values() for tiles in rows.values() for tile in tiles}
-    pictures = {key: _small(png) for key, png in iter_images(root, keys, partial=True)} if keys else {}
+    pictures = {key: small_tile(png) for key, png in iter_images(root, keys, partial=True)} if keys else {}
     return [sheet for column, rows in chosen.items() for sheet in _sheets(column, rows, pictures)]
 
 
@@ -102,14 +102,14 @@ def _sheets(column: str, rows: Mapping[str, list[_Tile]], pictures: Mapping[str,
         tiles, types = list[tuple[str, NDArray[np.uint8]]](), set[str]()
         for value in shown:
             row = [(tile.also, pictures[tile.key]) for tile in rows[value]]
-            tiles += [("", _label(value)), *row, *[("", _label(""))] * (COLUMNS - len(row))]
+            tiles += [("", name_tile(value)), *row, *[("", name_tile(""))] * (COLUMNS - len(row))]
             types |= {tile.source_type for tile in rows[value]}
-        jpeg = mark_source(_jpeg(contact_sheet(tiles, columns=1 + COLUMNS)), joined_source_type(types))
+        jpeg = mark_source(jpeg_of(contact_sheet(tiles, columns=1 + COLUMNS)), joined_source_type(types))
         sheets.append(Sheet(f"{what}-{number}", f"By {what}: {', '.join(shown)}", jpeg))
     return sheets
 
 
-def _small(png: bytes) -> NDArray[np.uint8]:
+def small_tile(png: bytes) -> NDArray[np.uint8]:
     """Return the picture in the middle of a square of paper."""
     picture = Image.fromarray(decode_own_png(png))
     picture.thumbnail((TILE_PX, TILE_PX), Image.Resampling.LANCZOS)
@@ -118,7 +118,7 @@ def _small(png: bytes) -> NDArray[np.uint8]:
     return np.asarray(tile)
 
 
-def _label(name: str) -> NDArray[np.uint8]:
+def name_tile(name: str) -> NDArray[np.uint8]:
     """Return a tile with a name, broken where its words end."""
     tile = Image.new("RGB", (TILE_PX, TILE_PX), (_PAPER,) * 3)
     text = re.sub(r"(?<=[_+./])", "\n", name)
@@ -126,7 +126,8 @@ def _label(name: str) -> NDArray[np.uint8]:
     return np.asarray(tile)
 
 
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
+def jpeg_of(pixels: NDArray[np.uint8]) -> bytes:
+    """Return a sheet as a JPEG file, not yet marked."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()

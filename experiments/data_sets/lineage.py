@@ -12,7 +12,7 @@ from spooflab.location import Location
 from spooflab.records import PlanFile
 from spooflab.store_files import files_at
 
-Kind = Literal["generate", "ingest", "merge", "other"]
+Kind = Literal["generate", "ingest", "merge", "curate", "other"]
 RENDERED = "none needed: rendered people, nobody was photographed"
 UNSTATED = "not stated"
 
@@ -47,7 +47,7 @@ class Lineage:
         sources: of faces, of all parts.
         configs: name and content of the YAML files that the commands take, of all parts.
         command: makes it again, of parts that were made again; None where that is not known.
-        parts: name and lineage of the parts of a merged data set.
+        parts: name and lineage of the parts of a merged data set, or of what a curated one was chosen from.
     """
 
     kind: Kind
@@ -82,6 +82,8 @@ def lineage_of_plan(plan: Mapping[str, Any], fingerprint: str, suffix: str = "")
     code = {str(key): str(value) for key, value in _mapping(plan.get("code")).items()}
     if plan.get("kind") == "merge":
         return _merged(plan, fingerprint, code, suffix)
+    if plan.get("kind") == "curate":
+        return _curated(plan, fingerprint, code, suffix)
     if plan.get("kind") == "ingest":
         sources: tuple[Source, ...] = (_ingested(config),)
         return Lineage("ingest", fingerprint, code, None, sources, {}, _ingest_command(config, suffix))
@@ -111,6 +113,20 @@ def _merged(plan: Mapping[str, Any], fingerprint: str, code: dict[str, str], suf
     command = shlex.join(["spooflab", "merge", *made, *options, "--out", f"again{suffix}"])
     configs = {name: text for _, part in parts for name, text in part.configs.items()}
     return Lineage("merge", fingerprint, code, None, sources, configs, command, parts)
+
+
+def _curated(plan: Mapping[str, Any], fingerprint: str, code: dict[str, str], suffix: str) -> Lineage:
+    told, wish = _mapping(plan.get("source")), _mapping(plan.get("selection"))
+    source = lineage_of_plan(_mapping(told.get("plan")), str(told.get("fingerprint")), f"{suffix}-source")
+    options = ["--n", str(wish.get("n")), "--by", str(wish.get("by")), "--seed", str(wish.get("seed", 0))]
+    if names := ",".join(map(str, _sequence(wish.get("stratify")))):
+        options += ["--stratify", names]
+    if (embedding := _mapping(wish.get("embedding")).get("name")) is not None:
+        options += ["--embedding", str(embedding)]
+    options += ["--per-shard", str(plan.get("per_shard"))]
+    command = shlex.join(["spooflab", "curate", f"again{suffix}-source", *options, "--out", f"again{suffix}"])
+    parts = (("source", source),)
+    return Lineage("curate", fingerprint, code, None, source.sources, source.configs, command, parts)
 
 
 def _face_source(entry: Mapping[str, Any]) -> Source:

@@ -13,7 +13,8 @@ KEPT = 512
 """Rows of each group that medians are taken of: all of them up to here, beyond it those of the least hash of their key,
 so that the median does not depend on order. Its rank is then off by 2 % (one standard error)."""
 
-_LONGEST_VECTOR = 3
+LONGEST_VECTOR = 3
+"""Vectors of more numbers are matrices and fields, which have no range of their own."""
 _UNIT = re.compile(
     r"(^|_)(nm|um|mm|cm|px|deg|rad|ms|us|s|k|ev|lux|nits|hz|ppi|dpi|iso|um2|mm2|per_mm|per_px|fps|crf|gamma|mtf\w*)(\[\d\])?$"
 )
@@ -100,7 +101,7 @@ def _numbers(node: Any, name: str) -> Iterator[tuple[str, float]]:
 def _values(value: Any, name: str) -> Iterator[tuple[str, float]]:
     if isinstance(value, (int, float)):
         yield name, float(value)
-    elif isinstance(value, list) and len(value) <= _LONGEST_VECTOR:
+    elif isinstance(value, list) and len(value) <= LONGEST_VECTOR:
         for place, entry in enumerate(value):
             if isinstance(entry, (int, float)):
                 yield f"{name}[{place}]", float(entry)

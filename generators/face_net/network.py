@@ -146,6 +146,10 @@ class Network(nn.Module):
             raise ValueError(f"picture is {tuple(picture.shape)}, wanted sides in multiples of {STRIDE}")
         return self._places(self._encode(picture)[3])
 
+    def stages(self, picture: Tensor) -> list[Tensor]:
+        """Return the encoder's features of pictures (B, 3, H, W), finest first, at strides 2, 4, 8 and 16."""
+        return self._encode(picture)
+
     def _encode(self, picture: Tensor) -> list[Tensor]:
         out = [self.stem((picture - 0.5) * 4)]
         for stage in self.down:

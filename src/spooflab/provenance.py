@@ -20,8 +20,11 @@ DIGITAL_CAPTURE = _IPTC + "digitalCapture"
 """A photograph as a camera took it. spooflab makes none; real data sets that it reads are this."""
 ALGORITHMIC_MEDIA = _IPTC + "algorithmicMedia"
 """Made purely by an algorithm that learned from no sampled data: a procedural face, whatever attack shows it."""
+COMPOSITE = _IPTC + "composite"
+"""A composite of elements of any kind: a photograph seen through a simulated instrument or camera, all by rules."""
 COMPOSITE_SYNTHETIC = _IPTC + "compositeSynthetic"
-"""A composite with at least one synthetic element: a photograph seen through a simulated instrument or camera."""
+"""A composite with an element that a trained generative model made: a sheet on which such a picture stands. Records
+that were written before release 2024-09 of the vocabulary was followed have it in place of `COMPOSITE`."""
 TRAINED_ALGORITHMIC_MEDIA = _IPTC + "trainedAlgorithmicMedia"
 """Made by a model that was trained on sampled content, such as a diffusion model."""
 COMPOSITE_WITH_TRAINED = _IPTC + "compositeWithTrainedAlgorithmicMedia"
@@ -30,11 +33,14 @@ COMPOSITE_WITH_TRAINED = _IPTC + "compositeWithTrainedAlgorithmicMedia"
 SOURCE_TYPES = (
     DIGITAL_CAPTURE,
     ALGORITHMIC_MEDIA,
+    COMPOSITE,
     COMPOSITE_SYNTHETIC,
     TRAINED_ALGORITHMIC_MEDIA,
     COMPOSITE_WITH_TRAINED,
 )
 """Every value that the `digital_source_type` column may hold."""
+
+_LEARNED = {TRAINED_ALGORITHMIC_MEDIA, COMPOSITE_WITH_TRAINED, COMPOSITE_SYNTHETIC}
 
 GENERATOR = f"spooflab {spooflab.__version__}"
 """Name and version of the program that made a picture, as the `generator` column holds it."""
@@ -55,7 +61,7 @@ def source_type(*, rendered: bool, learned: bool = False) -> str:
     """
     if learned:
         return TRAINED_ALGORITHMIC_MEDIA if rendered else COMPOSITE_WITH_TRAINED
-    return ALGORITHMIC_MEDIA if rendered else COMPOSITE_SYNTHETIC
+    return ALGORITHMIC_MEDIA if rendered else COMPOSITE
 
 
 def is_synthetic(digital_source_type: str) -> bool:
@@ -68,7 +74,7 @@ def joined_source_type(types: Iterable[str]) -> str:
     held = set(types)
     if len(held) == 1:
         return held.pop()
-    return COMPOSITE_WITH_TRAINED if held & {TRAINED_ALGORITHMIC_MEDIA, COMPOSITE_WITH_TRAINED} else COMPOSITE_SYNTHETIC
+    return COMPOSITE_SYNTHETIC if held & _LEARNED else COMPOSITE
 
 
 @lru_cache(maxsize=1)

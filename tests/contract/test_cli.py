@@ -28,6 +28,8 @@ NAMES = {
     "export-dataset",
     "audit",
     "merge",
+    "qa",
+    "curate",
     "explain",
     "realism",
     "export",

@@ -9,6 +9,7 @@ import spooflab
 from spooflab import provenance
 from spooflab.provenance import (
     ALGORITHMIC_MEDIA,
+    COMPOSITE,
     COMPOSITE_SYNTHETIC,
     COMPOSITE_WITH_TRAINED,
     DIGITAL_CAPTURE,
@@ -28,6 +29,7 @@ def test_source_types_are_those_of_the_newscodes() -> None:
     known = {
         "digitalCapture",
         "algorithmicMedia",
+        "composite",
         "compositeSynthetic",
         "trainedAlgorithmicMedia",
         "compositeWithTrainedAlgorithmicMedia",
@@ -38,16 +40,17 @@ def test_source_types_are_those_of_the_newscodes() -> None:
 
 def test_a_picture_of_pictures_is_a_composite_of_the_most_synthetic_kind() -> None:
     assert joined_source_type([DIGITAL_CAPTURE, DIGITAL_CAPTURE]) == DIGITAL_CAPTURE
-    assert joined_source_type([DIGITAL_CAPTURE, ALGORITHMIC_MEDIA]) == COMPOSITE_SYNTHETIC
-    assert joined_source_type([DIGITAL_CAPTURE, TRAINED_ALGORITHMIC_MEDIA]) == COMPOSITE_WITH_TRAINED
-    assert joined_source_type([]) == COMPOSITE_SYNTHETIC
+    assert joined_source_type([DIGITAL_CAPTURE, ALGORITHMIC_MEDIA]) == COMPOSITE
+    assert joined_source_type([DIGITAL_CAPTURE, TRAINED_ALGORITHMIC_MEDIA]) == COMPOSITE_SYNTHETIC
+    assert joined_source_type([COMPOSITE, COMPOSITE_WITH_TRAINED]) == COMPOSITE_SYNTHETIC
+    assert joined_source_type([]) == COMPOSITE
 
 
 @pytest.mark.parametrize(
     ("rendered", "learned", "wanted"),
     [
         (True, False, ALGORITHMIC_MEDIA),
-        (False, False, COMPOSITE_SYNTHETIC),
+        (False, False, COMPOSITE),
         (True, True, TRAINED_ALGORITHMIC_MEDIA),
         (False, True, COMPOSITE_WITH_TRAINED),
     ],

@@ -11,6 +11,7 @@ from spooflab.cli.audit import audit
 from spooflab.cli.bench import bench
 from spooflab.cli.card import card
 from spooflab.cli.compare import compare
+from spooflab.cli.curate import curate
 from spooflab.cli.diffusion import diffusion
 from spooflab.cli.doctor import doctor
 from spooflab.cli.doctor_loader import doctor_loader
@@ -26,6 +27,7 @@ from spooflab.cli.listing import list_
 from spooflab.cli.merge import merge
 from spooflab.cli.mine import mine
 from spooflab.cli.preview import preview
+from spooflab.cli.qa import qa
 from spooflab.cli.realism import realism
 from spooflab.cli.replay import replay
 from spooflab.cli.report import report
@@ -42,9 +44,11 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "ingest": ingest,
     "verify": verify,
     "stats": stats,
+    "qa": qa,
     "card": card,
     "export-dataset": export_dataset,
     "merge": merge,
+    "curate": curate,
     "audit": audit,
     "replay": replay,
     "preview": preview,

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spooflab.augment import CaptureDevice, load_profile
+from spooflab.generators.catalogue import build_attack
 from spooflab.images import encode_depth, encode_mask, encode_png
 from spooflab.provenance import ALGORITHMIC_MEDIA
 from spooflab.sample import QC_FIGURES, Sample, Skip
+from spooflab.seeds import generator
 from spooflab.store import Store
 
 SPECIES = ("bonafide", "print_a4", "replay_phone", "swap_blend+replay_phone")
@@ -70,5 +73,37 @@ def make_store(tmp_path: Path) -> MakeStore:
         samples = [Sample.create(**(fields(n, seed=seed) | changes)) for n in range(rows)]
         skips = [Skip(f"s{rows:08d}", "print_a4", "qc_moire"), Skip(f"s{rows + 1:08d}", "print_a4", "no_donor")]
         return fill(tmp_path / name, [samples[n : n + 5] for n in range(0, rows, 5)], skips, plan)
+
+    return make
+
+
+@pytest.fixture
+def drawn_store(tmp_path: Path) -> MakeStore:
+    """Makes a store whose parameters are true draws of the plan's priors; pictures of `colour(number)` and noise."""
+
+    def make(name: str = "drawn", rows: int = 24, *, colour: Callable[[int], int] = lambda number: 128) -> Path:
+        config = {**PLAN["config"], "n": rows + 2, "attacks": ["replay_phone"], "devices": ["front_phone"]}
+        attacks, camera = (
+            (build_attack("bonafide"), build_attack("replay_phone")),
+            CaptureDevice(load_profile("front_phone")),
+        )
+        samples = []
+        for n in range(rows):
+            attack = attacks[n % 2].sample(1, generator(n, "attack"))
+            shot = camera.sample(1, generator(n, "device"), size=(64, 64))
+            noise = np.random.default_rng(n).integers(-9, 10, (32, 32, 3))
+            changes = {
+                "species": ("bonafide", "replay_phone")[n % 2],
+                "instrument_id": ("", "panel_a")[n % 2],
+                "donor_id": "",
+                "subject_group": f"g{n % 4:06d}",
+                "device_id": camera.device_id,
+                "image": encode_png(np.clip(colour(n) + noise, 0, 255).astype(np.uint8)),
+                "params": {"attack": attack.to_json(), "device": shot.to_json(), "facts": {}},
+            }
+            samples.append(Sample.create(**(fields(n) | changes)))
+        skips = [Skip(f"s{rows:08d}", "replay_phone", "qc_moire"), Skip(f"s{rows + 1:08d}", "bonafide", "no_landmarks")]
+        shards = [samples[n : n + 7] for n in range(0, rows, 7)]
+        return fill(tmp_path / name, shards, skips, {**PLAN, "config": config})
 
     return make
