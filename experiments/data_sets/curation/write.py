@@ -7,9 +7,9 @@ from typing import Any
 
 from spooflab.errors import DataError
 from spooflab.lease import Lease
+from spooflab.records import CommitRecord
 from spooflab.sample import Sample, Skip
 from spooflab.shard_runs import ShardDone, Summary, commit_shard, summarise
-from spooflab.shards import open_shard
 from spooflab.store import Store
 
 
@@ -56,7 +56,7 @@ def _read(source: Store, ends: Sequence[int], wanted: Sequence[int], lease: Leas
         inside = [row - start for row in wanted if start <= row < end]
         if inside:
             lease.renew()
-            samples += _rows_of(source.root / "shards" / f"shard-{record.shard:05d}.parquet", inside)
+            samples += _rows_of(source, record, inside)
     if len(samples) != len(wanted):
         raise DataError(
             f"{source.root}: {len(samples)} of {len(wanted)} rows are there",
@@ -66,9 +66,9 @@ def _read(source: Store, ends: Sequence[int], wanted: Sequence[int], lease: Leas
     return samples
 
 
-def _rows_of(path: Path, wanted: Sequence[int]) -> Iterator[Sample]:
+def _rows_of(source: Store, record: CommitRecord, wanted: Sequence[int]) -> Iterator[Sample]:
     start = 0
-    with open_shard(path) as file:
+    with source.open_shard(record) as file:
         for group in range(file.num_row_groups):
             end = start + file.metadata.row_group(group).num_rows
             inside = [row - start for row in wanted if start <= row < end]
