@@ -7,6 +7,7 @@ float64. Only these exact integers are scaled and added in float64.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +43,10 @@ class Block:
         """Return (N, K) squared distances of all samples to K of them, exact but for one rounding of the product."""
         out = np.empty((len(self.values), len(rows)))
         number = np.float32 if self.values.shape[1] <= _EXACT_IN_FLOAT32 else np.float64
-        centre = self.values[rows].astype(number)
+        centre: NDArray[Any] = self.values[rows].astype(number)
         own = np.square(centre, dtype=np.float64).sum(1)
         for start in range(0, len(out), _AT_ONCE):
-            part = self.values[start : start + _AT_ONCE].astype(number)
+            part: NDArray[Any] = self.values[start : start + _AT_ONCE].astype(number)
             whole = np.square(part, dtype=np.float64).sum(1)[:, None] + own - 2.0 * (part @ centre.T)
             same = self.kind[start : start + _AT_ONCE, None] == self.kind[rows]
             out[start : start + _AT_ONCE] = np.where(same, whole * self.scale[self.kind[rows]], self.apart)
@@ -79,6 +80,10 @@ class Space:
         for block, weight in zip(self.blocks, self.weights, strict=True):
             out += weight * block.squared(places)
         return out
+
+    def from_row(self, row: int) -> NDArray[np.float64]:
+        """Return (N,) squared distances of all samples to one of them."""
+        return self.squared([row])[:, 0]
 
     def nearest(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return (N,) each sample's squared distance to the nearest of some; memory does not grow with their number."""
