@@ -23,6 +23,8 @@ EXTRAS = {
     "export": ("onnx", "onnxruntime", "onnxscript"),
     "ray": ("ray",),
     "slurm": ("submitit",),
+    "qa": ("cleanvision",),
+    "c2pa": ("c2pa",),
     "video": ("av",),
     "hdf5": ("h5py",),
 }

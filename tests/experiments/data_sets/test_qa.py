@@ -167,7 +167,7 @@ def test_the_command_fails_what_exceeds_its_limits_and_says_what(
     make_store: MakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = encode_png(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
-    root = make_store(image=picture)
+    root = make_store(image=picture, plan={"kind": "ingest", "config": {}})
     base = ["qa", str(root), "--out", str(tmp_path / "report")]
     assert run([*base, "--json"]) == 1
     told = capsys.readouterr()
@@ -196,6 +196,7 @@ def test_the_report_is_the_same_each_time_and_needs_no_other_file(make_store: Ma
     assert found.worst["qc_mean_luma"][0] == ("s00000000", 0.0)
 
 
+@pytest.mark.slow
 def test_cleanvision_names_spoilt_pictures_and_leaves_no_file(
     drawn_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
