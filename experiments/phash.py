@@ -7,7 +7,6 @@ their median. None of our dependencies has one, so these few lines are our own.
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,10 +69,15 @@ def near_pair_blocks(values: NDArray[np.uint64], most: int) -> Iterator[NDArray[
                 yield np.sort(np.stack([order[at], order[at + step]], 1), axis=1)
 
 
-def _agree_first(differing: NDArray[np.uint64], bands: Sequence[np.uint64], first: int, second: int) -> NDArray[Any]:
+def _agree_first(
+    differing: NDArray[np.uint64], bands: Sequence[np.uint64], first: int, second: int
+) -> NDArray[np.bool_]:
     """Return which pairs agree in these two bands and in no earlier one, so that each pair is shown once."""
     earlier = [band for place, band in enumerate(bands[:second]) if place != first]
-    return np.logical_and.reduce([(differing & band) != 0 for band in earlier] or [np.ones(len(differing), dtype=bool)])
+    new = np.ones(len(differing), dtype=bool)
+    for band in earlier:
+        new &= (differing & band) != 0
+    return new
 
 
 if hasattr(np, "bitwise_count"):
@@ -85,4 +89,4 @@ else:  # NumPy 1
     _OF_BYTE = np.array([value.bit_count() for value in range(256)], dtype=np.uint8)
 
     def _ones(values: NDArray[np.uint64]) -> NDArray[np.uint8]:
-        return _OF_BYTE[values.view(np.uint8).reshape(-1, 8)].sum(1, dtype=np.uint8)
+        return np.asarray(_OF_BYTE[values.view(np.uint8).reshape(-1, 8)].sum(1), dtype=np.uint8)

@@ -123,5 +123,5 @@ def _joined(parts: list[tuple[int, Draws]], draws: int) -> Draws:
 
 def cdf(draws: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return where values lie in a prior, 0 … 1: the share of its draws below, and half of those that are equal."""
-    low, high = (np.searchsorted(draws, values.astype(np.float32), side=side) for side in ("left", "right"))  # type: ignore[call-overload]
+    low, high = (np.searchsorted(draws, values.astype(np.float32), side=side) for side in ("left", "right"))
     return np.asarray((low + high) / (2 * len(draws)), dtype=np.float64)

@@ -144,6 +144,10 @@ def test_generate_verify_replay_and_refusals(tiny: Path, tmp_path: Path, capsys:
         (["card", "nowhere"], "nowhere"),
         (["export-dataset", "nowhere", "--to", "hf", "--out", "OUT"], "nowhere"),
         (["merge", "nowhere", "--out", "OUT"], "two or more"),
+        (["qa", "nowhere", "--out", "OUT"], "nowhere"),
+        (["qa", "nowhere", "--out", "OUT", "--most-drift", "2"], "limit drift: 2"),
+        (["curate", "nowhere", "--out", "OUT", "--n", "2"], "nowhere"),
+        (["curate", "nowhere", "--out", "OUT", "--n", "0"], "n 0"),
         (["merge", "nowhere", "elsewhere", "--out", "OUT"], "nowhere"),
         (["generate", "--out", "OUT", "--faces", "."], "licence and consent unstated"),
         (["generate", "--out", "OUT", "--faces", ".", "--licence", "CC0-1.0"], "consent unstated"),
@@ -199,7 +203,7 @@ def test_doctor_finds_this_installation_sound(capsys: pytest.CaptureFixture[str]
 def test_doctor_looks_for_every_library_of_every_extra() -> None:
     path = Path(__file__).parents[2] / "pyproject.toml"
     extras = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    modules = {"scikit-image": "skimage", "scikit-learn": "sklearn"}
+    modules = {"scikit-image": "skimage", "scikit-learn": "sklearn", "c2pa-python": "c2pa"}
     wanted = {}
     for extra in extras.keys() - {"all", "dev"}:
         names = [re.split(r"[\[<>=~]", requirement)[0] for requirement in extras[extra]]

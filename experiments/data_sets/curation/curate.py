@@ -178,13 +178,8 @@ def _choose(
     for name, unordered in strata.items():
         rows = np.array(sorted(unordered.tolist(), key=keys.__getitem__), dtype=np.int64)
         part = space.part(rows)
-        first = min(range(len(rows)), key=lambda place, of=rows: _rank("first", seed, keys[of[place]]))  # type: ignore[misc]
-        places, near = farthest_first(
-            shares[name],
-            lambda row, of=part: of.squared([row])[:, 0],
-            first=first,
-            size=len(rows),  # type: ignore[misc]
-        )
+        first = min(range(len(rows)), key=[_rank("first", seed, keys[row]) for row in rows].__getitem__)
+        places, near = farthest_first(shares[name], part.from_row, first=first, size=len(rows))
         chosen += rows[places].tolist()
         squared[rows] = near
     return sorted(chosen), squared

@@ -7,6 +7,8 @@ float64. Only these exact integers are scaled and added in float64.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ MOST = 127
 """Largest coordinate."""
 _EXACT_IN_FLOAT32 = 2**24 // MOST**2
 _AT_ONCE = 8192
-_CENTRES_AT_ONCE = 1024
+_CENTRES_AT_ONCE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,18 +40,21 @@ class Block:
         """Return the block of some rows."""
         return Block(self.values[rows], self.kind[rows], self.scale, self.apart)
 
-    def squared(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return (N, K) squared distances of all samples to K of them, exact but for one rounding of the product."""
-        out = np.empty((len(self.values), len(rows)))
+    @cached_property
+    def norms(self) -> NDArray[np.float64]:
+        """(N,) squared lengths."""
+        parts = (self.values[start : start + _AT_ONCE] for start in range(0, len(self.values), _AT_ONCE))
+        lengths = [np.square(part, dtype=np.int64).sum(1) for part in parts]
+        return np.concatenate([np.zeros(0), *lengths])
+
+    def squared(self, rows: NDArray[np.int64], start: int, stop: int) -> NDArray[np.float64]:
+        """Return squared distances of samples `start` … `stop` to K samples, exact but for the product's rounding."""
         number = np.float32 if self.values.shape[1] <= _EXACT_IN_FLOAT32 else np.float64
-        centre = self.values[rows].astype(number)
-        own = np.square(centre, dtype=np.float64).sum(1)
-        for start in range(0, len(out), _AT_ONCE):
-            part = self.values[start : start + _AT_ONCE].astype(number)
-            whole = np.square(part, dtype=np.float64).sum(1)[:, None] + own - 2.0 * (part @ centre.T)
-            same = self.kind[start : start + _AT_ONCE, None] == self.kind[rows]
-            out[start : start + _AT_ONCE] = np.where(same, whole * self.scale[self.kind[rows]], self.apart)
-        return out
+        centre: NDArray[Any] = self.values[rows].astype(number)
+        part: NDArray[Any] = self.values[start:stop].astype(number)
+        whole = self.norms[start:stop, None] + self.norms[rows] - 2.0 * (part @ centre.T).astype(np.float64)
+        same = self.kind[start:stop, None] == self.kind[rows]
+        return np.where(same, whole * self.scale[self.kind[rows]], self.apart)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,17 +80,30 @@ class Space:
     def squared(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
         """Return (N, K) squared distances of all samples to K of them."""
         places = np.asarray(rows, dtype=np.int64)
-        out = np.zeros((len(self), len(places)))
-        for block, weight in zip(self.blocks, self.weights, strict=True):
-            out += weight * block.squared(places)
-        return out
+        return np.concatenate([np.zeros((0, len(places))), *(self._squared(places, start) for start in self._starts())])
+
+    def from_row(self, row: int) -> NDArray[np.float64]:
+        """Return (N,) squared distances of all samples to one of them."""
+        return self.squared([row])[:, 0]
 
     def nearest(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return (N,) each sample's squared distance to the nearest of some; memory does not grow with their number."""
         found = np.full(len(self), np.inf)
-        for start in range(0, len(rows), _CENTRES_AT_ONCE):
-            np.minimum(found, self.squared(rows[start : start + _CENTRES_AT_ONCE]).min(1), out=found)
+        for start in self._starts():
+            part = found[start : start + _AT_ONCE]
+            for centre in range(0, len(rows), _CENTRES_AT_ONCE):
+                np.minimum(part, self._squared(rows[centre : centre + _CENTRES_AT_ONCE], start).min(1), out=part)
         return found
+
+    def _starts(self) -> range:
+        return range(0, len(self), _AT_ONCE)
+
+    def _squared(self, places: NDArray[np.int64], start: int) -> NDArray[np.float64]:
+        stop = min(len(self), start + _AT_ONCE)
+        out = np.zeros((stop - start, len(places)))
+        for block, weight in zip(self.blocks, self.weights, strict=True):
+            out += weight * block.squared(places, start, stop)
+        return out
 
 
 def joined(spaces: Sequence[Space], seed_rows: NDArray[np.int64]) -> Space:

@@ -157,10 +157,10 @@ def _balance(found: Quality) -> tuple[Block, ...]:
     table: dict[tuple[str, str], Counter[str]] = {}
     for (label, species, device), count in found.crossed.items():
         table.setdefault((label, species), Counter())[device] += count
-    rows = tuple(
+    rows: list[tuple[str | int | float, ...]] = [
         (label, species, *(by[device] for device in devices), by.total()) for (label, species), by in table.items()
-    )
-    blocks: list[Block] = [Rows(("label", "species", *devices, "all"), rows)]
+    ]
+    blocks: list[Block] = [Rows(("label", "species", *devices, "all"), tuple(rows))]
     if found.stats.warnings:
         blocks.append(Points(tuple(f"{w.column}: {w.detail} ({w.code})" for w in found.stats.warnings)))
     return tuple(blocks)

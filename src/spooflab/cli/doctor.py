@@ -25,6 +25,8 @@ EXTRAS = {
     "s3": ("s3fs",),
     "slurm": ("submitit",),
     "metrics": ("prometheus_client",),
+    "qa": ("cleanvision",),
+    "c2pa": ("c2pa",),
     "video": ("av",),
     "hdf5": ("h5py",),
 }

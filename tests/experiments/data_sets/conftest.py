@@ -83,6 +83,7 @@ def drawn_store(tmp_path: Path) -> MakeStore:
 
     def make(name: str = "drawn", rows: int = 24, *, colour: Callable[[int], int] = lambda number: 128) -> Path:
         config = {**PLAN["config"], "n": rows + 2, "attacks": ["replay_phone"], "devices": ["front_phone"]}
+        config |= {"units_per_device": 1, "sensor_px": 256}
         attacks, camera = (
             (build_attack("bonafide"), build_attack("replay_phone")),
             CaptureDevice(load_profile("front_phone")),
@@ -90,7 +91,7 @@ def drawn_store(tmp_path: Path) -> MakeStore:
         samples = []
         for n in range(rows):
             attack = attacks[n % 2].sample(1, generator(n, "attack"))
-            shot = camera.sample(1, generator(n, "device"), size=(64, 64))
+            shot = camera.sample(1, generator(n, "device"), size=(256, 256))
             noise = np.random.default_rng(n).integers(-9, 10, (32, 32, 3))
             changes = {
                 "species": ("bonafide", "replay_phone")[n % 2],

@@ -27,6 +27,14 @@ MakeStore = Callable[..., Path]
 FORMATS = ("webdataset", "imagefolder", "hf")
 
 
+@pytest.fixture
+def datasets(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The library `datasets`, kept from the network."""
+    library = pytest.importorskip("datasets")
+    monkeypatch.setattr(library.config, "HF_DATASETS_OFFLINE", True)
+    return library
+
+
 def tar_samples(folder: Path) -> dict[str, dict[str, bytes]]:
     """Read tar files as WebDataset does: a name ends at its first point, files of one name that follow are a sample."""
     found: dict[str, dict[str, bytes]] = {}
@@ -68,11 +76,7 @@ def test_a_point_in_a_key_does_not_end_a_samples_name(make_store: MakeStore, tmp
 
 
 @pytest.mark.parametrize("masks", [False, True])
-def test_datasets_reads_the_image_folder(
-    make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, masks: bool
-) -> None:
-    datasets = pytest.importorskip("datasets")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+def test_datasets_reads_the_image_folder(make_store: MakeStore, tmp_path: Path, datasets: Any, masks: bool) -> None:
     root = make_store()
     export_data_set(root, tmp_path / "out", "imagefolder", masks=masks)
     rows = datasets.load_dataset(
@@ -84,11 +88,7 @@ def test_datasets_reads_the_image_folder(
 
 
 @pytest.mark.parametrize("masks", [False, True])
-def test_datasets_reads_the_parquet_files(
-    make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, masks: bool
-) -> None:
-    datasets = pytest.importorskip("datasets")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+def test_datasets_reads_the_parquet_files(make_store: MakeStore, tmp_path: Path, datasets: Any, masks: bool) -> None:
     root = make_store()
     export_data_set(root, tmp_path / "out", "hf", masks=masks, per_shard=5)
     rows = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"), split="train")
