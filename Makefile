@@ -56,7 +56,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Every fault of docs/reliability.md as often as its table says (about a quarter of an hour on two idle cores).
+# Every fault of docs/reliability.md as often as its table says: some hundred processes are started, so it takes long.
 torture: $(VENV)/.dev
 	SPOOFLAB_TORTURE=docs/reliability.md $(BIN)/python -m pytest tests/reliability
 

@@ -1,4 +1,4 @@
-"""The page that tells what was broken on purpose names every fault, and nothing that was not survived."""
+"""The page of what was broken on purpose names every fault of the catalogue, and nothing that was not survived."""
 
 from pathlib import Path
 

@@ -59,8 +59,8 @@ def flips(rng: random.Random, count: int, folder: Path) -> Outcome:
         in_pages, headers = in_pages + in_page, headers + idle
         path.write_bytes(good)
     assert store.verify().problems == ()
-    named = f"{in_pages - headers} of {in_pages} flips in pages name row and key"
-    also = f"{cuts} cuts; {named}, {headers} left rows as they were"
+    named_rows = f"{in_pages - headers} of {in_pages} flips in pages name row and key"
+    also = f"{cuts} cuts; {named_rows}, {headers} left rows as they were"
     return Outcome(count, survived, silently_wrong=silent, also=also)
 
 
@@ -81,4 +81,9 @@ def page_bytes(path: Path) -> range:
     chunks = [
         meta.row_group(g).column(c) for g in range(meta.num_row_groups) for c in range(meta.row_group(g).num_columns)
     ]
-    return range(4, max((c.data_page_offset + c.total_compressed_size for c in chunks), default=4))
+    # A chunk's size counts from its dictionary, where it has one.
+    ends = [
+        (c.dictionary_page_offset if c.has_dictionary_page else c.data_page_offset) + c.total_compressed_size
+        for c in chunks
+    ]
+    return range(4, max(ends, default=4))
