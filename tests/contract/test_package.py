@@ -98,7 +98,12 @@ def test_the_light_part_names_only_the_dependencies() -> None:
     assert listed == set(DEPENDENCIES)
     allowed = {*DEPENDENCIES.values(), *sys.stdlib_module_names, "spooflab"}
     # Packages of extras, imported where they are used and told of if missing.
-    asked_for = {"video_stream.py": {"av"}, "ray_session.py": {"ray"}}
+    asked_for = {
+        "video_stream.py": {"av"},
+        "ray_session.py": {"ray"},
+        "object_files.py": {"fsspec"},
+        "run_prometheus.py": {"prometheus_client"},
+    }
     for path in sources("", "augment", "configs"):
         own = {path.stem} if path.parent.name == "bridges" else set()  # a bridge is named after what it leads to
         for line, name in imports(path):
