@@ -3,11 +3,8 @@
 import hashlib
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -120,24 +117,6 @@ def test_launchers_that_share_a_folder_need_nobody_to_begin_it(made: Path, tmp_p
     told = [child.communicate(timeout=300)[1] for child in children]
     assert [child.returncode for child in children] == [0, 0], told
     assert shard_bytes(out) == shard_bytes(made)
-
-
-@pytest.mark.slow
-def test_killed_and_resumed_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
-    out, config = tmp_path / "killed", tmp_path / "config.yaml"
-    config.write_text(json.dumps(SMALL.model_dump(mode="json")), encoding="utf-8")
-    command = [sys.executable, "-m", "spooflab.cli", "generate", str(config), "--out", str(out)]
-    child = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
-    while not list(out.glob("shards/*.parquet")) and time.monotonic() < deadline and child.poll() is None:
-        time.sleep(0.02)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    left = len(list(out.glob("shards/shard-*.json")))
-    assert left < 4, "the kill came too late to test anything"
-    generate(SMALL, out, resume=True)
-    assert shard_bytes(out) == shard_bytes(made)
-    assert Store.open(out).verify().ok
 
 
 def test_resuming_with_another_plan_is_refused_and_names_the_key(made: Path) -> None:

@@ -10,8 +10,10 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +74,44 @@ def judged(root: Path, wanted: dict[str, str], faults: int, survived: int, hung:
     )
 
 
-def holders(root: Path) -> list[int]:
-    """Return the processes that hold a lease, as its file says."""
-    found = []
+def holders(root: Path) -> dict[int, int]:
+    """Return the processes that hold a lease, as its file says, each with its shard."""
+    found = {}
     for path in (root / "leases").iterdir():
         with suppress(OSError, ValueError, KeyError):
-            found.append(int(json.loads(path.read_text())["pid"]))
+            found[int(json.loads(path.read_text())["pid"])] = int(path.name[6:11])
     return found
+
+
+def stop_one(rng: random.Random, root: Path, struck: "Counter[str]", within_s: float, *, holding: bool) -> int | None:
+    """Stop a process a drawn while after it is seen with a shard; return its number, None where none was stopped.
+
+    A sample is struck twice at most: at the third time in a row it is given up, and that is another fault.
+
+    Args:
+        rng: draws the process and the while.
+        root: of the store.
+        struck: how often each sample was; counts on.
+        within_s: the longest while.
+        holding: let go on what holds no shard now: nothing is kept from anybody.
+    """
+    held = [pid for pid in holders(root) if alive(pid)]
+    if not held:
+        time.sleep(0.01)
+        return None
+    victim = rng.choice(held)
+    time.sleep(rng.uniform(0.0, within_s))
+    try:
+        os.kill(victim, signal.SIGSTOP)
+    except ProcessLookupError:
+        return None
+    shard = holders(root).get(victim)
+    sample = "" if shard is None else Store.open(root).making(shard)
+    if (shard is None and holding) or struck[sample] >= 2:
+        os.kill(victim, signal.SIGCONT)
+        return None
+    struck[sample] += bool(sample)
+    return victim
 
 
 def alive(pid: int) -> bool:
@@ -87,6 +120,10 @@ def alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state not in "ZX"
+
+
+def gone(pid: int) -> bool:
+    return not alive(pid)
 
 
 def until(true: Callable[[], bool], seconds: float) -> bool:
@@ -104,20 +141,17 @@ def workers_killed(rng: random.Random, count: int, folder: Path) -> Outcome:
     shards = 4 * count + 4
     wanted, root, over = undisturbed(folder / "whole", shards), folder / "killed", threading.Event()
     begin(root, shards)
-    dead, sound = set[int](), 0
+    dead, struck, sound = set[int](), Counter[str](), 0
 
     def kill() -> None:
         nonlocal sound
         while len(dead) < count and not over.is_set():
-            held = [pid for pid in holders(root) if pid not in dead and alive(pid)]
-            if held:
-                victim = rng.choice(held)
-                over.wait(rng.uniform(0.0, 0.6))
-                with suppress(ProcessLookupError):
-                    os.kill(victim, signal.SIGKILL)
-                    dead.add(victim)
-                    sound += whole_so_far(root, wanted)
-            over.wait(0.01)
+            victim = stop_one(rng, root, struck, 0.6, holding=False)
+            if victim is not None:
+                os.kill(victim, signal.SIGKILL)
+                until(partial(gone, victim), DEADLINE_S)
+                dead.add(victim)
+                sound += whole_so_far(root, wanted)
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -178,24 +212,15 @@ def workers_stopped(rng: random.Random, count: int, folder: Path) -> Outcome:
     shards = 2 * count + 4
     wanted, root, over = undisturbed(folder / "whole", shards), folder / "stopped", threading.Event()
     begin(root, shards)
-    stopped, lasted = set[int](), list[float]()
+    struck, lasted = Counter[str](), list[float]()
 
     def stop() -> None:
-        while len(stopped) < count and not over.is_set():
-            held = [pid for pid in holders(root) if pid not in stopped and alive(pid)]
-            if held:
-                victim = rng.choice(held)
-                over.wait(rng.uniform(0.0, 0.4))
-                with suppress(ProcessLookupError):
-                    os.kill(victim, signal.SIGSTOP)
-                    if not until(lambda victim=victim: victim in holders(root), 0.2):  # type: ignore[misc]  # bound at once
-                        os.kill(victim, signal.SIGCONT)  # it was between two shards, where nothing is kept from anybody
-                        continue
-                    stopped.add(victim)
-                    began = time.monotonic()
-                    until(lambda victim=victim: not alive(victim), DEADLINE_S)  # type: ignore[misc]  # bound at once
-                    lasted.append(time.monotonic() - began)
-            over.wait(0.01)
+        while len(lasted) < count and not over.is_set():
+            victim = stop_one(rng, root, struck, 0.6, holding=True)
+            if victim is not None:
+                began = time.monotonic()
+                until(partial(gone, victim), DEADLINE_S)
+                lasted.append(time.monotonic() - began)
 
     thread = threading.Thread(target=stop)
     thread.start()
@@ -206,4 +231,4 @@ def workers_stopped(rng: random.Random, count: int, folder: Path) -> Outcome:
         thread.join()
     late = sum(seconds > LEASE_S + LATE_S for seconds in lasted)
     also = f"lease {LEASE_S:.0f} s, gone after at most {max(lasted):.1f} s"
-    return judged(root, wanted, len(stopped), len(stopped) - late, late, also)
+    return judged(root, wanted, len(lasted), len(lasted) - late, late, also)

@@ -91,7 +91,7 @@ def looked_at(rng: random.Random, count: int, folder: Path) -> Outcome:
 
 
 def test_files_do_not_tell_the_class(endure: Endure) -> None:
-    endure(Fault("leakage", "a forest on metadata, file size, encoder, and all of them", looked_at, trimmed=3, full=6))
+    endure(Fault("leakage", "a forest on metadata, file size, encoder, and all of them", looked_at, trimmed=2, full=6))
 
 
 def test_the_probe_itself_finds_a_planted_leak() -> None:
