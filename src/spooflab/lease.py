@@ -98,7 +98,8 @@ class Lease:
 
     def release(self) -> None:
         """Remove the lease and the ones it took over from; quiet if that was done already."""
-        with suppress(LeaseLost):
+        # What a full disk keeps here expires; the error that filled it must not be hidden by another.
+        with suppress(LeaseLost, OSError):
             self.check()
             self.note.unlink(missing_ok=True)
             self._files.remove([_name(self.shard, generation) for generation in range(self.generation + 1)])

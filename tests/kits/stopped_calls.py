@@ -58,7 +58,7 @@ def finish(root: Path) -> None:
 def commit(lease: Lease, shard: int, hook: Callable[[str], None] | None = None) -> None:
     with lease:
         lease.renew(made(shard)[0].key)
-        Store.open(lease.folder.parent, PLAN).commit(lease, made(shard), hook=hook)
+        Store.open(lease.path.parent.parent, PLAN).commit(lease, made(shard), hook=hook)
 
 
 def held(store: Store, shard: int) -> Lease:
