@@ -127,13 +127,13 @@ class Ledger:
         path = self.folder / LINES
         if not path.exists():
             return []
-        return self._keep(list(_opened(read_plain(path))))
+        text = read_plain(path)
+        lines = list(_opened(text))
+        return lines if len(lines) == len(text.splitlines()) else self._keep(lines)
 
     def _keep(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Let the file hold these lines alone."""
-        text = "".join(map(_sealed, lines)).encode()
-        if text != read_plain(self.folder / LINES):
-            write_over(self.folder / LINES, text)
+        write_over(self.folder / LINES, "".join(map(_sealed, lines)).encode())
         return lines
 
 

@@ -63,6 +63,11 @@ def priors_of(plan: Mapping[str, Any], *, draws: int = DRAWS) -> Priors:
     return Priors(joined["attack"], joined["device"], tuple(dict.fromkeys(unknown)))
 
 
+def varying(draws: Draws) -> Draws:
+    """Return the parameters that are not one number in all draws: of a constant there is nothing to compare."""
+    return {name: values for name, values in draws.items() if values[0] < values[-1]}
+
+
 def drawn_columns(params: Params, prefix: str = "") -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Yield name and (N,) values of each drawn real number, as `physical_numbers` does for the record of one sample."""
     for field in fields(params):

@@ -98,8 +98,7 @@ class Lease:
 
     def release(self) -> None:
         """Remove the lease and the ones it took over from; quiet if that was done already."""
-        # What a full disk keeps here expires; the error that filled it must not be hidden by another.
-        with suppress(LeaseLost, OSError):
+        with suppress(LeaseLost):
             self.check()
             self.note.unlink(missing_ok=True)
             self._files.remove([_name(self.shard, generation) for generation in range(self.generation + 1)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from spooflab.atomic import disk_errors, fsync_folder, open_plain, plain_folder, read_plain, replace, write_aside
+from spooflab.atomic import disk_errors, open_plain, plain_folder, read_plain, replace, write_aside
 from spooflab.atomic import write_once as publish
 
 
@@ -115,14 +115,12 @@ class LocalFiles:
             return None
 
     def remove(self, names: Sequence[str]) -> list[str]:
-        """Remove files of one folder; return those that were there."""
+        """Remove files; return those that were there. One that a power cut brings back is removed again."""
         gone = []
         for name in names:
             with suppress(FileNotFoundError):
                 (self.place / name).unlink()
                 gone.append(name)
-        if gone:
-            fsync_folder((self.place / gone[0]).parent)
         return gone
 
     def refusals(self, what: str) -> AbstractContextManager[None]:

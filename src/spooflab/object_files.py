@@ -194,7 +194,6 @@ class ObjectFiles:
         with suppress(StoreUnreachable):
             if self.exists(name):
                 return False
-        assert error is not None  # a write that worked has returned
         raise self._refusal(error, f"{name} cannot be written") from error
 
     def write(self, name: str, data: bytes, *, aside: str, ready: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -184,6 +184,11 @@ def recorded_shards(present: Collection[str]) -> list[int]:
     matches = ((name, _RECORD.fullmatch(name)) for name in present)
     found = ((name, int(match[1])) for name, match in matches if match)
     return sorted(number for name, number in found if record_name(number).endswith(f"/{name}"))
+
+
+def content_sha256(records: Iterable[CommitRecord]) -> str:
+    """Return one hash of all that shards hold, in their order: of the SHA-256 of their files."""
+    return hashlib.sha256("\n".join(record.sha256 for record in records).encode()).hexdigest()
 
 
 def changed_keys(stored: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

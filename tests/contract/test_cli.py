@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from small_generation import TINY
 
 from spooflab.cli.doctor import EXTRAS
 from spooflab.cli.main import COMMANDS, run
@@ -34,18 +35,6 @@ NAMES = {
     "realism",
     "export",
     "score",
-}
-TINY = {
-    "n": 4,
-    "seed": 1,
-    "faces": [{"kind": "procedural", "subjects": 4, "sessions": 1}],
-    "attacks": ["replay_phone"],
-    "devices": ["front_phone"],
-    "bonafide_share": 0.5,
-    "sensor_px": 192,
-    "face_px": 96,
-    "output_px": 64,
-    "shard_size": 2,
 }
 
 

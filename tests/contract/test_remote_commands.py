@@ -6,23 +6,11 @@ import uuid
 from pathlib import Path
 
 import pytest
+from small_generation import TINY
 
 from spooflab.cli.main import run
 from spooflab.store import Store, iter_images, read_index
 from spooflab.store_files import files_at
-
-TINY = {
-    "n": 4,
-    "seed": 1,
-    "faces": [{"kind": "procedural", "subjects": 4, "sessions": 1}],
-    "attacks": ["replay_phone"],
-    "devices": ["front_phone"],
-    "bonafide_share": 0.5,
-    "sensor_px": 192,
-    "face_px": 96,
-    "output_px": 64,
-    "shard_size": 2,
-}
 
 STUDY = Path(__file__).parents[2] / "configs" / "studies" / "quickstart.yaml"
 

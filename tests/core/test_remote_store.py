@@ -17,6 +17,7 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from silent_leases import silence
 from small_samples import sample_fields
 from small_shards import ROWS, make_shard
 
@@ -80,15 +81,6 @@ def held(store: Store, shard: int = 0) -> Lease:
     lease = store.claim(shard)
     assert lease is not None
     return lease
-
-
-def silence(store: Store, lease: Lease) -> None:
-    """Let a lease look like that of a process of another machine whose term has passed."""
-    files = files_at(store.root)
-    content = json.loads(files.read(lease.name)) | {"host": "elsewhere", "term_s": -1.0}
-    files.touch(lease.name, json.dumps(content).encode())
-    if not files.remote:
-        Path(str(files.path(lease.name))).write_text(json.dumps(content))
 
 
 def final_hash(where: str | Path) -> str:
@@ -175,7 +167,7 @@ def test_a_claimed_shard_is_not_claimed_again(place: str, make_sample: Make) -> 
 def test_a_late_holder_commits_nothing(place: str, make_sample: Make) -> None:
     store = Store.create(place, PLAN, shards=1)
     late = held(store)
-    silence(store, late)
+    silence(store, late.name)
     second = held(store)
     assert second.generation == 1
     with pytest.raises(LeaseLost):
@@ -198,7 +190,7 @@ def test_a_takeover_at_any_point_leaves_one_whole_shard(point: str, url: str, ma
 
     def take_over(reached: str) -> None:
         if reached == point:
-            silence(store, late)
+            silence(store, late.name)
             other = store.claim(0)
             if other is not None:  # not after the record
                 with other:
@@ -225,7 +217,7 @@ def test_what_an_uncommitted_predecessor_left_is_removed_later(url: str, make_sa
 
         with pytest.raises(KeyboardInterrupt):
             store.commit(lease, [make_sample(number)], hook=die)
-        silence(store, lease)
+        silence(store, lease.name)
     assert store.pending() == [0, 1]
     assert store.verify().count("orphan") == 2
     second = held(store)

@@ -1,6 +1,5 @@
 """A supervised pool: processes die and hang, and the store ends as if none had, but for what never can be made."""
 
-import hashlib
 import json
 import signal
 import time
@@ -8,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from final_files import shard_hashes
 from small_samples import sample_fields
 from small_shards import ROWS, make_shard
 
@@ -31,15 +31,11 @@ def run(root: Path, pending: Sequence[int], workers: int, config: object = (), *
     return [done for done in found if done is not None]
 
 
-def hashes(root: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((root / "shards").iterdir())}
-
-
 @pytest.fixture
 def whole(tmp_path: Path) -> dict[str, str]:
     store = started(tmp_path / "whole")
     run(store.root, store.pending(), 1)
-    return hashes(store.root)
+    return shard_hashes(store.root)
 
 
 def key_of(number: int) -> str:
@@ -58,7 +54,7 @@ def test_what_kills_or_hangs_its_process_is_given_up_and_all_else_made(
     assert (told.rows, told.skips, told.given_up) == (ROWS * SHARDS - 1, 1, 1)
     (skip,) = (skip for record in store.committed() for skip in record.skips)
     assert (skip.key, skip.reason) == (bad, reason)
-    found = hashes(store.root)
+    found = shard_hashes(store.root)
     assert {name for name in whole if whole[name] != found[name]} == {"shard-00001.json", "shard-00001.parquet"}
     assert store.verify().ok
     assert list((store.root / "aside").iterdir()) == list((store.root / "leases").iterdir()) == []
@@ -80,7 +76,7 @@ def test_a_budget_stops_between_shards_and_another_run_goes_on(tmp_path: Path, w
     assert run(store.root, store.pending(), 1, budget=Budget(max_gb=2.5 * size / 1e9, stored=2 * size)) != []
     assert store.pending() == [3]  # a first shard tells what shards cost
     run(store.root, store.pending(), 1)
-    assert hashes(store.root) == whole
+    assert shard_hashes(store.root) == whole
 
 
 @pytest.mark.slow
@@ -126,7 +122,7 @@ def test_parts_share_all_shards_and_no_shard_twice(tmp_path: Path, whole: dict[s
     assert sorted(shard for part in parts for shard in part) == list(range(SHARDS))
     for part in parts:
         run(store.root, part, 1)
-    assert hashes(store.root) == whole
+    assert shard_hashes(store.root) == whole
 
 
 def test_metrics_are_lines_with_rate_and_remaining_time(tmp_path: Path) -> None:

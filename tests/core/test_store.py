@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from final_files import shard_hashes
 
 from spooflab.errors import DataError
 from spooflab.lease import LeaseLost, is_alive
@@ -30,10 +30,6 @@ def fill(store: Store, shard: int, make_sample: Make, rows: int = 2) -> CommitRe
         return store.commit(lease, [make_sample(shard * rows + row) for row in range(rows)])
 
 
-def hashes(root: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((root / "shards").iterdir())}
-
-
 def leftovers(root: Path) -> list[str]:
     return [path.name for folder in ("leases", "aside") for path in (root / folder).iterdir()]
 
@@ -46,7 +42,7 @@ def test_shards_are_pending_until_committed(tmp_path: Path, make_sample: Make) -
     assert store.committed() == [record]
     assert store.claim(1) is None
     assert record.rows == 2
-    assert record.sha256 == hashes(store.root)["shard-00001.parquet"]
+    assert record.sha256 == shard_hashes(store.root)["shard-00001.parquet"]
     again = Store.open(store.root, PLAN)
     assert (again.plan, again.shards, again.fingerprint) == (PLAN, 3, store.fingerprint)
     assert leftovers(store.root) == []
@@ -56,7 +52,7 @@ def test_same_rows_give_the_same_bytes_here_and_in_another_process(tmp_path: Pat
     store = Store.create(tmp_path / "here", PLAN, shards=1)
     fill(store, 0, make_sample, rows=40)
     child(tmp_path / "there", "fill(store, 0, 40)")
-    assert hashes(tmp_path / "there") == hashes(tmp_path / "here")
+    assert shard_hashes(tmp_path / "there") == shard_hashes(tmp_path / "here")
     time_of_day = time.strftime("%Y-%m").encode()
     assert time_of_day not in (store.root / "shards" / "shard-00000.parquet").read_bytes()
 
@@ -218,7 +214,7 @@ def test_a_late_holder_commits_nothing(tmp_path: Path, make_sample: Make) -> Non
     assert second is not None
     with pytest.raises(LeaseLost):
         store.commit(late, [make_sample(0)])
-    assert hashes(tmp_path) == {}
+    assert shard_hashes(tmp_path) == {}
     late.release()
     second.check()
     with second:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from final_files import shard_hashes
 
 from spooflab.errors import DataError
 from spooflab.sample import Sample
@@ -46,14 +47,10 @@ def finish(root: Path, make_sample: Make) -> None:
             store.commit(lease, [make_sample(shard * ROWS + row) for row in range(ROWS)])
 
 
-def hashes(root: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((root / "shards").iterdir())}
-
-
 def uninterrupted(root: Path, shards: int, make_sample: Make) -> dict[str, str]:
     Store.create(root, PLAN, shards=shards)
     finish(root, make_sample)
-    return hashes(root)
+    return shard_hashes(root)
 
 
 KILLED_AT_EVERY_CALL = """
@@ -105,7 +102,7 @@ def test_killed_before_every_system_call_and_resumed_gives_the_same_bytes(tmp_pa
             Store.create(root, PLAN, shards=1)
         finish(root, make_sample)
         store = Store.open(root)
-        assert hashes(root) == wanted, f"call {number}"
+        assert shard_hashes(root) == wanted, f"call {number}"
         store.clean_partial()
         assert [p for folder in ("aside", "leases") for p in (root / folder).iterdir()] == []
         assert store.verify().problems == ()
@@ -134,7 +131,7 @@ store.commit(store.claim(0), rows(0), hook=die)
             read_index(root)
         assert Store.open(root).verify().count("missing") == 1
     finish(root, make_sample)
-    assert hashes(root) == wanted
+    assert shard_hashes(root) == wanted
 
 
 def test_a_stopped_process_is_replaced_and_leaves_nothing_when_it_wakes(tmp_path: Path, make_sample: Make) -> None:
@@ -165,7 +162,7 @@ except LeaseLost:
     assert told == "lost\n"
     with lease:
         store.commit(lease, [make_sample(row) for row in range(ROWS)])
-    assert hashes(root) == wanted
+    assert shard_hashes(root) == wanted
     assert store.verify().problems == ()
 
 
@@ -207,7 +204,7 @@ def test_the_system_refuses(
         with pytest.raises(DataError, match=os.strerror(code)) as caught:
             store.commit(lease, [make_sample(0)])
         assert wanted in caught.value.wanted
-        assert hashes(tmp_path / "data") == {}
+        assert shard_hashes(tmp_path / "data") == {}
         assert list((tmp_path / "data" / "aside").iterdir()) == []
         with pytest.raises(DataError, match=os.strerror(code)):
             Store.create(tmp_path / "other", PLAN, shards=1)

@@ -1,6 +1,5 @@
 """Requests of a commit to an S3 server that fail: before they are carried out, or with their reply lost."""
 
-import json
 import random
 import uuid
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 from faults import Outcome
 from s3_server import s3_server
 from s3fs import S3FileSystem
+from silent_leases import silence
 from small_samples import sample_fields
 
 from spooflab.errors import StoreUnreachable
@@ -68,18 +68,12 @@ def _fill(store: Store) -> None:
     for shard in store.pending():
         lease = store.claim(shard)
         if lease is None:  # what the failure kept from being given back
-            _silence(store, shard)
+            generation = newest_generations(files_at(store.root))[shard]
+            silence(store, f"leases/shard-{shard:05d}.{generation:06d}")
             lease = store.claim(shard)
         assert lease is not None
         with lease:
             store.commit(lease, [Sample.create(**sample_fields(shard * ROWS + row)) for row in range(ROWS)])
-
-
-def _silence(store: Store, shard: int) -> None:
-    """Let a lease that was left look as if its term had passed."""
-    files = files_at(store.root)
-    name = f"leases/shard-{shard:05d}.{newest_generations(files)[shard]:06d}"
-    files.touch(name, json.dumps(json.loads(files.read(name)) | {"host": "elsewhere", "term_s": -1.0}).encode())
 
 
 def _hashes(store: Store) -> list[str]:

@@ -3,7 +3,6 @@
 `drivers_killed` forks its drivers from a process of one thread: it is run by `faults.in_own_process`.
 """
 
-import hashlib
 import json
 import os
 import random
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from faults import Outcome, counted
+from final_files import left_over, shard_hashes
 from small_shards import ROWS, make_shard
 
 from spooflab.shard_pool import run_shards
@@ -40,28 +40,24 @@ def fill(root: Path, workers: int, lease_s: float = LEASE_S, **config: Any) -> l
     return [done for done in found if done is not None]
 
 
-def hashes(root: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((root / "shards").iterdir())}
-
-
 def undisturbed(root: Path, shards: int) -> dict[str, str]:
     begin(root, shards)
     fill(root, 1)
-    return hashes(root)
+    return shard_hashes(root)
 
 
 def whole_so_far(root: Path, wanted: dict[str, str]) -> bool:
     """Say whether all that has a final name now is as in an undisturbed run."""
-    return all(wanted[name] == digest for name, digest in hashes(root).items())
+    return all(wanted[name] == digest for name, digest in shard_hashes(root).items())
 
 
 def judged(root: Path, wanted: dict[str, str], faults: int, survived: int, hung: int, also: str) -> Outcome:
     """Compare a store that is finished with the undisturbed one."""
-    found, report = hashes(root), Store.open(root).verify()
+    found, report = shard_hashes(root), Store.open(root).verify()
     lost = sum(name not in found for name in wanted if name.endswith(".parquet")) * ROWS
     lost += summarise(Store.open(root)).given_up
     wrong = sum(wanted.get(name) != digest for name, digest in found.items())
-    left = [path for name in ("aside", "leases") for path in (root / name).iterdir()]
+    left = left_over(root)
     same = found == wanted and report.problems == () and left == []
     return Outcome(
         faults,

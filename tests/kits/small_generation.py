@@ -1,11 +1,12 @@
-"""The smallest data set that the generator makes of two species, and what is made of it by the command line."""
+"""The smallest data sets that the generator makes of two species, and what is made of them by the command line."""
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from final_files import left_over
 
 from spooflab.generators.config import GenerationConfig
 from spooflab.store import Store
@@ -24,6 +25,20 @@ SMALL = GenerationConfig.model_validate(
         "shard_size": 2,
     }
 )
+"""Of the generator itself, for what is called many times."""
+TINY = {
+    "n": 4,
+    "seed": 1,
+    "faces": [{"kind": "procedural", "subjects": 4, "sessions": 1}],
+    "attacks": ["replay_phone"],
+    "devices": ["front_phone"],
+    "bonafide_share": 0.5,
+    "sensor_px": 192,
+    "face_px": 96,
+    "output_px": 64,
+    "shard_size": 2,
+}
+"""Of the command line, as a configuration file holds it."""
 COMMAND = (sys.executable, "-m", "spooflab.cli")
 
 
@@ -46,12 +61,6 @@ def start(*arguments: object, command: tuple[str, ...] = COMMAND, **environment:
     )
 
 
-def shard_hashes(root: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((root / "shards").iterdir())}
-
-
 def nothing_left(root: Path) -> bool:
     """Say whether a store is whole, and nothing lies about in it."""
-    return Store.open(root).verify().problems == () and not [
-        path for name in ("aside", "leases") for path in (root / name).iterdir()
-    ]
+    return Store.open(root).verify().problems == () and not left_over(root)

@@ -4,7 +4,6 @@ Each is forked from this one, which has but one thread: run by `faults.in_own_pr
 """
 
 import errno
-import hashlib
 import os
 import random
 import resource
@@ -16,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from final_files import left_over, shard_hashes
 from small_samples import sample_fields
 
 from spooflab.errors import DataError
@@ -45,10 +45,6 @@ def made(shard: int) -> list[Sample]:
     return MADE[shard]
 
 
-def hashes(root: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((root / "shards").iterdir())}
-
-
 def finish(root: Path) -> None:
     store = Store.open(root, PLAN)
     for shard in store.pending():
@@ -71,7 +67,7 @@ def held(store: Store, shard: int) -> Lease:
 def undisturbed(root: Path, shards: int = 1) -> dict[str, str]:
     Store.create(root, PLAN, shards=shards)
     finish(root)
-    return hashes(root)
+    return shard_hashes(root)
 
 
 def forked(work: Act) -> int:
@@ -153,13 +149,13 @@ def as_promised(root: Path, wanted: dict[str, str], outcome: dict[str, Any]) -> 
     store = Store.open(root)
     store.clean_partial()
     report = store.verify()
-    found = hashes(root)
+    found = shard_hashes(root)
     lost = len(set(wanted) - set(found)) * ROWS
     wrong = sum(wanted.get(name) != digest for name, digest in found.items())
     outcome["lost"] += lost
     outcome["duplicated"] += report.count("duplicate")
     outcome["silently_wrong"] += wrong if report.ok else 0
-    left = [path for name in ("aside", "leases") for path in (root / name).iterdir()]
+    left = left_over(root)
     return not lost and not wrong and report.problems == () and left == []
 
 
@@ -183,7 +179,7 @@ def killed(rng: random.Random, count: int, folder: Path) -> dict[str, Any]:
 
         rng.random()  # each child draws anew
         status = os.waitpid(forked(work), 0)[1]
-        whole = all(digest == wanted[name] for name, digest in hashes(root).items())
+        whole = all(digest == wanted[name] for name, digest in shard_hashes(root).items())
         outcome["silently_wrong"] += not whole
         outcome["survived"] += as_promised(root, wanted, outcome) and whole and os.WIFSIGNALED(status)
     return outcome | {"also": f"all {len(COMMIT_POINTS)} commit points and drawn ones of {calls} calls"}
@@ -247,7 +243,7 @@ def refused(rng: random.Random, count: int, folder: Path) -> dict[str, Any]:
 
         rng.random()
         end = os.WEXITSTATUS(os.waitpid(forked(work), 0)[1])
-        found = hashes(root)
+        found = shard_hashes(root)
         whole = all(digest == wanted[name] for name, digest in found.items())
         survived = as_promised(root, wanted, outcome) and whole and end == REFUSED
         if not survived:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from faults import Fault, Outcome
-from small_generation import SMALL, nothing_left, shard_hashes
+from final_files import shard_hashes
+from small_generation import SMALL, nothing_left
 from torch.utils.data import DataLoader, Dataset
 
 from spooflab.augment import CaptureDevice, DeviceShift

@@ -14,7 +14,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from faults import Fault, Outcome
-from small_generation import COMMAND, SMALL, config_file, nothing_left, shard_hashes, start
+from final_files import shard_hashes
+from small_generation import COMMAND, SMALL, config_file, nothing_left, start
 
 from spooflab.generators.run import generate
 from spooflab.store import Store, read_index

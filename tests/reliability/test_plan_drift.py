@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from faults import Fault, Outcome
-from small_generation import SMALL, shard_hashes
+from final_files import shard_hashes
+from small_generation import SMALL
 
 from spooflab.errors import DataError
 from spooflab.generators import run as generation

@@ -20,6 +20,7 @@ from spooflab.experiments.data_sets.curation.space import Space, joined
 from spooflab.experiments.data_sets.curation.write import write_rows
 from spooflab.experiments.data_sets.priors import DRAWS, priors_of
 from spooflab.provenance import code_facts
+from spooflab.records import content_sha256
 from spooflab.shard_runs import ShardDone, Summary
 from spooflab.store import Store, iter_rows
 
@@ -195,7 +196,7 @@ def _plan(source: Store, wish: Wish, embedding: Embedding | None, keys: Sequence
     told = {
         "fingerprint": source.fingerprint,
         "rows": sum(record.rows for record in records),
-        "content_sha256": hashlib.sha256("\n".join(record.sha256 for record in records).encode()).hexdigest(),
+        "content_sha256": content_sha256(records),
         "plan": source.plan,
     }
     selection: dict[str, Any] = {

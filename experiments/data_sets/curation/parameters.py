@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spooflab.errors import DataError
 from spooflab.experiments.data_sets.curation.space import MOST, Block, Space
-from spooflab.experiments.data_sets.priors import Draws, Priors, cdf
+from spooflab.experiments.data_sets.priors import Draws, Priors, cdf, varying
 from spooflab.experiments.data_sets.ranges import physical_numbers
 from spooflab.store import iter_rows
 
@@ -78,10 +78,7 @@ def parameter_space(attack: Cube, device: Cube) -> Space:
 
 class _Filling:
     def __init__(self, rows: int, priors: dict[str, Draws]) -> None:
-        self._priors = {
-            group: {name: draws for name, draws in columns.items() if draws[0] < draws[-1]}
-            for group, columns in priors.items()
-        }
+        self._priors = {group: varying(columns) for group, columns in priors.items()}
         self._place = {group: place for place, group in enumerate(priors)}
         width = max((len(columns) for columns in self._priors.values()), default=0)
         self._kind = np.zeros(rows, dtype=np.int32)

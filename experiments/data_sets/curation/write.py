@@ -1,6 +1,7 @@
 """Some rows of a store as a store of their own: rows as they are, made and committed shard by shard."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -39,21 +40,22 @@ def write_rows(
     """
     parts = [rows[start : start + per_shard] for start in range(0, len(rows), per_shard)]
     store = Store.open(out, plan=plan) if resume else Store.create(out, plan=plan, shards=len(parts))
-    ends = list(accumulate(record.rows for record in source.committed()))
+    records = source.committed()
+    held = list(zip(records, accumulate((record.rows for record in records), initial=0), strict=False))
     for shard in store.pending():
-        done = commit_shard(out, shard, lambda lease, wanted=parts[shard]: (_read(source, ends, wanted, lease), _NONE))  # type: ignore[misc]
+        done = commit_shard(out, shard, partial(_make, source, held, parts[shard]))
         if done is not None and progress is not None:
             progress(done)
     return summarise(store)
 
 
-_NONE: list[Skip] = []
-
-
-def _read(source: Store, ends: Sequence[int], wanted: Sequence[int], lease: Lease) -> list[Sample]:
+def _make(
+    source: Store, held: Sequence[tuple[CommitRecord, int]], wanted: Sequence[int], lease: Lease
+) -> tuple[list[Sample], list[Skip]]:
+    """Read the wanted rows; `held` are the source's shards, each with the number of its first row."""
     samples: list[Sample] = []
-    for record, start, end in zip(source.committed(), [0, *ends], ends, strict=False):
-        inside = [row - start for row in wanted if start <= row < end]
+    for record, start in held:
+        inside = [row - start for row in wanted if start <= row < start + record.rows]
         if inside:
             lease.renew()
             samples += _rows_of(source, record, inside)
@@ -63,7 +65,7 @@ def _read(source: Store, ends: Sequence[int], wanted: Sequence[int], lease: Leas
             wanted="an unaltered data set",
             next_step=f"spooflab verify {source.root}",
         )
-    return samples
+    return samples, []
 
 
 def _rows_of(source: Store, record: CommitRecord, wanted: Sequence[int]) -> Iterator[Sample]:

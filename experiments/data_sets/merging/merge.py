@@ -1,6 +1,5 @@
 """Merge stores: shard by shard, so that memory holds one shard; the order of the parts decides names and duplicates."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from spooflab.experiments.data_sets.merging.survey import Survey, refuse_twice, 
 from spooflab.lease import Lease
 from spooflab.location import Location
 from spooflab.provenance import code_facts
-from spooflab.records import CommitRecord
+from spooflab.records import CommitRecord, content_sha256
 from spooflab.sample import Sample, Skip
 from spooflab.shard_runs import ShardDone, Summary, commit_shard, summarise
 from spooflab.store import Store
@@ -92,7 +91,7 @@ def _plan(parts: Sequence[Part], duplicates: Duplicates, people: People, found: 
             "name": part.name,
             "fingerprint": part.store.fingerprint,
             "rows": found.rows[part.name],
-            "content_sha256": hashlib.sha256("\n".join(r.sha256 for r in part.store.committed()).encode()).hexdigest(),
+            "content_sha256": content_sha256(part.store.committed()),
             "plan": part.store.plan,
         }
         for part in parts

@@ -114,9 +114,7 @@ def assess(root: Path, limits: Limits, *, cleanvision: bool = False, draws: int 
         DataError: no store, or damage.
     """
     store, stats = Store.open(root), measure(root)
-    seen = vision = None
-    if cleanvision:  # first, so that a missing extra is told at once
-        vision = look(root, stats.rows)
+    vision = look(root, stats.rows) if cleanvision else None  # first, so that a missing extra is told at once
     priors = priors_of(store.plan, draws=draws)
     attack, device = tallies(priors)
     seen = _Records()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spooflab.experiments.data_sets.priors import Draws, Priors
+from spooflab.experiments.data_sets.priors import Draws, Priors, varying
 from spooflab.experiments.statistics import holm
 
 BINS = 10
@@ -77,7 +77,7 @@ class FitTally:
     def __init__(self, kind: str, priors: Mapping[str, Draws]) -> None:
         self._kind = kind
         self._scales = {
-            group: {name: _Scale(draws) for name, draws in columns.items() if draws[0] < draws[-1]}
+            group: {name: _Scale(draws) for name, draws in varying(columns).items()}
             for group, columns in priors.items()
         }
         self._counts: dict[tuple[str, str], NDArray[np.int64]] = {}
