@@ -26,6 +26,7 @@ from spooflab.experiments.protocols import LeaveOneDeviceOut
 from spooflab.experiments.results import load_results
 from spooflab.experiments.study import Plan, plan_study, run_study
 from spooflab.experiments.study_config import StudyConfig
+from spooflab.spoken import duration
 from spooflab.store import read_index
 
 Settings = TypeVar("Settings", bound=Config)
@@ -68,7 +69,7 @@ def main(
     plans = {half: plan_study(study(half, algorithms, folds, seeds, index), data=data, index=index) for half in HALVES}
     for half, plan in plans.items():
         price = price_study(plan, out / half, LocalExecutor(workers=workers))
-        told = f"about {price.seconds / 60:.0f} min ({price.basis})"
+        told = f"about {duration(price.seconds)} ({price.basis})"
         say(f"{half}: {len(plan.runs)} cells, {len(plan.folds)} folds; {told}")
     if dry_run:
         return 0

@@ -13,6 +13,7 @@ from spooflab.generators.plan import make_plan
 from spooflab.sample import Sample
 from spooflab.shard_runs import one_thread
 from spooflab.shards import encode_shard
+from spooflab.spoken import duration
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,12 @@ class Price:
 
     def sentence(self, workers: int) -> str:
         """Return the estimate for a person."""
-        error = f" ± {_time(self.hours_error)}" if self.tried > 1 else ""
+        error = f" ± {duration(3600 * self.hours_error)}" if self.tried > 1 else ""
         refused = f", {self.refused} of them refused" if self.refused else ""
+        processes = f"{workers} process{'es' * (workers > 1)}"
         return (
-            f"{self.samples} samples in {self.shards} shards: about {_time(self.hours)}{error} by {workers} process"
-            f"{'es' * (workers > 1)} like this one, {self.gb:.3g} GB ({self.tried} samples tried{refused})"
+            f"{self.samples} samples in {self.shards} shards: about {duration(3600 * self.hours)}{error} by "
+            f"{processes} like this one, {self.gb:.3g} GB ({self.tried} samples tried{refused})"
         )
 
     def to_json(self) -> dict[str, float]:
@@ -85,14 +87,3 @@ def price(config: GenerationConfig, *, workers: int = 1, probe: int = 12) -> Pri
         hours_error=float(error) * per_hour,
         gb=size * config.n / 1e9,
     )
-
-
-def _time(hours: float) -> str:
-    """Format a time.
-
-    >>> [_time(h) for h in (0.005, 0.5, 3.0)]
-    ['18 s', '30 min', '3.0 h']
-    """
-    if hours < 1 / 60:
-        return f"{3600 * hours:.0f} s"
-    return f"{60 * hours:.0f} min" if hours < 1 else f"{hours:.1f} h"

@@ -23,6 +23,7 @@ from spooflab.experiments.results import Cell, Results, row_interval
 from spooflab.experiments.settings import SEEN, WORDS, by_setting
 from spooflab.experiments.statistics import Friedman, Judged
 from spooflab.experiments.summary import unseen
+from spooflab.spoken import duration
 
 _SHEET = 12
 _PAIRS_LISTED = 28
@@ -90,7 +91,7 @@ def build_view(
         "bands": sorted(_banded(results, summary)),
         "runs_done": len(results.done()),
         "runs_listed": _RUNS_LISTED,
-        "hours": _hours(sum(float(row["seconds"] or 0) for row in rows)),
+        "hours": duration(sum(float(row["seconds"] or 0) for row in rows)),
         "configuration": yaml.safe_dump(study["config"], sort_keys=False, allow_unicode=True) if study else "",
         "tables": [table.view() for table in tables],
         "calibration": calibration_view(summary, shown),
@@ -287,15 +288,6 @@ def _pairs(summary: dict[str, Any]) -> dict[str, Any]:
         return {"shown": pairs, "hidden": 0}
     ordered = sorted(pairs, key=lambda pair: (pair["p"], -abs(pair["difference"])))
     return {"shown": ordered[:_PAIRS_LISTED], "hidden": len(pairs) - _PAIRS_LISTED}
-
-
-def _hours(seconds: float) -> str:
-    """Say a duration in the unit that suits it.
-
-    >>> _hours(90), _hours(9000)
-    ('1.5 minutes', '2.5 hours')
-    """
-    return f"{seconds / 60:.1f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _cd(summary: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spooflab.shard_runs import ShardDone
+from spooflab.spoken import duration
 
 
 class ShardLines:
@@ -40,7 +41,7 @@ class ShardLines:
         """Say that a shard is committed; `figures` are `RunMetrics.count`'s."""
         self.committed += 1
         skipped = f", {done.skips} skipped" if done.skips else ""
-        pace = f"{figures['rows_per_s'] or 0:.3g} rows/s, {spoken(figures['eta_s'] or 0)} left"
+        pace = f"{figures['rows_per_s'] or 0:.3g} rows/s, {duration(figures['eta_s'] or 0)} left"
         self._bar.update(self._task, completed=self.committed, told=pace)
         self._say(
             f"shard {self.committed}/{self._shards} ✓ {done.rows} rows{skipped}  sha256 {done.sha256[:12]}  {pace}"
@@ -61,17 +62,6 @@ class ShardLines:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-
-
-def spoken(seconds: float) -> str:
-    """Format a remaining time.
-
-    >>> [spoken(s) for s in (0, 59.6, 3599, 100_000)]
-    ['0 s', '1 min', '60 min', '27.8 h']
-    """
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def planned(counts: Mapping[str, int]) -> str:

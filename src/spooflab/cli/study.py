@@ -8,6 +8,7 @@ from typing import Any, Literal
 import tyro
 
 from spooflab.cli.repeating import repeating_command
+from spooflab.spoken import duration, size
 
 ExecutorName = Literal["local", "ray", "slurm"]
 
@@ -127,15 +128,15 @@ def _print_plan(plain: dict[str, Any]) -> None:
         for name in ("runs", "each", "in all", "disk"):
             next(c for c in table.columns if c.header == name).justify = "right"
         for column in plain["columns"]:
-            seconds, size = column["seconds"], column["bytes"]
-            disk = "?" if size is None else megabytes(column["runs"] * size)
+            seconds, stored = column["seconds"], column["bytes"]
+            disk = "?" if stored is None else size(column["runs"] * stored)
             times = (duration(seconds), duration(column["runs"] * seconds))
             table.add_row(column["label"], str(column["runs"]), *times, disk, column["basis"])
         console.print(table)
     console.print(
         f"{plain['runs']} runs = {len(plain['algorithms'])} algorithms × {len(folds)} folds × {len(plain['seeds'])} "
         f"seeds · about {duration(plain['estimate_seconds'])} with {plain['lanes']} at once ({plain['executor']}), "
-        f"{megabytes(plain['estimate_bytes'])} · {plain['cached']} cached",
+        f"{size(plain['estimate_bytes'])} · {plain['cached']} cached",
         highlight=False,
         soft_wrap=True,
     )
@@ -172,23 +173,3 @@ def _run(plan: Any, out: Path, command: str, executor: Any, *, as_json: bool) ->
     summary = write_report(out)
     print_summary(summary, out, as_json=as_json)
     return outcome.exit_code
-
-
-def duration(seconds: float) -> str:
-    """Format seconds as a person says them.
-
-    >>> duration(7200)
-    '2.0 h'
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def megabytes(size: float) -> str:
-    """Format bytes as a person says them.
-
-    >>> megabytes(3_200_000), megabytes(5_600_000_000)
-    ('3 MB', '5.6 GB')
-    """
-    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
