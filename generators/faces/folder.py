@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from spooflab.bounded_decoder import decode_untrusted
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.face import Face, FaceRef
 from spooflab.generators.faces.detect.detector import Detector
@@ -15,7 +16,6 @@ from spooflab.generators.faces.detect.onnx import OnnxSettings
 from spooflab.generators.faces.detect.reader import Dense, DetectorName, Geometry, PhotoReader
 from spooflab.generators.faces.landmarks import FacePoints, read_landmarks
 from spooflab.generators.faces.photo import MIN_EYES_PX, Edges, PhotoSettings, face_from_photo
-from spooflab.images import decode_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_FILE_BYTES = 200_000_000
@@ -109,7 +109,8 @@ class FolderFaces:
 
         Raises:
             SkipSample: `path_escape`, `unreadable`, `file_too_large`, `file_changed`, `no_landmarks`, `no_face`,
-                `profile_face`, `face_too_small`, `face_out_of_frame`, or a reason of `spooflab.images.decode_image`.
+                `profile_face`, `face_too_small`, `face_out_of_frame`, or a reason of
+                `spooflab.bounded_decoder.decode_untrusted`.
         """
         data = read_confined(self.root, ref.record["path"])
         found = hashlib.sha256(data).hexdigest()
@@ -119,7 +120,7 @@ class FolderFaces:
             )
         points = ref.record["points"]
         seen = None if points is None else FacePoints.from_record(points)
-        pixels = decode_image(data)
+        pixels = decode_untrusted(data)
         seen = self.reader.points(pixels, seen, found)
         face = face_from_photo(pixels, seen, self.photo, subject_id=ref.subject_id, source_id=ref.source_id)
         return self.reader.read(face)

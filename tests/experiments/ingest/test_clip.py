@@ -7,8 +7,10 @@ import pytest
 from real_trees import picture, png, video, write
 
 from spooflab.errors import ConfigError, SkipSample
-from spooflab.experiments.ingest.clip import evenly, hdf5, read_clip
+from spooflab.experiments.ingest.clip import read_clip
 from spooflab.experiments.ingest.config import IngestConfig
+from spooflab.experiments.ingest.hdf5 import hdf5
+from spooflab.experiments.ingest.spans import evenly
 from spooflab.experiments.readers.item import Kind, Orientation, RealItem
 
 pytest.importorskip("av")
@@ -134,3 +136,25 @@ def test_without_h5py_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(ConfigError, match="pip install h5py"):
         hdf5()
+
+
+def test_hdf5_names_no_further_files(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    frames = np.stack([picture(n) for n in range(5)])
+    with h5py.File(tmp_path / "other.hdf5", "w") as file:
+        file["Color_Data"] = frames
+    frames.tofile(tmp_path / "raw.bin")
+    with h5py.File(tmp_path / "link.hdf5", "w") as file:
+        file["Color_Data"] = h5py.ExternalLink(str(tmp_path / "other.hdf5"), "Color_Data")
+    with h5py.File(tmp_path / "deep.hdf5", "w") as file:
+        file["elsewhere"] = h5py.ExternalLink(str(tmp_path / "other.hdf5"), "/")
+        file["Frame_0/array"] = h5py.SoftLink("/elsewhere/Color_Data")
+    with h5py.File(tmp_path / "external.hdf5", "w") as file:
+        file.create_dataset("Color_Data", frames.shape, "u1", external=[(str(tmp_path / "raw.bin"), 0, frames.nbytes)])
+    with h5py.File(tmp_path / "view.hdf5", "w") as file:
+        layout = h5py.VirtualLayout(frames.shape, "u1")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "other.hdf5"), "Color_Data", frames.shape)
+        file.create_virtual_dataset("Color_Data", layout)
+    for name in ("link", "deep", "external", "view"):
+        with pytest.raises(SkipSample, match=r"bad_hdf5.*lies in the file itself"):
+            read_clip(tmp_path, item(f"{name}.hdf5", "hdf5"), config(tmp_path))
