@@ -2,8 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from spooflab.experiments.ingest.container import Facts
 from spooflab.experiments.ingest.frame import MIN_SIDE
 from spooflab.experiments.ingest.spans import evenly
 from spooflab.experiments.ingest.video import DEMUXERS
+from spooflab.experiments.readers.hf_parquet import without_root
 from spooflab.experiments.readers.item import Orientation, RealItem
 from spooflab.experiments.readers.walk import IMAGES, confined, files
 from spooflab.images import upright
@@ -82,7 +84,7 @@ def read_clip(root: Path, item: RealItem, config: IngestConfig) -> Clip:
     return Clip(reply.told["frames"], tuple(shots))
 
 
-def opened(path: Path, name: str) -> BinaryIO:
+def opened(path: Path, name: str) -> BufferedReader:
     """Open a file to read it.
 
     Args:
@@ -98,7 +100,7 @@ def opened(path: Path, name: str) -> BinaryIO:
         raise SkipSample("unreadable", f"{name}: {error.strerror}") from error
 
 
-def _decoded(file: BinaryIO, item: RealItem, config: IngestConfig) -> Reply:
+def _decoded(file: BufferedReader, item: RealItem, config: IngestConfig) -> Reply:
     limits: dict[str, Any] = {"frames": config.frames, "max_pixels": config.max_pixels}
     if item.kind == "video":
         suffix = PurePosixPath(item.path).suffix.lower()
@@ -127,7 +129,7 @@ def _folder(root: Path, item: RealItem, config: IngestConfig) -> Clip:
     return Clip(len(names), tuple(shots))
 
 
-def _still(frame: int, path: str, source: bytes | BinaryIO, config: IngestConfig) -> Shot:
+def _still(frame: int, path: str, source: bytes | BufferedReader, config: IngestConfig) -> Shot:
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).hexdigest()
     else:
@@ -154,7 +156,7 @@ def _parquet_bytes(path: Path, row: int) -> bytes:
     try:
         cell = _cell(path, row)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        told = (str(error).splitlines() or [""])[0][:120]
+        told = without_root(str(error), path.parent)
         raise SkipSample("bad_parquet", f"{path.name} row {row}: {type(error).__name__}: {told}") from error
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     if not isinstance(data, bytes) or not data:

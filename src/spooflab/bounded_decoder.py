@@ -235,7 +235,7 @@ class _Child:
             wait()
             kind, length = receive_head(self.link)
             if kind == ROWS:
-                held = memoryview(arrays[-1]).cast("B") if arrays else memoryview(b"")
+                held = arrays[-1].data.cast("B") if arrays else memoryview(b"")
                 if length > len(held) - filled:
                     raise WireClosed("more rows than its array has")
                 receive_into(self.link, held[filled : filled + length])

@@ -29,7 +29,7 @@ def decoding_bytes(image: Image.Image, file_bytes: int) -> int:
 
 def _samples(image: Image.Image) -> float:
     """Return how many samples a JPEG has for a pixel: 3 for colour at full size, 1.5 at half."""
-    layers = [(across, down) for _, across, down, *_ in getattr(image, "layer", ())]
+    layers = [(int(across), int(down)) for _, across, down, *_ in getattr(image, "layer", ())]
     if not layers:
         return 4.0
     widest = max(across for across, _ in layers) * max(down for _, down in layers)

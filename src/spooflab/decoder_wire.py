@@ -101,7 +101,7 @@ def receive_into(link: socket.socket, place: memoryview) -> None:
 
 def raw(array: npt.NDArray[np.uint8]) -> memoryview:
     """Return an array's bytes in row order, copied only where they lie otherwise."""
-    return memoryview(np.ascontiguousarray(array).reshape(-1)).cast("B")
+    return np.ascontiguousarray(array).reshape(-1).data.cast("B")
 
 
 def _no_number(name: str) -> Any:
