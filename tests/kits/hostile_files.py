@@ -45,8 +45,11 @@ def png_of(width: int, height: int, *, depth: int = 8, colour: int = 2, rows: in
 def zeros_png(width: int, height: int, *, depth: int = 1, colour: int = 0) -> bytes:
     """A valid black PNG of any size, small however large it unpacks."""
     bits = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] * depth
-    row, packer = bytes(1 + (width * bits + 7) // 8), zlib.compressobj(9)
-    body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    left, packer, body = height * (1 + (width * bits + 7) // 8), zlib.compressobj(1), b""
+    while left:
+        body += packer.compress(bytes(min(left, 1 << 20)))
+        left -= min(left, 1 << 20)
+    body += packer.flush()
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return PNG_HEAD + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
@@ -156,8 +159,13 @@ DAMAGES: tuple[Damage, ...] = (
 )  # fmt: skip
 
 
-def made() -> Iterator[tuple[str, bytes]]:
-    """Yield pictures that are lies from the start, by suffix."""
+@lru_cache(maxsize=1)
+def made() -> tuple[tuple[str, bytes], ...]:
+    """Pictures that are lies from the start, by suffix."""
+    return tuple(_made())
+
+
+def _made() -> Iterator[tuple[str, bytes]]:
     rgb = Image.fromarray(picture(2, 48))
     png, jpeg = saved(rgb, "PNG"), saved(rgb, "JPEG")
     for width, height in ((0, 0), (0, 48), (1, 50_000_000), (50_000_000, 1), (2**31 - 1, 2**31 - 1), (16, 3_000_000)):
@@ -215,12 +223,12 @@ NAMES = (
     b"back\\slash", b"a'b\"c", b"<script>", b"--help", b"~", b"%s%n", b"$(id)", b"#0", b"a,b", b" lead", b"x" * 250,
     "é".encode(), "日本".encode(), "👩‍🚀".encode(),
 )  # fmt: skip
-"""Stems of files' names, and how many of them can be written down."""
+"""Stems of files' names; the first seven cannot be written down."""
 
 
 def pictures(rng: random.Random, count: int) -> Iterator[tuple[str, bytes]]:
     """Yield so many pictures by suffix: sound ones, made lies, and damage to sound ones, by turns."""
-    lies = tuple(made())
+    lies = made()
     for number in range(count):
         if number < len(sound()):
             yield sound()[number]
