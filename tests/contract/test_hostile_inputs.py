@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,9 @@ def test_every_file_of_a_hostile_folder_becomes_a_picture_or_a_reason(tmp_path: 
     stored, broken = ingested(tmp_path / "data", "folder", tmp_path / "out")
     seen = {path.removeprefix("live/"): pixels for path, pixels in stored.items()}
     for path, pixels in wanted.items():
-        assert np.array_equal(seen[path], pixels), path
+        # A backslash parts folders on other systems: no path that holds one is followed.
+        assert ("\\" in path) == (path not in seen), path
+        assert "\\" in path or np.array_equal(seen[path], pixels), path
     there = sum(len(names) for _, _, names in os.walk(tmp_path / "data"))
     unread = sum(1 for suffix, _ in pictures(random.Random(1), COUNT) if suffix in UNREAD)
     assert len(stored) + sum(broken.values()) == there - unread
@@ -119,6 +122,14 @@ LISTS: dict[str, Callable[[Path], object]] = {
 }
 
 
+def outcome(read: Callable[[], Any]) -> tuple[Any, str]:
+    """Return what was read, or None and what was told; any error but ours ends the test."""
+    try:
+        return read(), ""
+    except DataError as error:
+        return None, str(error)
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_odd_lists_are_told_of(name: str, tmp_path: Path) -> None:
     for kind, data in texts():
@@ -128,12 +139,8 @@ def test_odd_lists_are_told_of(name: str, tmp_path: Path) -> None:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data.replace(b"path", b"image_path") if name == "labels.csv" else data)
         (root / "0.png").write_bytes(b"")
-        try:
-            told = LISTS[name](root)
-        except DataError as error:
-            assert str(root) in str(error), kind
-        else:
-            assert told is not None
+        told, error = outcome(lambda root=root: LISTS[name](root))  # type: ignore[misc]  # bound at once
+        assert told is not None or str(root) in error, kind
 
 
 @pytest.mark.parametrize("kind", [kind for kind, _ in texts()])
@@ -143,13 +150,13 @@ def test_a_manifest_of_odd_rows_is_ingested_or_refused(kind: str, tmp_path: Path
     for number in range(8):
         (root / f"{number}.png").write_bytes((root / "00" / "sound00000.png").read_bytes())
     (root / "manifest.csv").write_bytes(dict(texts())[kind])
-    try:
-        stored, broken = ingested(root, "manifest", tmp_path / "out")
-    except DataError as error:
-        assert str(root) in str(error)
-    else:
-        assert stored or broken
-        assert set(broken) <= set(REASONS)
+    told, error = outcome(lambda: ingested(root, "manifest", tmp_path / "out"))
+    if told is None:
+        assert str(root) in error
+        return
+    stored, broken = told
+    assert stored or broken
+    assert set(broken) <= set(REASONS)
 
 
 def test_every_code_of_the_readers_is_listed() -> None:
