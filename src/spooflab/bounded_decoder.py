@@ -311,7 +311,7 @@ def _environment() -> dict[str, str]:
     ]
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     # Blocks above this size go back to the system when they are freed: the next picture finds all of the memory.
-    one["MALLOC_MMAP_THRESHOLD_"] = str(1 << 20)
+    one["MALLOC_MMAP_THRESHOLD_"], one["MALLOC_TRIM_THRESHOLD_"] = str(8 << 20), str(16 << 20)
     return {**kept, **one, "PYTHONPATH": os.pathsep.join(roots), "PYTHONDONTWRITEBYTECODE": "1"}
 
 

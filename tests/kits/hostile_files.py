@@ -19,6 +19,8 @@ from PIL import Image, ImageCms
 from real_trees import picture, video
 
 Damage = Callable[[random.Random, bytes], bytes]
+UNREAD = (".gif", ".tiff", ".ico", ".ppm", ".jp2", ".svg")
+"""Suffixes that no reader of folders takes for pictures."""
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 
 
@@ -250,7 +252,8 @@ def pictures(rng: random.Random, count: int) -> Iterator[tuple[str, bytes]]:
             suffix, data = rng.choice(sound())
             for _ in range(rng.choice((1, 1, 2))):
                 data = rng.choice(DAMAGES)(rng, data) or b"\0"
-            yield rng.choice((suffix, suffix, suffix, "jpg", "png")), data
+            kept = "jpg" if f".{suffix}" in UNREAD else suffix  # whatever it holds, readers take it for a picture
+            yield rng.choice((kept, kept, kept, "jpg", "png")), data
 
 
 def write_pictures(rng: random.Random, count: int, folder: Path) -> dict[str, np.ndarray]:
