@@ -1,5 +1,6 @@
 """Frames of a video by PyAV: counted first, then decoded in order up to the last that is wanted."""
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -62,27 +63,23 @@ def video_frames(
         SkipSample: `bad_video` or `out_of_memory`.
     """
     av = _pyav()
-    chosen, problem = evenly(count, wanted), "the stream ends before"
-    left = iter(chosen)
-    number = next(left, None)
+    left, problem = deque(evenly(count, wanted)), "the stream ends before"
     try:
         with av.open(file, format=demuxer) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             for at, frame in enumerate(container.decode(stream)):
-                if at != number:
-                    continue
-                yield number, _pixels(frame, turned, max_pixels)
-                number = next(left, None)
-                if number is None:
+                if not left:
                     return
+                if at == left[0]:
+                    pixels = _pixels(frame, turned, max_pixels)
+                    yield left.popleft(), pixels
     except MemoryError:
         raise
     except Exception as error:
         problem = f"decoding stopped: {type(error).__name__}"
-    while number is not None:
+    for number in left:
         yield number, SkipSample("frame_missing", problem)
-        number = next(left, None)
 
 
 def _pixels(frame: Any, turned: bool, max_pixels: int) -> Pixels | SkipSample:
@@ -91,9 +88,17 @@ def _pixels(frame: Any, turned: bool, max_pixels: int) -> Pixels | SkipSample:
     refusal = size_refusal(frame.width, frame.height, max_pixels)  # a stream may change its size on the way
     if refusal is not None:
         return refusal
-    pixels: Pixels = frame.to_ndarray(format="rgb24")
+    pixels: Pixels = _in_rgb(frame).to_ndarray()
     quarters = round(frame.rotation / 90) if turned else 0  # degrees anticlockwise
     return np.ascontiguousarray(np.rot90(pixels, quarters))
+
+
+def _in_rgb(frame: Any) -> Any:
+    try:
+        # By itself swscale starts a thread for each core, whose stacks would take the decoder's memory.
+        return frame.reformat(format="rgb24", threads=1)
+    except TypeError:  # a PyAV that cannot be told, and starts none
+        return frame.reformat(format="rgb24")
 
 
 def _told(error: Exception) -> str:

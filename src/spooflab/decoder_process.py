@@ -135,7 +135,6 @@ def _bound() -> None:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NOFILE: _MOST_FILES,
-        resource.RLIMIT_NPROC: 0,
     }
     with suppress(FileNotFoundError):  # only Linux tells, and only there the limit counts what is mapped
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()

@@ -55,7 +55,7 @@ def eat(file: BinaryIO, arguments: Told, answer: Answer) -> Told:
 
 
 def exhaust(file: BinaryIO, arguments: Told, answer: Answer) -> Told:
-    """Try what a decoder may not: files, many of them, children; tell what was refused."""
+    """Try what a decoder may not: to write, and to hold many files; tell what was refused."""
     refused = []
     try:
         Path(arguments["path"]).write_bytes(b"x" * 10)
