@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from spooflab.augment.style.measure import measure
 from spooflab.augment.style.statistics import StyleStatistics, impossible
-from spooflab.errors import DataError
-from spooflab.images import ImageRefused, decode_image
+from spooflab.bounded_decoder import decode_untrusted
+from spooflab.errors import DataError, SkipSample
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _FORMAT = "spooflab style bank 1"
@@ -45,8 +45,8 @@ class StyleBank:
         rows, pictures, refused = [], [], []
         for path in sorted(p for p in root.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()):
             try:
-                pixels = decode_image(path.read_bytes())
-            except ImageRefused as refusal:
+                pixels = decode_untrusted(path.read_bytes())
+            except SkipSample as refusal:
                 refused.append((path.name, refusal.reason))
                 continue
             rows.append(measure(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255))

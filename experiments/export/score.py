@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spooflab.adapters.image_set import to_training_size
+from spooflab.bounded_decoder import decode_untrusted
 from spooflab.errors import SkipSample
 from spooflab.experiments.export.facts_of_row import RowFacts
 from spooflab.experiments.export.loaded_detector import LoadedDetector
@@ -69,7 +70,7 @@ def _small(picture: Picture, size: int, crop: Crop | None) -> Pictures | SkipSam
     if isinstance(picture.data, SkipSample):
         return picture.data
     try:
-        pixels = decode_image(picture.data)
+        pixels = (decode_image if picture.stored else decode_untrusted)(picture.data)
         if crop is not None and not picture.stored:
             pixels = crop(pixels)
         return np.ascontiguousarray(to_training_size(pixels, size).permute(1, 2, 0).numpy())

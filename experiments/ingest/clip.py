@@ -1,24 +1,32 @@
 """Pixels of an item: which frames are taken, and how pictures, videos and HDF5 files are read."""
 
 import hashlib
-import importlib
-from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from spooflab.errors import ConfigError, SkipSample
+from spooflab.bounded_decoder import PICTURE_S, Reply, decoder_of
+from spooflab.errors import SkipSample
 from spooflab.experiments.ingest.config import IngestConfig
-from spooflab.experiments.ingest.container import Facts, picture_facts, video_facts
-from spooflab.experiments.ingest.video import video_frames
+from spooflab.experiments.ingest.container import Facts
+from spooflab.experiments.ingest.frame import MIN_SIDE
+from spooflab.experiments.ingest.spans import evenly
+from spooflab.experiments.ingest.video import DEMUXERS
+from spooflab.experiments.readers.hf_parquet import without_root
 from spooflab.experiments.readers.item import Orientation, RealItem
 from spooflab.experiments.readers.walk import IMAGES, confined, files
-from spooflab.images import decode_image
+from spooflab.images import upright
 
+JOBS = "spooflab.experiments.ingest.decoder_jobs"
+"""The module whose process decodes; nothing of a data set is decoded in this one."""
+SECONDS_PER_MB = 5.0
+"""That a clip is given beyond a picture's time: an hour of low quality is decoded about ten times as fast."""
 Pixels = NDArray[np.uint8]
 
 
@@ -49,46 +57,58 @@ class Clip:
     shots: tuple[Shot, ...]
 
 
-def evenly(count: int, wanted: int) -> list[int]:
-    """Return the frames at the middles of `wanted` equal spans of a clip of `count` frames; all of a shorter clip.
-
-    >>> evenly(10, 2), evenly(3, 8)
-    ([2, 7], [0, 1, 2])
-    """
-    if count <= wanted:
-        return list(range(count))
-    return [(2 * k + 1) * count // (2 * wanted) for k in range(wanted)]
-
-
 def read_clip(root: Path, item: RealItem, config: IngestConfig) -> Clip:
     """Read the pictures that the configuration takes of an item.
 
     Raises:
-        SkipSample: nothing of it can be read: `path_escape`, `missing`, `unreadable`, `file_too_large`, `bad_video`,
-            `bad_hdf5`, `no_frames`, or a reason of `spooflab.images.decode_image`.
+        SkipSample: nothing of it can be read: `path_escape`, `missing`, `unreadable`, `file_too_large`,
+            `unsupported_format`, `bad_video`, `bad_hdf5`, `bad_parquet`, `no_frames`, or a reason of
+            `spooflab.reasons.PICTURE` or `DECODER`.
         ConfigError: a package that is needed is not installed.
     """
     if item.kind == "frames":
         return _folder(root, item, config)
     path = confined(root, item.path, max_bytes=config.max_file_mb * 1_000_000)
-    if item.kind == "image":
-        data = path.read_bytes()
-        return Clip(1, (_still(0, item.path, data, config),))
     if item.kind == "parquet":
-        data = _parquet_bytes(path, item.row)
-        return Clip(1, (_still(0, item.path, data, config),))
-    with path.open("rb") as file:
+        return Clip(1, (_still(0, item.path, _parquet_bytes(path, item.row), config),))
+    with opened(path, item.path) as file:
+        if item.kind == "image":
+            return Clip(1, (_still(0, item.path, file, config),))
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    facts: Facts = {"bytes": path.stat().st_size} if item.kind == "hdf5" else video_facts(path)
-    if item.kind == "hdf5":
-        count, pictures = _hdf5(path, config)
-    else:
-        turn = item.orientation
-        count, pictures = video_frames(
-            path, lambda n: evenly(n, config.frames), config.max_pixels, turned=turn == "display"
-        )
-    shots = (Shot(frame, item.path, digest, _turned(pixels, item.orientation), facts) for frame, pixels in pictures)
-    return Clip(count, tuple(shots))
+        reply, size = _decoded(file, item, config), path.stat().st_size
+    arrays, shots = iter(reply.arrays), []
+    facts: Facts = {"bytes": size, **reply.told["facts"]}
+    for frame, refused in reply.told["shots"]:
+        pixels = _turned(next(arrays), item.orientation) if refused is None else SkipSample(*refused)
+        shots.append(Shot(frame, item.path, digest, pixels, facts))
+    return Clip(reply.told["frames"], tuple(shots))
+
+
+def opened(path: Path, name: str) -> BufferedReader:
+    """Open a file to read it.
+
+    Args:
+        path: real, of a regular file.
+        name: what it is called in the reason.
+
+    Raises:
+        SkipSample: `unreadable`.
+    """
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise SkipSample("unreadable", f"{name}: {error.strerror}") from error
+
+
+def _decoded(file: BufferedReader, item: RealItem, config: IngestConfig) -> Reply:
+    limits: dict[str, Any] = {"frames": config.frames, "max_pixels": config.max_pixels}
+    if item.kind == "video":
+        suffix = PurePosixPath(item.path).suffix.lower()
+        if suffix not in DEMUXERS:
+            raise SkipSample("unsupported_format", f"{suffix!r}, wanted {', '.join(DEMUXERS)}")
+        limits |= {"demuxer": DEMUXERS[suffix], "turned": item.orientation == "display"}
+    seconds = PICTURE_S + SECONDS_PER_MB * file.seek(0, 2) / 1e6
+    return decoder_of(JOBS).ask(item.kind, file, limits, seconds=seconds, most_bytes=3 * config.max_pixels)
 
 
 def _folder(root: Path, item: RealItem, config: IngestConfig) -> Clip:
@@ -101,26 +121,30 @@ def _folder(root: Path, item: RealItem, config: IngestConfig) -> Clip:
     shots = []
     for frame in evenly(len(names), config.frames):
         try:
-            data = confined(root, names[frame], max_bytes=config.max_file_mb * 1_000_000).read_bytes()
-            shots.append(_still(frame, names[frame], data, config))
+            path = confined(root, names[frame], max_bytes=config.max_file_mb * 1_000_000)
+            with opened(path, names[frame]) as file:
+                shots.append(_still(frame, names[frame], file, config))
         except SkipSample as skip:
             shots.append(Shot(frame, names[frame], "", skip, {}))
     return Clip(len(names), tuple(shots))
 
 
-def _still(frame: int, path: str, data: bytes, config: IngestConfig) -> Shot:
-    return Shot(frame, path, hashlib.sha256(data).hexdigest(), _decode(data, config), picture_facts(data))
-
-
-def _decode(data: bytes, config: IngestConfig) -> Pixels | SkipSample:
+def _still(frame: int, path: str, source: bytes | BufferedReader, config: IngestConfig) -> Shot:
+    if isinstance(source, bytes):
+        digest = hashlib.sha256(source).hexdigest()
+    else:
+        digest = hashlib.file_digest(source, "sha256").hexdigest()
+    limits = {"max_pixels": config.max_pixels, "min_side": MIN_SIDE}
     try:
-        return decode_image(data, max_pixels=config.max_pixels)
+        reply = decoder_of(JOBS).ask("still", source, limits, seconds=PICTURE_S, most_bytes=3 * config.max_pixels)
     except SkipSample as skip:
-        return skip
+        return Shot(frame, path, digest, skip, {})
+    pixels = np.ascontiguousarray(upright(reply.arrays[0], reply.told["orientation"]))
+    return Shot(frame, path, digest, pixels, reply.told["facts"])
 
 
-def _turned(pixels: Pixels | SkipSample, orientation: Orientation) -> Pixels | SkipSample:
-    if isinstance(pixels, SkipSample) or orientation == "display":
+def _turned(pixels: Pixels, orientation: Orientation) -> Pixels:
+    if orientation == "display":
         return pixels
     if orientation == "transpose":
         return np.ascontiguousarray(pixels.swapaxes(0, 1))
@@ -129,56 +153,22 @@ def _turned(pixels: Pixels | SkipSample, orientation: Orientation) -> Pixels | S
 
 def _parquet_bytes(path: Path, row: int) -> bytes:
     """Return the embedded picture of one row; a cell that only points to a path is refused."""
-    file = pq.ParquetFile(path)
-    for group in range(file.num_row_groups):
-        size = file.metadata.row_group(group).num_rows
-        if row < size:
-            cell = file.read_row_group(group, columns=["image"]).column("image")[row].as_py()
-            data = cell if isinstance(cell, bytes) else (cell or {}).get("bytes")
-            if not data:
-                raise SkipSample("no_bytes", f"{path.name} row {row}: no embedded picture; paths are not followed")
-            return bytes(data)
-        row -= size
+    try:
+        cell = _cell(path, row)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        told = without_root(str(error), path.parent)
+        raise SkipSample("bad_parquet", f"{path.name} row {row}: {type(error).__name__}: {told}") from error
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    if not isinstance(data, bytes) or not data:
+        raise SkipSample("no_bytes", f"{path.name} row {row}: no embedded picture; paths are not followed")
+    return data
+
+
+def _cell(path: Path, row: int) -> Any:
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            size = file.metadata.row_group(group).num_rows
+            if row < size:
+                return file.read_row_group(group, columns=["image"]).column("image")[row].as_py()
+            row -= size
     raise SkipSample("missing", f"{path.name}: no such row")
-
-
-def _hdf5(path: Path, config: IngestConfig) -> tuple[int, Sequence[tuple[int, Pixels | SkipSample]]]:
-    """Read `Color_Data` (N, 3, H, W), as 3DMAD has it, or `Frame_0/array` and so on, as Bob writes clips."""
-    try:
-        with hdf5().File(path, "r") as file:
-            if "Color_Data" in file:
-                data = file["Color_Data"]
-                count = int(data.shape[0])
-                return count, [(i, _colour(np.asarray(data[i]), config)) for i in evenly(count, config.frames)]
-            names = sorted((n for n in file if n.startswith("Frame_")), key=lambda n: int(n.removeprefix("Frame_")))
-            if not names:
-                raise SkipSample("bad_hdf5", f"{path.name}: neither Color_Data nor Frame_0 among {sorted(file)[:5]}")
-            chosen = evenly(len(names), config.frames)
-            return len(names), [(i, _colour(np.asarray(file[f"{names[i]}/array"]), config)) for i in chosen]
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise SkipSample("bad_hdf5", f"{path.name}: {type(error).__name__}: {error}") from error
-
-
-def hdf5() -> Any:
-    """Return the `h5py` package, which reads data without running any of it.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    try:
-        return importlib.import_module("h5py")
-    except ImportError as error:
-        raise ConfigError(
-            "this data set is HDF5, and h5py is not installed", wanted="the package h5py", next_step="pip install h5py"
-        ) from error
-
-
-def _colour(array: NDArray[Any], config: IngestConfig) -> Pixels | SkipSample:
-    """Return (H, W, 3) of a frame whose channels come first or last."""
-    if array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3:
-        array = array.transpose(1, 2, 0)
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
-        return SkipSample("bad_hdf5", f"frame of shape {array.shape}, {array.dtype}, wanted three channels of uint8")
-    if array.shape[0] * array.shape[1] > config.max_pixels:
-        return SkipSample("too_many_pixels", f"{array.shape[1]} x {array.shape[0]}")
-    return np.ascontiguousarray(array)

@@ -1,14 +1,11 @@
 """What a file says of how it was encoded: format, size, JPEG tables, codec. None of it is stored with the picture."""
 
-import io
+import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
-
-from spooflab.experiments.ingest.video import DEMUXERS
 
 Facts = Mapping[str, int | float | str]
 _BASE = np.array(
@@ -27,19 +24,19 @@ _BASE = np.array(
 """Table K.1 of the standard (ITU-T T.81): luma at quality 50, row by row."""
 
 
-def picture_facts(data: bytes) -> Facts:
-    """Return the facts of a picture's file, from its header alone; of a file that cannot be opened only its size."""
-    facts: dict[str, int | float | str] = {"bytes": len(data)}
+def picture_facts(file: BinaryIO) -> Facts:
+    """Return the facts of an open picture, from its header alone; of one that cannot be opened only its size."""
+    facts: dict[str, int | float | str] = {"bytes": _size(file)}
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "BMP")) as image:
+        with Image.open(file, formats=("JPEG", "PNG", "WEBP", "BMP")) as image:
             facts |= {"format": str(image.format), "width": image.width, "height": image.height}
             facts["exif"] = int(bool(image.getexif()))
             tables = getattr(image, "quantization", None)
             if tables:
                 facts |= {"jpeg_quality": jpeg_quality(list(tables[min(tables)])), "jpeg_tables": len(tables)}
                 facts["jpeg_table_sum"] = int(sum(map(sum, tables.values())))
-    except (OSError, ValueError, SyntaxError):
-        pass  # the decoder meets the same obstacle and gives the reason
+    except Exception:  # noqa: S110  # the decoder meets the same obstacle and gives the reason
+        pass
     return facts
 
 
@@ -56,18 +53,28 @@ def jpeg_quality(luma: list[int]) -> float:
     return round(50 / scale if scale > 1 else 50 * (2 - scale), 1)
 
 
-def video_facts(path: Path) -> Facts:
-    """Return the facts of a video's file; of one that cannot be opened only its size."""
-    facts: dict[str, int | float | str] = {"bytes": path.stat().st_size}
+def video_facts(file: BinaryIO, demuxer: str) -> Facts:
+    """Return the facts of an open video; of one that cannot be opened only its size.
+
+    Args:
+        file: at its start.
+        demuxer: of `spooflab.experiments.ingest.video.DEMUXERS`.
+    """
+    facts: dict[str, int | float | str] = {"bytes": _size(file)}
     try:
         import av
 
-        demuxer = DEMUXERS[path.suffix.lower()]
-        with path.open("rb") as file, av.open(file, format=demuxer) as container:
+        with av.open(file, format=demuxer) as container:
             stream: Any = container.streams.video[0]
             facts |= {"format": demuxer, "codec": stream.codec_context.name}
             facts |= {"width": stream.codec_context.width, "height": stream.codec_context.height}
             facts["frame_rate"] = round(float(stream.average_rate or 0), 3)
-    except (ImportError, KeyError, IndexError, OSError, ValueError):
-        pass  # FFmpegError is an OSError or a ValueError; the reader meets the same obstacle and gives the reason
+    except Exception:  # noqa: S110  # the reader meets the same obstacle and gives the reason
+        pass
     return facts
+
+
+def _size(file: BinaryIO) -> int:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size

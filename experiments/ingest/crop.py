@@ -12,6 +12,10 @@ Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 LEAST_SHOWN = 0.5
 """Share of a face's box that must lie within the picture."""
+THINNEST_FACE = 4.0
+"""Longer over shorter side of a face's box, at most: the square around a thinner one would dwarf the picture."""
+LEAST_PX = 8
+"""Of the shorter side of a stored picture."""
 
 
 class Cut(NamedTuple):
@@ -34,12 +38,14 @@ def face_square(pixels: Pixels, box: Box, *, size: int, margin: float, min_face_
     Where it reaches over the edge, the picture is mirrored: black bars would be a mark of their own.
 
     Raises:
-        SkipSample: `face_too_small` or `face_out_of_frame`.
+        SkipSample: `face_too_small`, `too_thin` or `face_out_of_frame`.
     """
     x, y, w, h = box
     height, width = pixels.shape[:2]
     if max(w, h) < min_face_px:
         raise SkipSample("face_too_small", f"a face of {w:.0f} x {h:.0f} px, wanted {min_face_px:g}")
+    if max(w, h) > THINNEST_FACE * min(w, h):
+        raise SkipSample("too_thin", f"a face of {w:.0f} x {h:.0f} px: no face is so narrow")
     shown = max(0.0, min(x + w, width) - max(x, 0)) * max(0.0, min(y + h, height) - max(y, 0)) / (w * h)
     if shown < LEAST_SHOWN:
         raise SkipSample("face_out_of_frame", f"{shown:.0%} of the face's box lie within {width} x {height}")
@@ -50,10 +56,17 @@ def face_square(pixels: Pixels, box: Box, *, size: int, margin: float, min_face_
 
 
 def whole_frame(pixels: Pixels, *, size: int) -> Cut:
-    """Scale a picture so that its longer side is `size`."""
+    """Scale a picture so that its longer side is `size`.
+
+    Raises:
+        SkipSample: `too_thin`.
+    """
     height, width = pixels.shape[:2]
     scale = size / max(height, width)
-    return Cut(_scaled(pixels, max(1, round(width * scale)), max(1, round(height * scale))), 0, 0, scale)
+    wide, high = round(width * scale), round(height * scale)
+    if min(wide, high) < LEAST_PX:
+        raise SkipSample("too_thin", f"{width} x {height} becomes {wide} x {high}, each side wants at least {LEAST_PX}")
+    return Cut(_scaled(pixels, wide, high), 0, 0, scale)
 
 
 def _mirrored(start: int, length: int, limit: int) -> NDArray[np.int64]:

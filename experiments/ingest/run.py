@@ -14,6 +14,7 @@ from spooflab.experiments.ingest.findings import Findings, find
 from spooflab.experiments.ingest.make import Maker
 from spooflab.experiments.readers.catalogue import reader_of
 from spooflab.experiments.readers.item import Broken, RealItem
+from spooflab.file_names import has_surrogates, name_refusal, shown_name
 from spooflab.lease import Lease
 from spooflab.location import Location
 from spooflab.provenance import code_facts
@@ -49,7 +50,7 @@ def list_data_set(config: IngestConfig) -> Listing:
         DataError: the folder is not that data set, or nothing in it fits.
     """
     root = Path(config.root)
-    told = list(reader_of(config.reader)(root))
+    told = [_named(entry) for entry in reader_of(config.reader)(root)]
     items = tuple(entry for entry in told if isinstance(entry, RealItem))[: config.limit]
     broken = tuple(entry for entry in told if isinstance(entry, Broken))
     if not items:
@@ -155,10 +156,21 @@ def _prepare(config_json: str) -> tuple[Listing, Maker]:
     return list_data_set(config), Maker(config)
 
 
+def _named(entry: RealItem | Broken) -> RealItem | Broken:
+    """Return what a reader told; an item whose names cannot be written down is broken, and shown by escapes."""
+    if isinstance(entry, Broken):
+        return Broken(shown_name(entry.path), entry.reason, shown_name(entry.detail))
+    refusal = name_refusal(entry.path)
+    texts = (entry.own_class, entry.subject, entry.device, entry.donor, entry.group, entry.instrument, entry.session)
+    if refusal is None and any(map(has_surrogates, texts)):
+        refusal = "a class, a person or a device whose name is not Unicode"
+    return entry if refusal is None else Broken(shown_name(entry.path), "bad_name", refusal)
+
+
 def _size(root: Path, item: RealItem) -> int:
     try:
         return -1 if item.kind == "frames" else (root / item.path).stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path that holds a zero byte
         return -1  # the maker meets the same obstacle and gives the reason
 
 

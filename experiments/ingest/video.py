@@ -1,86 +1,108 @@
 """Frames of a video by PyAV: counted first, then decoded in order up to the last that is wanted."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spooflab.errors import ConfigError, SkipSample
+from spooflab.experiments.ingest.frame import Pixels, size_refusal
+from spooflab.experiments.ingest.spans import evenly
 
-Pixels = NDArray[np.uint8]
 DEMUXERS = {".avi": "avi", ".mov": "mov", ".mp4": "mov", ".m4v": "mov", ".mkv": "matroska", ".webm": "matroska"}
 """The one container that a file of each suffix may be. Text formats that name further files (HLS, concat) are none."""
 
 
-def video_frames(
-    path: Path, choose: Callable[[int], Sequence[int]], max_pixels: int, *, turned: bool
-) -> tuple[int, list[tuple[int, Pixels | SkipSample]]]:
-    """Return how many frames a video has, and those that `choose` names of so many.
-
-    A frame that cannot be decoded is a `SkipSample` (`frame_missing`, `frame_corrupt`) in its place.
+def count_frames(file: BinaryIO, demuxer: str, max_pixels: int) -> int:
+    """Return how many frames a video has, without decoding one.
 
     Args:
-        path: the file.
-        choose: takes the number of frames, gives the wanted ones in rising order.
-        max_pixels: most pixels of a frame, checked before one is decoded.
-        turned: apply the file's display matrix.
+        file: the video, at its start.
+        demuxer: of `DEMUXERS`.
+        max_pixels: most pixels of a frame.
 
     Raises:
-        SkipSample: `unsupported_format`, `bad_video`, `too_many_pixels` or `no_frames`.
+        SkipSample: `bad_video`, `too_many_pixels`, `too_small`, `no_frames` or `out_of_memory`.
         ConfigError: PyAV is not installed, or too old to tell the display matrix.
     """
-    demuxer = DEMUXERS.get(path.suffix.lower())
-    if demuxer is None:
-        raise SkipSample("unsupported_format", f"{path.suffix!r}, wanted {', '.join(DEMUXERS)}")
     av = _pyav()
     try:
-        with path.open("rb") as file, av.open(file, format=demuxer) as container:
-            count = _count(container, max_pixels)
-        with path.open("rb") as file, av.open(file, format=demuxer) as container:
-            return count, _decoded(container, list(choose(count)), turned, av.FFmpegError)
-    except av.FFmpegError as error:
-        raise SkipSample("bad_video", f"{type(error).__name__}: {error.strerror}") from error
-
-
-def _count(container: Any, max_pixels: int) -> int:
-    if not container.streams.video:
-        raise SkipSample("bad_video", "no video stream")
-    stream = container.streams.video[0]
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > max_pixels:
-        raise SkipSample("too_many_pixels", f"{width} x {height} pixels, at most {max_pixels} are decoded")
-    count = sum(1 for packet in container.demux(stream) if packet.size)
+        with av.open(file, format=demuxer) as container:
+            if not container.streams.video:
+                raise SkipSample("bad_video", "no video stream")
+            stream = container.streams.video[0]
+            refusal = size_refusal(stream.codec_context.width, stream.codec_context.height, max_pixels)
+            if refusal is not None:
+                raise refusal
+            count = sum(1 for packet in container.demux(stream) if packet.size)
+    except (SkipSample, MemoryError):
+        raise
+    except Exception as error:  # FFmpeg's errors, and Python's at values that no sound container holds
+        raise SkipSample("bad_video", _told(error)) from error
     if not count:
         raise SkipSample("no_frames", "the video stream is empty")
     return count
 
 
-def _decoded(
-    container: Any, wanted: list[int], turned: bool, failure: type[Exception]
-) -> list[tuple[int, Pixels | SkipSample]]:
-    stream = container.streams.video[0]
-    stream.codec_context.thread_count = 1
-    found: dict[int, Pixels | SkipSample] = {}
-    problem = "the stream ends before"
+def video_frames(
+    file: BinaryIO, demuxer: str, count: int, wanted: int, max_pixels: int, *, turned: bool
+) -> Iterator[tuple[int, Pixels | SkipSample]]:
+    """Yield the frames at the middles of `wanted` equal spans, in order, each with its number.
+
+    A frame that cannot be decoded is a `SkipSample` (`frame_missing`, `frame_corrupt`, or for its size) in its place.
+
+    Args:
+        file: the video, at its start.
+        demuxer, max_pixels: as for `count_frames`.
+        count: what that returned.
+        wanted: how many frames.
+        turned: apply the file's display matrix.
+
+    Raises:
+        SkipSample: `bad_video` or `out_of_memory`.
+    """
+    av = _pyav()
+    left, problem = deque(evenly(count, wanted)), "the stream ends before"
     try:
-        for number, frame in enumerate(container.decode(stream)):
-            if number in wanted:
-                found[number] = _pixels(frame, turned)
-            if number >= wanted[-1]:
-                break
-    except failure as error:
+        with av.open(file, format=demuxer) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            for at, frame in enumerate(container.decode(stream)):
+                if not left:
+                    return
+                if at == left[0]:
+                    pixels = _pixels(frame, turned, max_pixels)
+                    yield left.popleft(), pixels
+    except MemoryError:
+        raise
+    except Exception as error:
         problem = f"decoding stopped: {type(error).__name__}"
-    return [(n, found.get(n) if n in found else SkipSample("frame_missing", problem)) for n in wanted]  # type: ignore[misc]
+    for number in left:
+        yield number, SkipSample("frame_missing", problem)
 
 
-def _pixels(frame: Any, turned: bool) -> Pixels | SkipSample:
+def _pixels(frame: Any, turned: bool, max_pixels: int) -> Pixels | SkipSample:
     if frame.is_corrupt:
         return SkipSample("frame_corrupt", "the decoder marks it as damaged")
-    pixels: Pixels = frame.to_ndarray(format="rgb24")
+    refusal = size_refusal(frame.width, frame.height, max_pixels)  # a stream may change its size on the way
+    if refusal is not None:
+        return refusal
+    pixels: Pixels = _in_rgb(frame).to_ndarray()
     quarters = round(frame.rotation / 90) if turned else 0  # degrees anticlockwise
     return np.ascontiguousarray(np.rot90(pixels, quarters))
+
+
+def _in_rgb(frame: Any) -> Any:
+    try:
+        # By itself swscale starts a thread for each core, whose stacks would take the decoder's memory.
+        return frame.reformat(format="rgb24", threads=1)
+    except TypeError:  # a PyAV that cannot be told, and starts none
+        return frame.reformat(format="rgb24")
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
 
 
 def _pyav() -> Any:

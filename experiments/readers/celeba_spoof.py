@@ -109,7 +109,7 @@ def _labels(root: Path) -> tuple[dict[str, list[int]], dict[str, dict[str, Part]
 def _json(root: Path, path: str) -> dict[str, Any]:
     try:
         data = json.loads(read_text(root, path))
-    except (SkipSample, ValueError) as error:
+    except (SkipSample, ValueError, RecursionError) as error:
         raise DataError(f"{root / path}: {error}", wanted="a JSON object of labels by path") from error
     if not isinstance(data, dict):
         raise DataError(f"{root / path}: holds {type(data).__name__}", wanted="a JSON object of labels by path")

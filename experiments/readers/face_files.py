@@ -23,6 +23,8 @@ Box = tuple[float, float, float, float]
 
 MAX_GAP = 10
 """How many frames away an annotation may lie that is taken for a frame without one."""
+_FARTHEST = 1e8
+"""Pixels or frames; no picture is so wide, and what is computed from boxes stays finite."""
 _HEAD = (-1.03, -0.60, 1.03, 1.67)
 """Left, top, right and bottom of a frontal head's face from between its eyes, in distances between the eyes: jaw and
 chin of `spooflab.generators.faces.landmarks.MEAN_HEAD`, and half a forehead."""
@@ -75,6 +77,11 @@ def read_track(root: Path, face: FaceFile) -> FaceTrack:
     return replace(track, everywhere=face.form == "box_xywh")
 
 
+def sound_box(box: Box) -> bool:
+    """Return whether x, y, width and height can be a box in a picture: finite, of some size, and not far outside."""
+    return all(abs(value) <= _FARTHEST for value in box) and box[2] > 0 and box[3] > 0
+
+
 def box_of_eyes(x1: float, y1: float, x2: float, y2: float) -> Box:
     """Return the box of a frontal upright face from the centres of its eyes, in either order."""
     apart = math.hypot(x2 - x1, y2 - y1)
@@ -88,8 +95,8 @@ def _numbers(face: FaceFile, row: int, line: str) -> list[float]:
         found = [float(part) for part in line.replace(",", " ").split()]
     except ValueError as error:
         raise SkipSample("bad_face_file", f"{face.path} line {row + 1}: {line[:60]!r} are not numbers") from error
-    if not all(math.isfinite(value) for value in found):
-        raise SkipSample("bad_face_file", f"{face.path} line {row + 1}: {line[:60]!r} are not finite")
+    if not all(abs(value) <= _FARTHEST for value in found):
+        raise SkipSample("bad_face_file", f"{face.path} line {row + 1}: {line[:60]!r} are no pixels or frames")
     return found
 
 
@@ -106,6 +113,6 @@ def _line(face: FaceFile, row: int, values: list[float]) -> tuple[int, Box | Non
         box = (a, b, c - a, d - b)
     else:
         box = (a, b, c, d)
-    if box[2] <= 0 or box[3] <= 0:
+    if not sound_box(box):
         raise SkipSample("bad_face_file", f"{face.path} line {row + 1}: a box of {box[2]:g} x {box[3]:g}")
     return frame, box

@@ -51,14 +51,19 @@ def _rows(root: Path, path: str) -> Iterator[RealItem | Broken]:
     except SkipSample as skip:
         yield Broken(path, skip.reason, skip.detail)
         return
-    except (pa.ArrowException, OSError) as error:
-        yield Broken(path, "bad_parquet", str(error).splitlines()[0][:120])
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: texts that are not UTF-8
+        yield Broken(path, "bad_parquet", without_root(str(error), root))
         return
     part = PARTS.get(PurePosixPath(path).name.split("-")[0].split(".")[0].lower())
     for number, row in enumerate(rows):
         told = row[label]
         own = names[told] if isinstance(told, int) and 0 <= told < len(names) else str(told)
         yield _item(path, number, own, {k: str(v) for k, v in row.items() if k != label and v is not None}, part)
+
+
+def without_root(told: str, root: Path) -> str:
+    """Return the first line of a library's message, without the folder that the file happens to lie in."""
+    return (told.splitlines() or [""])[0].replace(f"{root.resolve()}/", "")[:120]
 
 
 def _item(path: str, number: int, own: str, row: dict[str, str], part: Part | None) -> RealItem | Broken:
@@ -84,6 +89,6 @@ def _class_names(schema: pa.Schema, label: str) -> list[str]:
     try:
         info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         names = info["info"]["features"][label]["names"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return []
     return [str(name) for name in names] if isinstance(names, list) else []

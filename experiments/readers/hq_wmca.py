@@ -13,15 +13,13 @@ subtype decides) into the root; an attack without a row is listed as `unknown_cl
 Checked against one file name and the group names in `bob.pad.face`. Not verified: all else.
 """
 
-import csv
 import re
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path, PurePosixPath
 
-from spooflab.errors import DataError, SkipSample
+from spooflab.errors import DataError
 from spooflab.experiments.readers.item import Broken, RealItem
-from spooflab.experiments.readers.walk import HDF5, files, need, read_text
+from spooflab.experiments.readers.walk import HDF5, files, need, read_table
 from spooflab.taxonomy import is_species
 
 CLASSES = "classes.csv"
@@ -65,12 +63,12 @@ def _classes(root: Path) -> dict[tuple[int, int | None], str]:
         return {}
     found: dict[tuple[int, int | None], str] = {}
     try:
-        for row in csv.DictReader(StringIO(read_text(root, CLASSES))):
+        for row in read_table(root, CLASSES)[1]:
             if not is_species(row["species"]):
                 raise DataError(f"{root / CLASSES}: species {row['species']!r}", wanted="a name of the taxonomy")
             subtype = row.get("subtype")
             found[int(row["type"]), int(subtype) if subtype else None] = row["species"]
-    except (KeyError, TypeError, ValueError, SkipSample) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{root / CLASSES}: {error!r}", wanted="columns type,species or type,subtype,species"
         ) from error

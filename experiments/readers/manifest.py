@@ -6,17 +6,16 @@ test) with `protocol` (its name, by default `manifest`), and `x,y,w,h`, the face
 Another column is an error: a typing error in its name would otherwise lose what it tells. This layout is ours.
 """
 
-import csv
-import math
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path, PurePosixPath
 
-from spooflab.errors import DataError, SkipSample
+from spooflab.errors import DataError
 from spooflab.experiments.readers.classes import known_names, species_named
+from spooflab.experiments.readers.face_files import sound_box
 from spooflab.experiments.readers.folder import PARTS
 from spooflab.experiments.readers.item import Broken, RealItem
-from spooflab.experiments.readers.walk import IMAGES, VIDEOS, need, read_text
+from spooflab.experiments.readers.walk import IMAGES, VIDEOS, need, read_table
+from spooflab.file_names import shown_name
 
 NAME = "manifest.csv"
 _COLUMNS = (
@@ -28,24 +27,24 @@ _COLUMNS = (
 def read(root: Path) -> Iterator[RealItem | Broken]:
     """Yield every row, in order of path; see the module for the columns."""
     need(root, NAME, what="a data set with a manifest")
-    try:
-        rows = csv.DictReader(StringIO(read_text(root, NAME)))
-    except SkipSample as skip:
-        raise DataError(f"{root / NAME}: {skip.detail}", wanted="a CSV in UTF-8") from skip
-    names = list(rows.fieldnames or ())
+    names, rows = read_table(root, NAME)
     unknown = sorted(set(names) - set(_COLUMNS))
     if unknown or "path" not in names or not {"species", "label"} & set(names):
         raise DataError(
-            f"{root / NAME}: columns {', '.join(names)}", wanted=f"path, species or label, and of {', '.join(_COLUMNS)}"
+            f"{root / NAME}: columns {shown_name(', '.join(names))[:200]}",
+            wanted=f"path, species or label, and of {', '.join(_COLUMNS)}",
         )
     seen: set[str] = set()
-    for row in sorted(rows, key=lambda r: r["path"] or ""):
-        path = (row["path"] or "").strip()
+    for row in sorted(rows, key=lambda r: r["path"]):
+        path = row["path"].strip()
+        if not path:
+            yield Broken("", "bad_list_line", f"{NAME} has a row without a path")
+            continue
         if path in seen:
             yield Broken(path, "named_twice", "the manifest has two rows for it")
             continue
         seen.add(path)
-        yield _item(path, {key: (value or "").strip() for key, value in row.items() if key is not None})
+        yield _item(path, {key: value.strip() for key, value in row.items()})
 
 
 def _item(path: str, row: dict[str, str]) -> RealItem | Broken:
@@ -84,6 +83,6 @@ def _box(cells: list[str]) -> tuple[float, float, float, float] | None:
     if not any(cells):
         return None
     x, y, w, h = (float(cell) for cell in cells)
-    if not all(map(math.isfinite, (x, y, w, h))) or w <= 0 or h <= 0:
+    if not sound_box((x, y, w, h)):
         raise ValueError(f"a box of {w:g} x {h:g} at {x:g}, {y:g}")
     return x, y, w, h

@@ -24,6 +24,7 @@ _NAME = re.compile(
     r"(?:real_client(\d{3})_(android|laptop)|"
     r"attack_client(\d{3})_(android|laptop))_(?:SD_)(?:(ipad_video|iphone_video|printed_photo)_)?scene01"
 )
+_NUMBER = re.compile(r"\d{1,9}")
 _CLASSES = {
     "ipad_video": ("replay_tablet", "ipad_air"),
     "iphone_video": ("replay_phone", "iphone_5s"),
@@ -49,7 +50,7 @@ def _parts(root: Path) -> dict[int, Part]:
     found: dict[int, Part] = {}
     for name, part in _LISTS.items():
         if (root / name).is_file():
-            found |= {int(line): part for line in read_list(root, name) if line.isdigit()}
+            found |= {int(line): part for line in read_list(root, name) if _NUMBER.fullmatch(line)}
     return found
 
 

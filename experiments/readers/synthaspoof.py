@@ -12,15 +12,13 @@ Checked against the repository's read-me and a public script that reads numbers 
 attacks and devices. So attacks keep the coarse species `physical_unspecified`, and the path is recorded.
 """
 
-import csv
 import re
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path, PurePosixPath
 
 from spooflab.errors import DataError, SkipSample
 from spooflab.experiments.readers.item import Broken, RealItem
-from spooflab.experiments.readers.walk import need, read_text
+from spooflab.experiments.readers.walk import need, read_table, read_text
 from spooflab.provenance import TRAINED_ALGORITHMIC_MEDIA
 
 _NUMBER = re.compile(r"[A-Za-z_]*?(\d+)")
@@ -31,15 +29,21 @@ def read(root: Path) -> Iterator[RealItem | Broken]:
     need(root, ".", what="SynthASpoof")
     name = _labels(root)
     seen: set[str] = set()
-    for row in sorted(csv.DictReader(StringIO(read_text(root, name))), key=lambda r: r["image_path"] or ""):
-        path, label = (row["image_path"] or "").strip().lstrip("/"), (row["label"] or "").strip().lower()
-        if path in seen:
+    for row in sorted(_rows(root, name), key=lambda r: r["image_path"]):
+        path, label = row["image_path"].strip().lstrip("/"), row["label"].strip().lower()
+        if not path:
+            yield Broken("", "bad_list_line", f"{name} has a row without a path")
+        elif path in seen:
             yield Broken(path, "named_twice", f"{name} has two rows for it")
         elif label not in ("bonafide", "attack"):
             yield Broken(path, "unknown_class", f"label {label!r}, wanted bonafide or attack")
         else:
             seen.add(path)
             yield _item(path, label)
+
+
+def _rows(root: Path, name: str) -> list[dict[str, str]]:
+    return [{key.strip(): value for key, value in row.items()} for row in read_table(root, name)[1]]
 
 
 def _item(path: str, label: str) -> RealItem:

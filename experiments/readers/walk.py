@@ -1,7 +1,9 @@
 """Files of a data set, in order, never outside of its root."""
 
+import csv
 import os
 from collections.abc import Iterable, Iterator
+from io import StringIO
 from pathlib import Path, PurePosixPath
 
 from spooflab.errors import DataError, SkipSample
@@ -68,8 +70,10 @@ def confined(root: Path, relative: str, *, max_bytes: int) -> Path:
         size = real.stat().st_size
     except FileNotFoundError as error:
         raise SkipSample("missing", f"{relative}: no such file") from error
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        raise SkipSample("unreadable", f"{relative}: {error}") from error
+    except OSError as error:
+        raise SkipSample("unreadable", f"{relative}: {error.strerror}") from error
+    except RuntimeError as error:  # before Python 3.13
+        raise SkipSample("unreadable", f"{relative}: a loop of links") from error
     if size > max_bytes:
         raise SkipSample("file_too_large", f"{relative}: {size} bytes, at most {max_bytes}")
     return real
@@ -85,6 +89,26 @@ def read_text(root: Path, relative: str) -> str:
         return confined(root, relative, max_bytes=MAX_TEXT_BYTES).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise SkipSample("not_text", f"{relative}: {error}") from error
+    except OSError as error:
+        raise SkipSample("unreadable", f"{relative}: {error.strerror}") from error
+
+
+def read_table(root: Path, relative: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the columns and the rows of a CSV under `root`; a cell that a row lacks is empty, one too many is dropped.
+
+    Raises:
+        DataError: the list cannot be read; a reader cannot go on without it.
+    """
+    try:
+        rows = csv.DictReader(StringIO(read_text(root, relative)), restval="")
+        names = [name or "" for name in rows.fieldnames or ()]
+        return names, [{key: value for key, value in row.items() if isinstance(value, str)} for row in rows]
+    except SkipSample as skip:
+        raise DataError(f"{root / relative}: {skip.detail}", wanted="a CSV in UTF-8") from skip
+    except csv.Error as error:
+        raise DataError(
+            f"{root / relative}: {error}", wanted=f"a CSV with cells under {csv.field_size_limit()} bytes"
+        ) from error
 
 
 def read_list(root: Path, relative: str) -> list[str]:

@@ -8,14 +8,15 @@ from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from spooflab.bounded_decoder import decode_untrusted
 from spooflab.errors import ConfigError, DataError, SkipSample
+from spooflab.file_names import name_refusal, shown_name
 from spooflab.generators.face import Face, FaceRef
 from spooflab.generators.faces.detect.detector import Detector
 from spooflab.generators.faces.detect.onnx import OnnxSettings
 from spooflab.generators.faces.detect.reader import Dense, DetectorName, Geometry, PhotoReader
 from spooflab.generators.faces.landmarks import FacePoints, read_landmarks
 from spooflab.generators.faces.photo import MIN_EYES_PX, Edges, PhotoSettings, face_from_photo
-from spooflab.images import decode_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_FILE_BYTES = 200_000_000
@@ -108,9 +109,13 @@ class FolderFaces:
         """Read, check, decode, frame and turn one photograph into radiance.
 
         Raises:
-            SkipSample: `path_escape`, `unreadable`, `file_too_large`, `file_changed`, `no_landmarks`, `no_face`,
-                `profile_face`, `face_too_small`, `face_out_of_frame`, or a reason of `spooflab.images.decode_image`.
+            SkipSample: `bad_name`, `path_escape`, `unreadable`, `file_too_large`, `file_changed`, `no_landmarks`,
+                `no_face`, `profile_face`, `face_too_small`, `face_out_of_frame`, or a reason of
+                `spooflab.bounded_decoder.decode_untrusted`.
         """
+        refusal = name_refusal(ref.record["path"])
+        if refusal is not None:
+            raise SkipSample("bad_name", f"{shown_name(ref.record['path'])}: {refusal}")
         data = read_confined(self.root, ref.record["path"])
         found = hashlib.sha256(data).hexdigest()
         if found != ref.record["sha256"]:
@@ -119,7 +124,7 @@ class FolderFaces:
             )
         points = ref.record["points"]
         seen = None if points is None else FacePoints.from_record(points)
-        pixels = decode_image(data)
+        pixels = decode_untrusted(data)
         seen = self.reader.points(pixels, seen, found)
         face = face_from_photo(pixels, seen, self.photo, subject_id=ref.subject_id, source_id=ref.source_id)
         return self.reader.read(face)
@@ -144,6 +149,10 @@ class FolderFaces:
             digest = hashlib.sha256(read_confined(self.root, file)).hexdigest()
         except SkipSample:
             digest = ""  # `load` meets the same obstacle and gives the reason
+        if name_refusal(file) is not None:
+            # Listed under a name that can be written down, and that no other file has.
+            shown = f"{shown_name(file)}#{hashlib.sha256(os.fsencode(file)).hexdigest()[:12]}"
+            return FaceRef(shown, shown, self.licence, {"path": file, "sha256": digest, "points": None})
         parent = PurePosixPath(file).parent.as_posix()
         if self.subjects == "folder":
             subject = file if parent == "." else parent
@@ -161,7 +170,7 @@ def read_confined(root: Path, relative: str) -> bytes:
     """Read a file that must lie under `root` once all links are followed.
 
     Raises:
-        SkipSample: `path_escape`, `unreadable` or `file_too_large`.
+        SkipSample: `bad_name`, `path_escape`, `unreadable` or `file_too_large`.
     """
     base = root.resolve()
     if PurePosixPath(relative).is_absolute() or ".." in PurePosixPath(relative).parts or "\0" in relative:
@@ -175,8 +184,10 @@ def read_confined(root: Path, relative: str) -> bytes:
         if real.stat().st_size > MAX_FILE_BYTES:
             raise SkipSample("file_too_large", f"{relative}: {real.stat().st_size} bytes, at most {MAX_FILE_BYTES}")
         return real.read_bytes()
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        raise SkipSample("unreadable", f"{relative}: {error}") from error
+    except OSError as error:
+        raise SkipSample("unreadable", f"{relative}: {error.strerror}") from error
+    except RuntimeError as error:  # before Python 3.13
+        raise SkipSample("unreadable", f"{relative}: a loop of links") from error
 
 
 def _photographs(root: Path) -> list[str]:
@@ -194,9 +205,13 @@ def _read_subjects(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {error}", wanted="'folder', 'file' or a CSV with the columns file,subject") from error
-    rows = csv.DictReader(StringIO(text))
-    if set(rows.fieldnames or ()) != {"file", "subject"}:
-        raise DataError(f"{path}: columns {', '.join(rows.fieldnames or ())}", wanted="file,subject")
+    reader = csv.DictReader(StringIO(text))
+    try:
+        names, rows = list(reader.fieldnames or ()), list(reader)
+    except csv.Error as error:
+        raise DataError(f"{path}: not a CSV text file: {error}", wanted="the columns file,subject") from error
+    if set(names) != {"file", "subject"}:
+        raise DataError(f"{path}: columns {', '.join(names)[:200]}", wanted="file,subject")
     found: dict[str, str] = {}
     for row in rows:
         file, subject = row["file"], row["subject"]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spooflab.bounded_decoder import decode_untrusted
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.generators.face import Face, FaceRef
 from spooflab.generators.faces.detect.detector import Detector
@@ -15,7 +16,6 @@ from spooflab.generators.faces.detect.reader import Dense, DetectorName, Geometr
 from spooflab.generators.faces.folder import read_confined
 from spooflab.generators.faces.landmarks import FacePoints, parse_points
 from spooflab.generators.faces.photo import MIN_EYES_PX, Edges, PhotoSettings, face_from_photo
-from spooflab.images import decode_image
 
 if TYPE_CHECKING:
     import datasets
@@ -126,7 +126,7 @@ class HFFaces:
             raise SkipSample("file_changed", f"row {index}: SHA-256 {found[:12]}…, another was recorded")
         points = ref.record["points"]
         seen = None if points is None else FacePoints.from_record(points)
-        pixels = decode_image(data)
+        pixels = decode_untrusted(data)
         seen = self.reader.points(pixels, seen, found)
         face = face_from_photo(pixels, seen, self.photo, subject_id=ref.subject_id, source_id=ref.source_id)
         return self.reader.read(face)

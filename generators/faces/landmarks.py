@@ -183,8 +183,11 @@ def read_landmarks(path: Path) -> dict[str, FacePoints]:
 
 
 def _from_csv(text: str, path: Path) -> dict[str, FacePoints]:
-    rows = csv.reader(StringIO(text))
-    header = [name.strip() for name in next(rows, [])]
+    try:
+        header, *rows = [*csv.reader(StringIO(text))] or [[]]
+    except csv.Error as error:
+        raise DataError(f"{path}: not a CSV text file: {error}", wanted="a CSV of landmarks") from error
+    header = [name.strip() for name in header]
     five = [f"{name}_{axis}" for name in FIVE for axis in "xy"]
     dense = [f"{axis}{i}" for i in range(68) for axis in "xy"]
     box = [f"box_{name}" for name in BOX]
@@ -212,7 +215,7 @@ def _from_csv(text: str, path: Path) -> dict[str, FacePoints]:
 def _from_json(text: str, path: Path) -> dict[str, FacePoints]:
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also of whole numbers beyond 4300 digits
         raise DataError(f"{path}: not valid JSON: {error}", wanted="an object of file names to points") from error
     if not isinstance(data, dict):
         raise DataError(f"{path}: holds {type(data).__name__}", wanted="an object of file names to points")
@@ -230,7 +233,7 @@ def parse_points(points: Any, box: Any, where: str) -> FacePoints:
     try:
         flat = np.asarray(points, dtype=np.float64).ravel().tolist()
         edges = None if box is None else np.asarray(box, dtype=np.float64).ravel().tolist()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{where}: {str(points)[:80]}", wanted="five or 68 pairs of numbers") from error
     return _face_points(flat, edges, where)
 

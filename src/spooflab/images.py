@@ -5,32 +5,27 @@ Pillow does all parsing. The header (format, size, frame count) is judged before
 
 import io
 import os
+import re
 import struct
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, ImageFile
 
+from spooflab.decode_memory import decoding_bytes
 from spooflab.errors import DataError, SkipSample
+from spooflab.reasons import PICTURE
 
 MATTE = 128
 """sRGB grey level that transparent pixels are laid on: the middle, so that an alpha edge is neither halo nor hole."""
 
-REASONS = (
-    "zero_byte",
-    "unsupported_format",
-    "undecodable",
-    "truncated",
-    "animated",
-    "too_many_pixels",
-    "too_small",
-    "bad_icc_profile",
-)
+REASONS = tuple(PICTURE)
 """Every code that `ImageRefused.reason` can hold."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -39,7 +34,9 @@ _ORIENTATION_TAG = 0x0112
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _ICC_MODES = {"GRAY": "L", "RGB ": "RGB", "CMYK": "CMYK"}
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-_STRIP_PIXELS = 1 << 20
+_STRIP_PIXELS = 1 << 18
+_HEAD_BYTES = 12
+_OBJECT = re.compile(r"\s*<[^<>]* (?:at 0x[0-9a-fA-F]+|name=[^<>]*)>")
 _STRICT_LOAD = threading.Lock()
 # A process forked while a thread decodes would inherit the lock closed, and hang on its first image.
 if hasattr(os, "register_at_fork"):
@@ -78,20 +75,86 @@ def decode_image(data: bytes, *, max_pixels: int = 50_000_000, min_side: int = 1
     Raises:
         ImageRefused: with one of `REASONS`.
     """
-    if not data:
+    picture = open_picture(io.BytesIO(data), max_pixels=max_pixels, min_side=min_side)
+    pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+    top = 0
+    for strip in picture.strips():
+        pixels[top : top + len(strip)] = strip
+        top += len(strip)
+    return np.ascontiguousarray(upright(pixels, picture.orientation))
+
+
+@dataclass(frozen=True)
+class OpenedPicture:
+    """A picture that was decoded and is not yet canonical: it is held once, and handed out strip by strip.
+
+    Attributes:
+        height, width: as stored, before it is turned upright.
+        orientation: EXIF's, for `upright`.
+    """
+
+    height: int
+    width: int
+    orientation: int
+    _image: Image.Image
+
+    def strips(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield (h, W, 3) sRGB pixels from the top down, not yet turned upright.
+
+        Raises:
+            ImageRefused: `undecodable`, `bad_icc_profile` or `out_of_memory`; what was yielded before is void.
+        """
+        try:
+            transform = _icc_transform(self._image)
+            rows = max(1, _STRIP_PIXELS // self.width)
+            for top in range(0, self.height, rows):
+                bottom = min(top + rows, self.height)
+                yield _canonical_strip(self._image.crop((0, top, self.width, bottom)), transform)
+        except ImageRefused:
+            raise
+        except Exception as error:
+            raise _refusal(b"", 0, error) from error
+        finally:
+            self._image.close()
+
+
+def open_picture(
+    file: BinaryIO, *, max_pixels: int = 50_000_000, min_side: int = 16, max_bytes: int | None = None
+) -> OpenedPicture:
+    """Judge a picture's header, then decode it; the file is not held in memory.
+
+    Args:
+        file: the whole file, at its start.
+        max_pixels, min_side: see `decode_image`.
+        max_bytes: most bytes that decoding may take, by the header's measures; None does not ask.
+
+    Raises:
+        ImageRefused: with one of `REASONS`.
+    """
+    head = file.read(_HEAD_BYTES)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if not head:
         raise ImageRefused("zero_byte", "the file is empty")
-    if not _is_allowed(data):
-        raise ImageRefused("unsupported_format", f"first bytes {data[:8]!r}; wanted JPEG, PNG, WebP or BMP")
+    if not _is_allowed(head):
+        raise ImageRefused("unsupported_format", f"first bytes {head[:8]!r}; wanted JPEG, PNG, WebP or BMP")
     with _strict_loading():
-        image = _open_checked(data, max_pixels=max_pixels, min_side=min_side)
+        try:
+            image = Image.open(file, formats=_FORMATS)
+            frames = int(getattr(image, "n_frames", 1))
+        except Exception as error:
+            raise _refusal(head, size, error) from error
+        _check_header(image, frames, max_pixels=max_pixels, min_side=min_side)
+        if max_bytes is not None and (need := decoding_bytes(image, size)) > max_bytes:
+            wanted = f"{image.width} x {image.height} pixels of this {image.format} take about {need >> 20} MiB"
+            raise ImageRefused("out_of_memory", f"{wanted} to decode, the decoder has {max_bytes >> 20} MiB for them")
         try:
             image.load()
-            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+            told = image.getexif().get(_ORIENTATION_TAG, 1)
+            orientation = next((known for known in range(1, 9) if known == told), 1)
         except Exception as error:
-            raise _refusal(data, error) from error
-    pixels = _canonical(image)
-    image.close()
-    return np.ascontiguousarray(_upright(pixels, orientation))
+            raise _refusal(head, size, error) from error
+    return OpenedPicture(image.height, image.width, orientation, image)
 
 
 def encode_png(array: npt.NDArray[np.uint8]) -> bytes:
@@ -158,8 +221,8 @@ def own_png_kind(data: bytes) -> tuple[Literal["rgb", "grey", "grey16"], int, in
     raise DataError(f"stored image has mode {image.mode}", wanted="RGB, 8-bit grey or 16-bit grey")
 
 
-def _is_allowed(data: bytes) -> bool:
-    return data.startswith(_MAGIC) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP")
+def _is_allowed(head: bytes) -> bool:
+    return head.startswith(_MAGIC) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
 
 
 @contextmanager
@@ -182,14 +245,7 @@ def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=formats)
 
 
-def _open_checked(data: bytes, *, max_pixels: int, min_side: int) -> Image.Image:
-    try:
-        image = _open(data, _FORMATS)
-        frames = int(getattr(image, "n_frames", 1))
-    except Image.DecompressionBombError as error:
-        raise ImageRefused("too_many_pixels", str(error)) from error
-    except Exception as error:
-        raise _refusal(data, error) from error
+def _check_header(image: Image.Image, frames: int, *, max_pixels: int, min_side: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageRefused("too_many_pixels", f"{width} x {height} pixels, at most {max_pixels} are decoded")
@@ -197,30 +253,27 @@ def _open_checked(data: bytes, *, max_pixels: int, min_side: int) -> Image.Image
         raise ImageRefused("too_small", f"{width} x {height} pixels, each side wants at least {min_side}")
     if frames > 1 and image.format != "MPO":
         raise ImageRefused("animated", f"{frames} frames in one {image.format}; export one frame")
-    return image
 
 
-def _refusal(data: bytes, error: Exception) -> ImageRefused:
-    text = f"{type(error).__name__}: {error}"
-    cut_webp = data.startswith(b"RIFF") and len(data) >= 8 and struct.unpack("<I", data[4:8])[0] + 8 > len(data)
+def _refusal(head: bytes, size: int, error: Exception) -> ImageRefused:
+    text = f"{type(error).__name__}: {without_objects(str(error))}"
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageRefused("too_many_pixels", text)
+    if isinstance(error, MemoryError):
+        return ImageRefused("out_of_memory", "the decoder's memory does not suffice")
+    cut_webp = head.startswith(b"RIFF") and len(head) >= 8 and struct.unpack("<I", head[4:8])[0] + 8 > size
     if cut_webp or "truncated" in text.lower():
         return ImageRefused("truncated", text)
     return ImageRefused("undecodable", text)
 
 
-def _canonical(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Pixels of a loaded image as (H, W, 3) sRGB, not yet turned upright.
+def without_objects(text: str) -> str:
+    """Drop Python's own names of objects from a library's message: they hold addresses, and differ in every run.
 
-    In strips, so that a large picture is never held twice in a wide type: decoded, plus the result, is the peak.
+    >>> without_objects("cannot identify image file <_io.BytesIO object at 0x7f2a>")
+    'cannot identify image file'
     """
-    transform = _icc_transform(image)
-    width, height = image.size
-    out = np.empty((height, width, 3), np.uint8)
-    rows = max(1, _STRIP_PIXELS // width)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        out[top:bottom] = _canonical_strip(image.crop((0, top, width, bottom)), transform)
-    return out
+    return _OBJECT.sub("", text)
 
 
 def _canonical_strip(strip: Image.Image, transform: _IccTransform | None) -> npt.NDArray[np.uint8]:
@@ -266,7 +319,7 @@ def _icc_transform(image: Image.Image) -> _IccTransform | None:
         raise ImageRefused("bad_icc_profile", f"colours unknown: {type(error).__name__}: {error}") from error
 
 
-def _upright(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
+def upright(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
     """Undo the eight EXIF orientations (EXIF 2.32, tag 0x0112); any other value means upright."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)

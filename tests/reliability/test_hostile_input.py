@@ -20,6 +20,7 @@ from canary import (
 from canonical_images import cases as picture_cases
 from faults import Fault, Outcome, in_own_process
 from flips import finished
+from hostile_files import write_pictures
 from path_tricks import TRICKS, tricked
 
 from spooflab.adapters.checkpoints import load_checkpoint, save_checkpoint
@@ -36,6 +37,12 @@ def test_odd_pictures(endure: Endure) -> None:
     how = "palette, 1-bit, alpha, CMYK, 16-bit, EXIF, animated, empty, half, bombs, GIF, SVG, TIFF"
     assert picture_cases
     endure(Fault("images", how, in_own_process("canonical_images", "decoded"), trimmed=1, full=20))
+
+
+def test_a_folder_of_hostile_files(endure: Endure) -> None:
+    how = "a folder of damaged, lying and oddly named files, through ingest and generate's faces"
+    assert write_pictures
+    endure(Fault("images", how, in_own_process("hostile_runs", "endured"), trimmed=60, full=10_000))
 
 
 def test_paths_that_lead_out(endure: Endure) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from spooflab.augment.fit.coding import read_coding
 from spooflab.augment.fit.photographs import as_stored, read_charts, read_photographs
 from spooflab.errors import DataError
-from spooflab.images import _upright
+from spooflab.images import upright
 
 
 def save(path: Path, size: tuple[int, int] = (96, 64), **options: object) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_too_few_is_an_error_that_says_what_was_left_out(tmp_path: Path) -> None
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pixels_come_in_the_order_of_the_file(orientation: int, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (6, 9, 3), dtype=np.uint8)
-    assert np.array_equal(as_stored(_upright(pixels, orientation), orientation), pixels)
+    assert np.array_equal(as_stored(upright(pixels, orientation), orientation), pixels)
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = [save(tmp_path / f"{i}.png", exif=exif) for i in range(3)]

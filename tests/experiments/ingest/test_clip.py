@@ -7,8 +7,11 @@ import pytest
 from real_trees import picture, png, video, write
 
 from spooflab.errors import ConfigError, SkipSample
-from spooflab.experiments.ingest.clip import evenly, hdf5, read_clip
+from spooflab.experiments.ingest.clip import read_clip
 from spooflab.experiments.ingest.config import IngestConfig
+from spooflab.experiments.ingest.hdf5 import hdf5
+from spooflab.experiments.ingest.spans import evenly
+from spooflab.experiments.ingest.video import _pixels, video_frames
 from spooflab.experiments.readers.item import Kind, Orientation, RealItem
 
 pytest.importorskip("av")
@@ -134,3 +137,61 @@ def test_without_h5py_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(ConfigError, match="pip install h5py"):
         hdf5()
+
+
+def test_hdf5_names_no_further_files(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    frames = np.stack([picture(n) for n in range(5)])
+    with h5py.File(tmp_path / "other.hdf5", "w") as file:
+        file["Color_Data"] = frames
+    frames.tofile(tmp_path / "raw.bin")
+    with h5py.File(tmp_path / "link.hdf5", "w") as file:
+        file["Color_Data"] = h5py.ExternalLink(str(tmp_path / "other.hdf5"), "Color_Data")
+    with h5py.File(tmp_path / "deep.hdf5", "w") as file:
+        file["elsewhere"] = h5py.ExternalLink(str(tmp_path / "other.hdf5"), "/")
+        file["Frame_0/array"] = h5py.SoftLink("/elsewhere/Color_Data")
+    with h5py.File(tmp_path / "external.hdf5", "w") as file:
+        file.create_dataset("Color_Data", frames.shape, "u1", external=[(str(tmp_path / "raw.bin"), 0, frames.nbytes)])
+    with h5py.File(tmp_path / "view.hdf5", "w") as file:
+        layout = h5py.VirtualLayout(frames.shape, "u1")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "other.hdf5"), "Color_Data", frames.shape)
+        file.create_virtual_dataset("Color_Data", layout)
+    for name in ("link", "deep", "external", "view"):
+        with pytest.raises(SkipSample, match=r"bad_hdf5.*lies in the file itself"):
+            read_clip(tmp_path, item(f"{name}.hdf5", "hdf5"), config(tmp_path))
+
+
+def test_a_frame_at_which_the_library_raises_is_named_with_those_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = video(tmp_path / "a.avi", [picture(n, 32) for n in range(6)])
+
+    def fail(*_: object) -> None:
+        raise BlockingIOError("no more threads")
+
+    monkeypatch.setattr("spooflab.experiments.ingest.video._pixels", fail)
+    with path.open("rb") as file:
+        told = list(video_frames(file, "avi", 6, 3, 10_000, turned=False))
+    assert [number for number, _ in told] == [1, 3, 5]
+    assert {str(skip) for _, skip in told} == {"('frame_missing', 'decoding stopped: BlockingIOError')"}
+
+
+def test_a_frame_is_turned_to_pixels_on_one_thread() -> None:
+    """Threads take memory that the decoder does not have, and may be forbidden."""
+    asked: list[dict[str, object]] = []
+
+    class Frame:
+        is_corrupt, width, height, rotation = False, 32, 32, 0
+
+        def reformat(self, **options: object) -> "Frame":
+            asked.append(options)
+            if "threads" in options and len(asked) == 3:
+                raise TypeError("an older PyAV")
+            return self
+
+        def to_ndarray(self) -> np.ndarray:
+            return picture(1, 32)
+
+    for _ in range(3):
+        assert isinstance(_pixels(Frame(), True, 10_000), np.ndarray)
+    assert asked == [{"format": "rgb24", "threads": 1}] * 3 + [{"format": "rgb24"}]
