@@ -8,6 +8,7 @@ import torch
 
 from spooflab.errors import ConfigError
 from spooflab.generators.adversarial.detector import Detector
+from spooflab.plain_model import check_plain_model
 
 
 def load_pretrained(folder: Path, *, bonafide: int | str, id: str | None = None) -> Detector:
@@ -24,12 +25,14 @@ def load_pretrained(folder: Path, *, bonafide: int | str, id: str | None = None)
 
     Raises:
         ConfigError: no such model, a class that it does not have, or no input size.
+        DataError: the folder leads to another model.
     """
     from transformers import AutoModelForImageClassification  # seconds to import, and not needed by anybody else
 
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise ConfigError(f"{folder}: no config.json", wanted="a folder written by save_pretrained")
+    check_plain_model(folder)
     try:
         with torch.inference_mode(False):
             model = AutoModelForImageClassification.from_pretrained(

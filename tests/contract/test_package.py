@@ -239,6 +239,53 @@ def test_the_search_finds_what_it_looks_for(line: str, tmp_path: Path) -> None:
     assert list(code_execution(path)) == []
 
 
+def from_afar(path: Path) -> Iterator[str]:
+    """What in a file could read a model or data set from a hub, other than at one commit or from this machine."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name, given = ast.unparse(node.func).rpartition(".")[2], {a.arg: ast.unparse(a.value) for a in node.keywords}
+        if name in ("load_dataset", "hf_hub_download", "cached_file", "from_single_file"):
+            yield f"{path}:{node.lineno} calls {name}"
+        if name == "snapshot_download" and not given.get("revision", "").endswith(".revision"):
+            yield f"{path}:{node.lineno} downloads at no commit"
+        reads = name == "from_pretrained" or (name == "load_config" and isinstance(node.func, ast.Attribute))
+        if reads and given.get("local_files_only") != "True":
+            around = [f for f in functions if f.lineno <= node.lineno <= (f.end_lineno or 0)]
+            if None not in given or not any("'local_files_only': True" in ast.unparse(f) for f in around):
+                yield f"{path}:{node.lineno} calls {name} without local_files_only"
+
+
+def test_models_are_read_from_this_machine_or_at_one_commit() -> None:
+    found = [each for path in sources("", "cli", *FOLDERS) for each in from_afar(path)]
+    found += [each for path in sorted((ROOT / "examples").rglob("*.py")) for each in from_afar(path)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "AutoModel.from_pretrained(name)",
+        "AutoModel.from_pretrained(name, revision=config.revision)",
+        "AutoModel.from_pretrained(name, **where)",
+        "datasets.load_dataset(name)",
+        "hub.snapshot_download(name)",
+        "hub.snapshot_download(name, revision='main')",
+    ],
+)
+def test_the_search_for_hubs_finds_what_it_looks_for(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text(f"def f():\n    {line}\n")
+    assert list(from_afar(path))
+    path.write_text(
+        "def f():\n    where = {'local_files_only': True}\n    A.from_pretrained(n, **where)\n"
+        "    hub.snapshot_download(n, revision=source.revision)\n"
+    )
+    assert list(from_afar(path)) == []
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel offline from a copy, so that neither old build folders nor new ones matter."""
