@@ -13,12 +13,11 @@ subtype decides) into the root; an attack without a row is listed as `unknown_cl
 Checked against one file name and the group names in `bob.pad.face`. Not verified: all else.
 """
 
-import csv
 import re
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path, PurePosixPath
 
+from spooflab.csv_text import csv_table
 from spooflab.errors import DataError, SkipSample
 from spooflab.experiments.readers.item import Broken, RealItem
 from spooflab.experiments.readers.walk import HDF5, files, need, read_text
@@ -65,7 +64,7 @@ def _classes(root: Path) -> dict[tuple[int, int | None], str]:
         return {}
     found: dict[tuple[int, int | None], str] = {}
     try:
-        for row in csv.DictReader(StringIO(read_text(root, CLASSES))):
+        for _, row in csv_table(read_text(root, CLASSES), root / CLASSES)[1]:
             if not is_species(row["species"]):
                 raise DataError(f"{root / CLASSES}: species {row['species']!r}", wanted="a name of the taxonomy")
             subtype = row.get("subtype")

@@ -6,12 +6,11 @@ test) with `protocol` (its name, by default `manifest`), and `x,y,w,h`, the face
 Another column is an error: a typing error in its name would otherwise lose what it tells. This layout is ours.
 """
 
-import csv
 import math
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path, PurePosixPath
 
+from spooflab.csv_text import csv_table
 from spooflab.errors import DataError, SkipSample
 from spooflab.experiments.readers.classes import known_names, species_named
 from spooflab.experiments.readers.folder import PARTS
@@ -29,23 +28,22 @@ def read(root: Path) -> Iterator[RealItem | Broken]:
     """Yield every row, in order of path; see the module for the columns."""
     need(root, NAME, what="a data set with a manifest")
     try:
-        rows = csv.DictReader(StringIO(read_text(root, NAME)))
+        names, rows = csv_table(read_text(root, NAME), root / NAME)
     except SkipSample as skip:
         raise DataError(f"{root / NAME}: {skip.detail}", wanted="a CSV in UTF-8") from skip
-    names = list(rows.fieldnames or ())
     unknown = sorted(set(names) - set(_COLUMNS))
     if unknown or "path" not in names or not {"species", "label"} & set(names):
         raise DataError(
             f"{root / NAME}: columns {', '.join(names)}", wanted=f"path, species or label, and of {', '.join(_COLUMNS)}"
         )
     seen: set[str] = set()
-    for row in sorted(rows, key=lambda r: r["path"] or ""):
-        path = (row["path"] or "").strip()
+    for _, row in sorted(rows, key=lambda numbered: numbered[1]["path"]):
+        path = row["path"].strip()
         if path in seen:
             yield Broken(path, "named_twice", "the manifest has two rows for it")
             continue
         seen.add(path)
-        yield _item(path, {key: (value or "").strip() for key, value in row.items() if key is not None})
+        yield _item(path, {key: value.strip() for key, value in row.items()})
 
 
 def _item(path: str, row: dict[str, str]) -> RealItem | Broken:

@@ -12,12 +12,11 @@ Checked against the repository's read-me and a public script that reads numbers 
 attacks and devices. So attacks keep the coarse species `physical_unspecified`, and the path is recorded.
 """
 
-import csv
 import re
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path, PurePosixPath
 
+from spooflab.csv_text import csv_table
 from spooflab.errors import DataError, SkipSample
 from spooflab.experiments.readers.item import Broken, RealItem
 from spooflab.experiments.readers.walk import need, read_text
@@ -31,8 +30,9 @@ def read(root: Path) -> Iterator[RealItem | Broken]:
     need(root, ".", what="SynthASpoof")
     name = _labels(root)
     seen: set[str] = set()
-    for row in sorted(csv.DictReader(StringIO(read_text(root, name))), key=lambda r: r["image_path"] or ""):
-        path, label = (row["image_path"] or "").strip().lstrip("/"), (row["label"] or "").strip().lower()
+    _, rows = csv_table(read_text(root, name), root / name)
+    for _, row in sorted(rows, key=lambda numbered: numbered[1]["image_path"]):
+        path, label = row["image_path"].strip().lstrip("/"), row["label"].strip().lower()
         if path in seen:
             yield Broken(path, "named_twice", f"{name} has two rows for it")
         elif label not in ("bonafide", "attack"):

@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from spooflab.errors import DataError
 from spooflab.experiments.readers.item import Broken, Part, RealItem
 from spooflab.experiments.readers.walk import HDF5, files, need, read_list
 
@@ -89,6 +90,13 @@ def _item(path: str, listed: dict[str, dict[str, Part]]) -> RealItem | Broken:
     )
 
 
+def _cells(root: Path, path: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(read_list(root, path)))
+    except csv.Error as error:
+        raise DataError(f"{root / path}: {error}", wanted="the data set's own list") from error
+
+
 def _protocols(root: Path) -> tuple[dict[str, dict[str, Part]], list[Broken]]:
     found: dict[str, dict[str, Part]] = defaultdict(dict)
     wrong: list[Broken] = []
@@ -97,7 +105,7 @@ def _protocols(root: Path) -> tuple[dict[str, dict[str, Part]], list[Broken]]:
         if not name.startswith("PROTOCOL-"):
             continue
         protocol = f"wmca_{name.removeprefix('PROTOCOL-')}"
-        for row in list(csv.reader(read_list(root, path)))[1:]:
+        for row in _cells(root, path)[1:]:
             group = next((cell for cell in row if cell in _GROUPS), None)
             file = next((cell for cell in row if _NAME.fullmatch(PurePosixPath(cell).stem)), None)
             if group is None or file is None:

@@ -1,9 +1,9 @@
 """Whether a model's folder is whole in itself: transformers follows some files and keys of it to other models."""
 
-import json
 from pathlib import Path
 
 from spooflab.errors import DataError
+from spooflab.json_text import parse_json
 
 _ELSEWHERE = ("quantization_config", "transformers_weights")
 """Keys of a configuration that make transformers read other files, or other kinds of file, than the weights."""
@@ -20,8 +20,8 @@ def check_plain_model(folder: Path) -> None:
         raise DataError(f"{folder} holds an adapter_config.json, which names another model", wanted="a whole model")
     file = folder / "config.json"
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        config = parse_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read: {error}", wanted="a model's configuration") from error
     if not isinstance(config, dict):
         raise DataError(f"{file} holds {type(config).__name__}", wanted="a model's configuration")
