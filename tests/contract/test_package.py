@@ -89,6 +89,41 @@ def test_links_are_relative_and_committed(folder: str) -> None:
     assert told.stdout.startswith("120000 "), "the link is not committed as a link"
 
 
+def make_lines(*arguments: str) -> list[str]:
+    """What make would run, without running it."""
+    if shutil.which("make") is None:
+        pytest.skip("no make on this machine")
+    # A stamp that is newer than all: what would be installed is not of interest.
+    quiet = ("-o", ".venv/.dev", "-o", ".venv/bin/python")
+    told = subprocess.run(["make", "-n", *quiet, *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [line for line in told.stdout.splitlines() if line]
+
+
+def test_the_audit_looks_at_what_is_installed_and_nothing_calls_it() -> None:
+    assert any(line.startswith("pip-audit") for line in project()["optional-dependencies"]["dev"])  # type: ignore[index]  # TOML
+    command = ".venv/bin/pip-audit --skip-editable --progress-spinner off"
+    assert [line.strip() for line in make_lines("audit")] == [command]
+    assert [line.strip() for line in make_lines("audit", "AUDIT=--dry-run")] == [f"{command} --dry-run"]
+    assert "make audit" in " ".join(make_lines("help"))
+    for target in ("check", "test", "lint", "quickstart", "torture"):
+        assert not any("pip-audit" in line for line in make_lines(target))
+    for path in (path for path in (ROOT / ".ci").rglob("*") if path.is_file()):
+        assert "audit" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_audit_collects_what_is_installed_without_a_network() -> None:
+    pytest.importorskip("pip_audit")
+    command = [sys.executable, "-m", "pip_audit", "--skip-editable", "--progress-spinner", "off", "--dry-run"]
+    # A proxy that nobody serves: whatever would be asked for over the network fails.
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    told = subprocess.run(command, env={**os.environ, **nowhere}, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    counted = [line for line in told.stderr.splitlines() if "would have audited" in line]
+    assert counted, told.stderr
+    assert int(counted[0].rpartition("audited ")[2].split()[0]) >= len(DEPENDENCIES)
+
+
 def test_versions_agree() -> None:
     assert project()["version"] == spooflab.__version__
 

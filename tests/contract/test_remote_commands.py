@@ -105,7 +105,7 @@ def test_ray_fills_an_object_store_with_the_bytes_of_a_local_run(
         ["compare", "s3://faces/x", "s3://faces/y"],
         ["explain", "s3://faces/x"],
         ["evaluate", "https://faces/scores.csv"],
-        ["curate", "s3://faces/x", "--out", "data", "--keep", "3"],
+        ["curate", "s3://faces/x", "--out", "data", "--n", "3"],
         ["qa", "s3://faces/x", "--out", "data"],
         ["realism", "s3://faces/x", "data", "--out", "out"],
         ["export", "s3://faces/x", "--out", "out"],
