@@ -85,7 +85,7 @@ def test_ray_fills_an_object_store_with_the_bytes_of_a_local_run(
         assert (told["out"], told["complete"], told["rows"], told["skips"]) == (where, True, 4, 0)
         assert content(where) == content(tmp_path / "here")
         assert run(["verify", where]) == 0
-        assert files_at(where).names("leases") == []
+        assert set(files_at(where).names("leases")) <= {"clock"}
 
 
 @pytest.mark.parametrize(
