@@ -185,7 +185,7 @@ def is_alive(files: StoreFiles, name: str) -> bool:
         return False
     if content.get("host") != _host():
         return True  # nothing can be known of another machine's processes but their silence
-    return _started(int(content["pid"])) == content["started"]
+    return _started(int(content["pid"])) == str(content["started"])
 
 
 def newest_generations(files: StoreFiles) -> dict[int, int]:

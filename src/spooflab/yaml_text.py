@@ -41,7 +41,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         alias = self.check_event(yaml.AliasEvent)
-        mark = self.peek_event().start_mark
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # of the stubs
         self._depth += 1
         if self._depth > MAX_DEPTH:  # before the loader's own recursion, or its quadratic search for keys, gets deep
             raise _refused(f"nested more than {MAX_DEPTH} deep", mark)
