@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 OUT := quickstart
 PHOTOS ?=
 WORKERS ?= 2
+AUDIT ?=
 # One torch thread per process: the work is split over processes, and bytes do not depend on threads.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help quickstart test check lint format torture bench benchmark docs-pictures report-pictures clean
+.PHONY: help quickstart test check lint format torture audit bench benchmark docs-pictures report-pictures clean
 
 help:
 	@echo "make quickstart  install, generate a small set, train three algorithms leave-one-attack-out, write report.html"
@@ -16,6 +17,8 @@ help:
 	@echo "make test        install, run every test"
 	@echo "make check       format, lint, types, import arrows, fast tests"
 	@echo "make torture     every fault of docs/reliability.md, as often as its table says"
+	@echo "make audit       known vulnerabilities of what is installed; needs the network"
+	@echo "                 (AUDIT='--vulnerability-service osv' asks another service, AUDIT=--dry-run none)"
 	@echo "make bench       speed against named peers"
 	@echo "make benchmark   every algorithm on unseen attacks and unseen devices (about two hours on two cores)"
 
@@ -59,6 +62,10 @@ format: $(VENV)/.dev
 # Every fault of docs/reliability.md as often as its table says: some hundred processes are started, so it takes long.
 torture: $(VENV)/.dev
 	SPOOFLAB_TORTURE=docs/reliability.md $(BIN)/python -m pytest tests/reliability
+
+# Asks a service of vulnerabilities over the network, so neither the tests nor CI call it.
+audit: $(VENV)/.dev
+	$(BIN)/pip-audit --skip-editable --progress-spinner off $(AUDIT)
 
 bench: $(VENV)/.dev
 	$(BIN)/spooflab bench all

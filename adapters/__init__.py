@@ -9,7 +9,7 @@ from spooflab.adapters.algorithms import ALGORITHMS
 from spooflab.adapters.at_test_time import TEST_TIME, AtTestTime
 from spooflab.adapters.atdoc import ATDOC
 from spooflab.adapters.augmax import AugMax
-from spooflab.adapters.backbones import PRESETS, Backbone
+from spooflab.adapters.backbones import Backbone
 from spooflab.adapters.balanced_sampler import BalancedSampler
 from spooflab.adapters.batch import ATTACK, BONAFIDE, Batch
 from spooflab.adapters.bnm import BNM
@@ -45,6 +45,7 @@ from spooflab.adapters.mmd import MMD
 from spooflab.adapters.model_files import load_model
 from spooflab.adapters.ohem import OHEM
 from spooflab.adapters.pixel_head import PixelConfig
+from spooflab.adapters.presets import PRESETS
 from spooflab.adapters.rsc import RSC
 from spooflab.adapters.safas import SAFAS
 from spooflab.adapters.sagnet import SagNet

@@ -12,43 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from spooflab.adapters.at_rest import at_rest
+from spooflab.adapters.backbone_source import backbone_folder, check_source
 from spooflab.adapters.frozen_part import resting, upper
+from spooflab.adapters.presets import PRESETS
 from spooflab.errors import ConfigError
+from spooflab.plain_model import check_plain_model
 
 if TYPE_CHECKING:
     from spooflab.adapters.train_config import BackboneConfig
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "resnet-tiny": {
-        "model_type": "resnet",
-        "embedding_size": 16,
-        "hidden_sizes": [16, 32, 64, 128],
-        "depths": [1, 1, 1, 1],
-        "layer_type": "basic",
-    },
-    "resnet-small": {
-        "model_type": "resnet",
-        "embedding_size": 32,
-        "hidden_sizes": [32, 64, 128, 256],
-        "depths": [2, 2, 2, 2],
-        "layer_type": "basic",
-    },
-    "convnext-tiny": {
-        "model_type": "convnext",
-        "hidden_sizes": [24, 48, 96, 192],
-        "depths": [2, 2, 4, 2],
-        "drop_path_rate": 0.05,
-    },
-    "vit-tiny": {
-        "model_type": "vit",
-        "hidden_size": 128,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 4,
-        "intermediate_size": 384,
-        "patch_size": 16,
-    },
-}
-"""Networks made from a transformers configuration and trained from scratch."""
 
 _TOWERS = {"clip": "CLIPVisionModel", "siglip": "SiglipVisionModel"}
 """Models of pictures and texts, and the class of their half that sees."""
@@ -153,21 +124,16 @@ def build_backbone(config: BackboneConfig, size: int) -> Backbone:
     """Make the backbone that `config` names; weights from scratch come from torch's global RNG (seed it).
 
     Raises:
-        ConfigError: an unknown preset or field, weights that are missing, incomplete or not safetensors.
+        ConfigError: an unknown preset or field, a hub id without its full commit, weights that are missing, incomplete
+            or not safetensors.
+        DataError: a folder that leads to another model.
     """
+    check_source(config)
     if config.name in PRESETS:
         return Backbone(_from_preset(config, size), size=size, mean=[0.5] * 3, deviation=[0.25] * 3)
-    if config.options:
-        raise ConfigError(
-            f"backbone {config.name!r}: options {sorted(config.options)}", wanted="options with presets only"
-        )
-    if "/" not in config.name and not Path(config.name).is_dir():
-        raise ConfigError(
-            f"backbone {config.name!r} is neither a preset nor a folder",
-            wanted=f"one of {', '.join(PRESETS)}, a local folder, or a hub id `owner/model`",
-        )
-    mean, deviation = _normalisation(config)
-    return Backbone(_from_weights(config), size=size, mean=mean, deviation=deviation)
+    folder = backbone_folder(config)
+    mean, deviation = _normalisation(folder)
+    return Backbone(_from_weights(config.name, folder), size=size, mean=mean, deviation=deviation)
 
 
 def describe_backbone(backbone: Backbone) -> dict[str, Any]:
@@ -185,7 +151,7 @@ def rebuild_backbone(description: dict[str, Any], size: int) -> Backbone:
     from transformers import AutoConfig, AutoModel
 
     fields = dict(description["config"])
-    model = AutoModel.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields))
+    model = AutoModel.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields), trust_remote_code=False)
     if not description["pooler"]:
         model.pooler = None
     return Backbone(model, size=size, mean=description["mean"], deviation=description["deviation"])
@@ -205,18 +171,20 @@ def _from_preset(config: BackboneConfig, size: int) -> Any:
     return _without_pooler_weights(model)
 
 
-def _from_weights(config: BackboneConfig) -> Any:
+def _from_weights(name: str, folder: Path) -> Any:
     import transformers
     from transformers.utils import logging
 
+    if (folder / "config.json").exists():
+        check_plain_model(folder)
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        where = {"revision": config.revision or "main", "trust_remote_code": False}
-        kind = transformers.AutoConfig.from_pretrained(config.name, **where).model_type
+        where = {"local_files_only": True, "trust_remote_code": False}
+        kind = transformers.AutoConfig.from_pretrained(folder, **where).model_type
         tower: Any = getattr(transformers, _TOWERS.get(kind, "AutoModel"))
         model, report = tower.from_pretrained(
-            config.name,
+            folder,
             **where,
             use_safetensors=True,
             dtype=torch.float32,
@@ -224,15 +192,14 @@ def _from_weights(config: BackboneConfig) -> Any:
         )
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"backbone {config.name!r} (revision {config.revision or 'main'}): {str(error).splitlines()[0]}",
+            f"backbone {name!r}: {str(error).splitlines()[0]}",
             wanted="a folder or hub id with config.json and model.safetensors",
-            next_step="offline, download it once elsewhere and name the folder; or use a preset: " + ", ".join(PRESETS),
         ) from error
     finally:
         logging.set_verbosity(verbosity)
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing:
-        raise ConfigError(f"backbone {config.name!r}: {len(missing)} weights missing, first {missing[0]!r}")
+        raise ConfigError(f"backbone {name!r}: {len(missing)} weights missing, first {missing[0]!r}")
     return _without_pooler_weights(model) if report["missing_keys"] else model
 
 
@@ -244,25 +211,24 @@ def _without_pooler_weights(model: Any) -> Any:
     return model
 
 
-def _normalisation(config: BackboneConfig) -> tuple[list[float], list[float]]:
+def _normalisation(folder: Path) -> tuple[list[float], list[float]]:
     """Read mean and deviation from the checkpoint's preprocessor_config.json; ImageNet's where it has none."""
-    from transformers.utils.hub import cached_file
-
     mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    path = folder / "preprocessor_config.json"
+    if not path.exists():
+        return mean, deviation
     try:
-        path = cached_file(
-            config.name,
-            "preprocessor_config.json",
-            revision=config.revision or "main",
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
+        data = json.loads(path.read_text(encoding="utf-8"))
+        three = [
+            [float(v) for v in data.get(key, own)] for key, own in (("image_mean", mean), ("image_std", deviation))
+        ]
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{path}: {error}", wanted="image_mean and image_std, three numbers each") from error
+    if any(len(values) != 3 for values in three) or min(three[1]) <= 0:
+        raise ConfigError(
+            f"{path}: image_mean {three[0]}, image_std {three[1]}", wanted="three numbers each, image_std above zero"
         )
-    except OSError:
-        return mean, deviation
-    if path is None:
-        return mean, deviation
-    data = json.loads(Path(path).read_text(encoding="utf-8"))
-    return list(data.get("image_mean", mean)), list(data.get("image_std", deviation))
+    return three[0], three[1]
 
 
 def _hook(change: Change) -> Callable[[nn.Module, Any, Any], Any]:

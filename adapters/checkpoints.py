@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from spooflab.atomic import fsync_folder, replace, write_aside
+from spooflab.json_text import parse_json
 
 TENSORS, STATE = "state.safetensors", "state.json"
 DIGEST = "state_sha256"
@@ -50,12 +51,12 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     torn: list[str] = []
     for candidate in reversed(_steps(folder)):
         try:
-            state = json.loads((candidate / STATE).read_text(encoding="utf-8"))
+            state = parse_json((candidate / STATE).read_text(encoding="utf-8"))
             data = (candidate / TENSORS).read_bytes()
             whole = _digest(state) == state.pop(DIGEST)
             if whole and hashlib.sha256(data).hexdigest() == state["sha256"]:
                 return Checkpoint(safetensors.torch.load(data), state), torn
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError):
             pass
         torn.append(candidate.name)
     return None, torn

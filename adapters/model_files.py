@@ -20,11 +20,12 @@ from spooflab.adapters.train_config import TrainConfig
 from spooflab.adapters.tuning import tune
 from spooflab.atomic import write_over
 from spooflab.errors import DataError
+from spooflab.json_text import parse_json
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
 
 
-_UNUSABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
+_UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError, SafetensorError)
 
 
 def build_algorithm(
@@ -116,13 +117,17 @@ def _load_backbone(backbone: Backbone, folder: Path) -> None:
 
 def _read_card(folder: Path) -> dict[str, Any]:
     try:
-        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = parse_json((folder / CARD).read_text(encoding="utf-8"))
+        if not isinstance(card, dict):
+            raise ValueError(f"{CARD} holds {type(card).__name__}")
     except (OSError, ValueError) as error:
         raise _unusable(folder, error) from error
     return card
 
 
 def _unusable(folder: Path, error: Exception) -> DataError:
-    return DataError(
-        f"{folder}: no usable model: {str(error).splitlines()[0]}", wanted=f"{WEIGHTS} and {CARD} of one training"
-    )
+    return DataError(f"{folder}: no usable model: {_first_line(error)}", wanted=f"{WEIGHTS} and {CARD} of one training")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

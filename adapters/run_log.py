@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from spooflab.atomic import write_over
+from spooflab.errors import DataError
+from spooflab.json_text import json_object
 
 WALL_CLOCK = ("images_per_s", "data_s", "data_share")
 """Figures of a `train` row that measure time; all others are the same however often a run was interrupted."""
@@ -37,6 +39,13 @@ class RunLog:
         """Drop the rows of steps after `done`, which will be made again, and a half-written last line."""
         if self.path.exists() and self.accelerator.is_main_process:
             whole = [line for line in self.path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-            kept = [line for line in whole if json.loads(line).get("step", 0) <= done] if done else []
+            kept = [line for line in whole if _step(line, self.path) <= done] if done else []
             # Over, not into: a kill while the file is written again would lose the rows of steps that are done.
             write_over(self.path, "".join(f"{line}\n" for line in kept).encode())
+
+
+def _step(line: str, path: Path) -> int:
+    step = json_object(line, path, wanted="rows that a training wrote").get("step", 0)
+    if type(step) is not int:
+        raise DataError(f"{path}: step {step!r:.80}", wanted="rows that a training wrote")
+    return step

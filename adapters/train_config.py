@@ -18,9 +18,11 @@ Hyper = bool | int | float | str | tuple[int, ...]
 class BackboneConfig(Config):
     """Which network turns an image into features."""
 
-    name: str = Field(default="resnet-tiny", description="a preset, a local folder, or a hub id `owner/model`")
+    name: str = Field(
+        default="resnet-tiny", description="a preset, a local folder, or a hub id `owner/model`, which needs a revision"
+    )
     revision: str | None = Field(
-        default=None, description="commit, tag or branch of a hub id; pin a commit for a study"
+        default=None, description="commit of a hub id, 40 hexadecimal digits; presets and folders have none"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="transformers config fields, presets only")
     tuning: Literal["full", "frozen", "lora"] = Field(

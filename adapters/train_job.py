@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from spooflab.adapters.algorithms import ALGORITHMS
+from spooflab.adapters.backbone_source import check_source
 from spooflab.adapters.image_set import ImageSet
 from spooflab.adapters.train_config import TrainConfig
 from spooflab.adapters.trainer import FitResult, Progress, fit
@@ -47,6 +48,7 @@ def train(job: TrainJob, store_root: Path, out: Path, *, progress: Progress | No
         DataError: no store, nothing left to train on or to adapt to, or a class missing on one side of the split.
         ConfigError: settings that do not fit, or `out` holds another run.
     """
+    check_source(job.training.backbone)  # before images are read, which takes longer
     sets = load_sets(job, store_root)
     result = fit(job.training, **sets, seed=job.seed, out=out, progress=progress)
     told = {"job": job.model_dump(mode="json"), "data": str(store_root), "dev_sha256": keys_sha256(sets["dev"].keys)}

@@ -1,7 +1,6 @@
 """What a finished mining run left behind, read back: every judged render with its physics."""
 
 import base64
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from spooflab.atomic import read_plain
 from spooflab.errors import DataError
 from spooflab.experiments.mining import RESULTS, TRIALS
 from spooflab.experiments.recorded_physics import recorded_physics
+from spooflab.json_text import json_object
 
 LEDGERS = ("search", "draw", "counterpart", "bonafide", "prior")
 
@@ -71,18 +71,24 @@ def read_results(out: Path) -> dict[str, Any]:
         raise DataError(
             f"{path} is missing", wanted="a finished run", next_step="spooflab mine CONFIG --out … --resume"
         )
-    results: dict[str, Any] = json.loads(read_plain(path))
-    return results
+    return json_object(read_plain(path), path, wanted="the results of one run, as spooflab mine wrote them")
 
 
 def read_records(out: Path, results: dict[str, Any]) -> list[Record]:
-    """Return the judged renders of all seeds, arms and rounds, in order."""
-    config = results["config"]
+    """Return the judged renders of all seeds, arms and rounds, in order.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    config = results.get("config")
+    seeds, rounds = (config.get("seeds"), config.get("rounds")) if isinstance(config, dict) else (None, None)
+    if not isinstance(seeds, list) or any(type(seed) is not int for seed in seeds) or type(rounds) is not int:
+        raise DataError(f"{out / RESULTS}: seeds {seeds!r:.80}, rounds {rounds!r:.80}", wanted="the results of one run")
     return [
         record
-        for seed in config["seeds"]
+        for seed in seeds
         for arm in ("random", "mined")
-        for number in range(1, config["rounds"] + 1)
+        for number in range(1, rounds + 1)
         for record in _round(out / f"seed-{seed}" / arm / f"round-{number}", seed, arm, number)
     ]
 
@@ -92,8 +98,19 @@ def _round(folder: Path, seed: int, arm: str, number: int) -> Iterator[Record]:
     for name in LEDGERS:
         path = folder / name / LINES
         if path.is_file():
-            for line in map(json.loads, read_plain(path).decode().splitlines()):
+            for line in _lines(path):
                 lines[line["key"]] = line, path.parent / PICTURES / f"{line['key']}.png"
-    for trial in map(json.loads, read_plain(folder / TRIALS).decode().splitlines()):
+    for trial in _lines(folder / TRIALS):
+        if trial["key"] not in lines:
+            raise DataError(f"{folder / TRIALS}: no ledger holds {trial['key']!r:.80}", wanted="one run's own files")
         line, picture = lines[trial["key"]]
         yield Record(seed, arm, number, trial, line, picture)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    for number, text in enumerate(read_plain(path).splitlines(), 1):
+        line = json_object(text, f"{path}, line {number}")
+        key = line.get("key")
+        if not isinstance(key, str) or "/" in key or "\0" in key:  # it names a file
+            raise DataError(f"{path}, line {number}: key {key!r:.80}", wanted="the key of a render")
+        yield line

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from spooflab.atomic import read_plain
 from spooflab.errors import SpooflabError
 from spooflab.experiments.protocols import column
 from spooflab.experiments.run import machine
 from spooflab.experiments.run_folder import write_atomic
 from spooflab.experiments.run_spec import RunSpec
 from spooflab.experiments.warm_start import pretraining
+from spooflab.json_text import json_object
 
 if TYPE_CHECKING:
     from spooflab.adapters import ImageSet
@@ -100,7 +102,7 @@ def probe(
 
     here = {**machine(), "threads": threads}
     path = out / PROBE_FILE
-    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known = json_object(read_plain(path), path, wanted="what spooflab study measured") if path.is_file() else {}
     if known.get("machine") != here:
         known = {"machine": here, "settings": {}, "image": {}}
     problems: dict[str, str] = {}

@@ -1,6 +1,7 @@
 """What the runs of a study say: read from their folders alone, one row per cell, missing cells as missing."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from spooflab.atomic import read_plain
 from spooflab.errors import DataError
 from spooflab.experiments.metrics import NAMES, Metrics, evaluate
 from spooflab.experiments.protocols import column
@@ -16,6 +18,10 @@ from spooflab.experiments.run_folder import RunFolder
 from spooflab.experiments.scores import ScoreSet, StrArray
 from spooflab.experiments.statistics import Interval, Judged, intervals
 from spooflab.experiments.study import STUDY_FILE
+from spooflab.json_text import json_object
+
+_PLAN = "the plan that spooflab study wrote"
+_RUN = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -135,17 +141,10 @@ def load_results(out: Path) -> Results:
         DataError: there is neither a plan nor a finished run.
     """
     plan = out / STUDY_FILE
-    study: dict[str, Any] = json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else {}
-    if study:
-        grid = study["grid"]
-    else:
-        names = sorted(path.parent.name for path in out.glob("runs/*/done"))
-        records = [json.loads((out / "runs" / name / "run.json").read_text(encoding="utf-8")) for name in names]
-        grid = [
-            {"run": r["run"], "label": r["label"], "fold": r["identity"]["fold"], "seed": r["identity"]["seed"]}
-            for r in records
-        ]
-        grid.sort(key=lambda entry: (entry["fold"], entry["label"], entry["seed"]))
+    study = json_object(read_plain(plan), plan, wanted=_PLAN) if plan.is_file() else {}
+    if not isinstance(study.get("config", {}), dict):
+        raise DataError(f"{plan}: its config is {type(study['config']).__name__}", wanted=_PLAN)
+    grid = _planned(study.get("grid"), plan) if study else _present(out)
     if not grid:
         raise DataError(f"{out}: no study.json and no finished run", wanted="the folder that spooflab study wrote")
     cells, damaged = [], []
@@ -157,6 +156,32 @@ def load_results(out: Path) -> Results:
             damaged.append(str(error))
             cells.append(Cell(**entry, status="failed", record={"reason": error.seen, "retry": error.next_step}))
     return Results(tuple(cells), study, tuple(damaged), out)
+
+
+def _planned(grid: Any, plan: Path) -> list[dict[str, Any]]:
+    """Check what a plan says of its cells: `run` becomes a folder's name."""
+    kinds = {"run": str, "label": str, "fold": str, "seed": int}
+    for entry in grid if isinstance(grid, list) else [grid]:
+        if not isinstance(entry, dict) or {key: type(value) for key, value in entry.items()} != kinds:
+            raise DataError(f"{plan}: a cell is {entry!r:.80}", wanted=_PLAN)
+        if not _RUN.fullmatch(entry["run"]):
+            raise DataError(f"{plan}: run {entry['run']!r:.80}", wanted="letters, digits, '.', '_' and '-'")
+    return list(grid)
+
+
+def _present(out: Path) -> list[dict[str, Any]]:
+    """Return the cells whose runs are finished, where no plan tells them."""
+    grid = []
+    for path in sorted(out.glob("runs/*/done")):
+        record = json_object(read_plain(path.parent / "run.json"), path.parent / "run.json")
+        try:
+            identity = record["identity"]
+            own = {"run": record["run"], "label": record["label"], "fold": identity["fold"], "seed": identity["seed"]}
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path.parent / 'run.json'}: {error!r}", wanted="the record of a finished run") from error
+        grid += _planned([own], path.parent / "run.json")
+    grid.sort(key=lambda entry: (entry["fold"], entry["label"], entry["seed"]))
+    return grid
 
 
 def _cell(entry: dict[str, Any], folder: RunFolder) -> Cell:

@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spooflab.atomic import write_over
+from spooflab.atomic import read_plain, write_over
 from spooflab.errors import DataError
+from spooflab.json_text import json_object
 
 CONTENT = ("run.json", "scores.parquet", "worst.parquet")
 DONE = "done"
@@ -42,8 +43,7 @@ class RunFolder:
         file = self.path / FAILED
         if self.done or not file.is_file():
             return None
-        loaded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return loaded
+        return json_object(read_plain(file), file, wanted="the failure as the run noted it")
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file whole or not at all."""
@@ -72,7 +72,7 @@ class RunFolder:
         Raises:
             DataError: a file is missing or differs from the hash in the marker.
         """
-        hashes = json.loads((self.path / DONE).read_text(encoding="utf-8"))
+        hashes = json_object(read_plain(self.path / DONE), self.path / DONE, wanted="the marker as the run wrote it")
         content: dict[str, bytes] = {}
         for name in CONTENT:
             try:
@@ -82,7 +82,8 @@ class RunFolder:
             if hashlib.sha256(content[name]).hexdigest() != hashes.get(name):
                 raise self._damaged(name, "changed since the run finished")
         tables = [pq.read_table(io.BytesIO(content[name]), page_checksum_verification=True) for name in CONTENT[1:]]
-        return json.loads(content["run.json"]), tables[0], tables[1]
+        record = json_object(content["run.json"], self.path / "run.json")
+        return record, tables[0], tables[1]
 
     def _damaged(self, name: str, how: str) -> DataError:
         return DataError(

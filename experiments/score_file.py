@@ -1,6 +1,5 @@
 """Anybody's scores from a CSV file, checked row by row before anything is counted."""
 
-import csv
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spooflab.csv_text import csv_table
 from spooflab.errors import DataError
 from spooflab.experiments.metrics import evaluate
 from spooflab.experiments.scores import ScoreSet, StrArray, pool_clips
@@ -44,7 +44,7 @@ def read_score_file(path: Path) -> ScoreFile:
     Raises:
         DataError: columns are missing or unknown to be meant, or rows are wrong; the first few are named.
     """
-    rows = list(_rows(path))
+    rows = _rows(path)
     if not rows:
         raise DataError(f"{path}: no rows", wanted="a header and one row per image")
     problems = [f"row {line}: {text}" for line, row in rows for text in _row_problems(row)]
@@ -86,27 +86,25 @@ def _pool(scores: ScoreSet, columns: dict[str, StrArray], mask: Any) -> tuple[Sc
     return pooled, device[[first[name] for name in pooled.key.tolist()]]
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield (line number, row) with names and text stripped, known columns only."""
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return (line number, row) with names and text stripped, known columns only."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            names = [(name or "").strip().lower() for name in reader.fieldnames or []]
-            missing = [name for name in REQUIRED if name not in names]
-            if missing:
-                raise DataError(
-                    f"{path}: missing column{'s' * (len(missing) > 1)} {', '.join(missing)} "
-                    f"(seen: {', '.join(names) or 'none'})",
-                    wanted=f"{', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}",
-                )
-            reader.fieldnames = names
-            kept = [name for name in (*REQUIRED, *OPTIONAL) if name in names]
-            for row in reader:
-                yield reader.line_num, {name: (row[name] or "").strip() for name in kept}
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}", wanted="a readable CSV file") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a CSV text file: {error}", wanted="UTF-8 text with a header") from error
+    head, line, rest = text.partition("\n")
+    names, rows = csv_table(head.lower() + line + rest, path)
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise DataError(
+            f"{path}: missing column{'s' * (len(missing) > 1)} {', '.join(missing)} "
+            f"(seen: {', '.join(names) or 'none'})",
+            wanted=f"{', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}",
+        )
+    kept = [name for name in (*REQUIRED, *OPTIONAL) if name in names]
+    return [(number, {name: row[name].strip() for name in kept}) for number, row in rows]
 
 
 def _row_problems(row: dict[str, str]) -> Iterator[str]:

@@ -171,9 +171,12 @@ def train_settings(config: StudyConfig, title: str, fold: str = "") -> dict[str,
 
 def _checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
     from spooflab.adapters import TrainConfig
+    from spooflab.adapters.backbone_source import check_source
     from spooflab.config import parse_config
 
-    return parse_config(settings, TrainConfig, origin=origin).model_dump(mode="json")
+    config = parse_config(settings, TrainConfig, origin=origin)
+    check_source(config.backbone)
+    return config.model_dump(mode="json")
 
 
 def _require_known_folds(config: StudyConfig, folds: list[Fold]) -> None:

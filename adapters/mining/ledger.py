@@ -17,6 +17,7 @@ from spooflab.adapters.mining.point import Maker, Point
 from spooflab.atomic import read_plain, write_over
 from spooflab.errors import DataError, SkipSample
 from spooflab.images import decode_image, encode_png
+from spooflab.json_text import parse_json
 
 LINES, PICTURES = "renders.jsonl", "pictures"
 _SEAL = "sha256"
@@ -146,10 +147,10 @@ def _opened(text: bytes) -> Iterator[dict[str, Any]]:
     """Yield what the lines of a file say, up to the first that is not what was written."""
     for line in text.splitlines(keepends=True):
         try:
-            told = dict(json.loads(line))
+            told = dict(parse_json(line))
             del told[_SEAL]
             whole = _sealed(told).encode() == line
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return
         if not whole:
             return

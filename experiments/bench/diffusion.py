@@ -96,7 +96,7 @@ def shape_case(shape: Shape, device: torch.device, *, size: int, batch: int = 8)
         half = torch.float16 if device.type == "cuda" else torch.float32
         plain = library.StableDiffusionControlNetInpaintPipeline.from_pretrained(
             folder,
-            controlnet=library.ControlNetModel.from_pretrained(folder / "control", dtype=half),
+            controlnet=library.ControlNetModel.from_pretrained(folder / "control", dtype=half, local_files_only=True),
             dtype=half,
             local_files_only=True,
         ).to(device)

@@ -12,6 +12,7 @@ from spooflab.experiments.explain.network import ExplainSettings, explain_networ
 from spooflab.experiments.explain.physics import explain_physics
 from spooflab.experiments.results import load_results
 from spooflab.experiments.run_folder import write_atomic
+from spooflab.json_text import parse_json
 
 FORMAT = 1
 FOLDER, EXPLAIN_FILE = "explain", "explain.json"
@@ -93,7 +94,9 @@ def read_explained(path: Path) -> dict[str, Any]:
         DataError: it is not one.
     """
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"holds {type(found).__name__}")
     except ValueError as error:
         raise DataError(
             f"{path}: {error}", wanted="the file that spooflab explain wrote", next_step=f"rm {path}"

@@ -1,7 +1,6 @@
 """A detector to score with: an exported file with its card, or a training's own folder."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from spooflab.experiments.export.export import CARD, FILES
 from spooflab.experiments.export.runtime import Runtime, onnx_runtime, pytorch_runtime
 from spooflab.experiments.export.torchscript import load_torchscript
 from spooflab.experiments.run_folder import DONE, RunFolder
+from spooflab.json_text import parse_json
 
 _MOST_CARD_BYTES = 16 * 2**20
 
@@ -134,7 +134,7 @@ def _card(folder: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_CARD_BYTES:
             raise ValueError(f"{path.stat().st_size} bytes")
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(
             f"{path}: {error.strerror or error}",

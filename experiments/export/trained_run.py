@@ -1,6 +1,5 @@
 """Which model is to be exported, and what is known of its training: a training's folder, or one cell of a study."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +10,14 @@ import pyarrow as pa
 from spooflab.adapters.model_files import CARD, read_model_files
 from spooflab.adapters.train_config import TrainConfig
 from spooflab.adapters.train_job import JOB, TrainJob, chosen_rows, dev_subjects
+from spooflab.atomic import read_plain
 from spooflab.errors import ConfigError, DataError
 from spooflab.experiments.protocols import column
 from spooflab.experiments.results import load_results
 from spooflab.experiments.run_folder import DONE, RunFolder
 from spooflab.experiments.run_spec import data_fingerprint
 from spooflab.experiments.study import STUDY_FILE
+from spooflab.json_text import json_object
 from spooflab.reader import read_index
 from spooflab.records import keys_sha256
 
@@ -171,16 +172,19 @@ def _cell(path: Path, data: Path | None) -> TrainedRun:
 def _planned_species(plan: Path, fold: str) -> tuple[str, ...]:
     if not plan.is_file():
         return ()
-    folds = json.loads(plan.read_text(encoding="utf-8")).get("folds", [])
-    return next((tuple(entry["species"]["train"]) for entry in folds if entry["name"] == fold), ())
+    folds = json_object(read_plain(plan), plan).get("folds", [])
+    try:
+        return next((tuple(entry["species"]["train"]) for entry in folds if entry["name"] == fold), ())
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{plan}: its folds: {error!r}", wanted="the plan that spooflab study wrote") from error
 
 
 def _training(path: Path, data: Path | None) -> TrainedRun:
     card = read_model_files(path)[0]
     try:
-        told = json.loads((path / JOB).read_text(encoding="utf-8"))
+        told = json_object((path / JOB).read_text(encoding="utf-8"), path / JOB)
         job, digest = TrainJob.model_validate(told["job"]), told["dev_sha256"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: no usable {JOB}, which tells the rows of source-dev: {error}",
             wanted="the folder of a spooflab train of this version",

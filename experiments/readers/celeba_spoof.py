@@ -14,7 +14,6 @@ face of CelebA with several subjects' numbers exists. Types 4-6 are worn or cut 
 `region_upper_body`, our nearest. 10 tells no material: `mask_unspecified`.
 """
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from typing import Any
 from spooflab.errors import DataError, SkipSample
 from spooflab.experiments.readers.item import Broken, FaceFile, Part, RealItem
 from spooflab.experiments.readers.walk import IMAGES, files, need, read_text
+from spooflab.json_text import parse_json
 
 TYPES = (
     ("bonafide", "Live"),
@@ -108,8 +108,8 @@ def _labels(root: Path) -> tuple[dict[str, list[int]], dict[str, dict[str, Part]
 
 def _json(root: Path, path: str) -> dict[str, Any]:
     try:
-        data = json.loads(read_text(root, path))
-    except (SkipSample, ValueError, RecursionError) as error:
+        data = parse_json(read_text(root, path))
+    except (SkipSample, ValueError) as error:
         raise DataError(f"{root / path}: {error}", wanted="a JSON object of labels by path") from error
     if not isinstance(data, dict):
         raise DataError(f"{root / path}: holds {type(data).__name__}", wanted="a JSON object of labels by path")

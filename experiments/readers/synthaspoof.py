@@ -29,7 +29,7 @@ def read(root: Path) -> Iterator[RealItem | Broken]:
     need(root, ".", what="SynthASpoof")
     name = _labels(root)
     seen: set[str] = set()
-    for row in sorted(_rows(root, name), key=lambda r: r["image_path"]):
+    for row in sorted(read_table(root, name)[1], key=lambda r: r["image_path"]):
         path, label = row["image_path"].strip().lstrip("/"), row["label"].strip().lower()
         if not path:
             yield Broken("", "bad_list_line", f"{name} has a row without a path")
@@ -40,10 +40,6 @@ def read(root: Path) -> Iterator[RealItem | Broken]:
         else:
             seen.add(path)
             yield _item(path, label)
-
-
-def _rows(root: Path, name: str) -> list[dict[str, str]]:
-    return [{key.strip(): value for key, value in row.items()} for row in read_table(root, name)[1]]
 
 
 def _item(path: str, label: str) -> RealItem:

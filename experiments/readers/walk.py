@@ -1,11 +1,10 @@
 """Files of a data set, in order, never outside of its root."""
 
-import csv
 import os
 from collections.abc import Iterable, Iterator
-from io import StringIO
 from pathlib import Path, PurePosixPath
 
+from spooflab.csv_text import csv_table
 from spooflab.errors import DataError, SkipSample
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -94,21 +93,17 @@ def read_text(root: Path, relative: str) -> str:
 
 
 def read_table(root: Path, relative: str) -> tuple[list[str], list[dict[str, str]]]:
-    """Return the columns and the rows of a CSV under `root`; a cell that a row lacks is empty, one too many is dropped.
+    """Return the columns and the rows of a CSV under `root`.
 
     Raises:
-        DataError: the list cannot be read; a reader cannot go on without it.
+        DataError: the list cannot be read, or a row has other cells than columns; a reader cannot go on without it.
     """
     try:
-        rows = csv.DictReader(StringIO(read_text(root, relative)), restval="")
-        names = [name or "" for name in rows.fieldnames or ()]
-        return names, [{key: value for key, value in row.items() if isinstance(value, str)} for row in rows]
+        text = read_text(root, relative)
     except SkipSample as skip:
         raise DataError(f"{root / relative}: {skip.detail}", wanted="a CSV in UTF-8") from skip
-    except csv.Error as error:
-        raise DataError(
-            f"{root / relative}: {error}", wanted=f"a CSV with cells under {csv.field_size_limit()} bytes"
-        ) from error
+    names, rows = csv_table(text, root / relative)
+    return names, [row for _, row in rows]
 
 
 def read_list(root: Path, relative: str) -> list[str]:

@@ -1,6 +1,5 @@
 """Detectors that a person brings: an ONNX file, or a folder that `spooflab train` wrote."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from spooflab.errors import ConfigError
 from spooflab.experiments.realism.sides import Pixels
 from spooflab.experiments.scores import FloatArray
 from spooflab.generators.onnx_model import open_session
+from spooflab.json_text import parse_json
 
 Scorer = Callable[[Sequence[Pixels]], FloatArray]
 _BATCH = 32
@@ -102,10 +102,13 @@ def _told_size(path: Path) -> int:
     """The `size` that a JSON card of the model's name tells, 0 if there is none."""
     card = path.with_suffix(".json")
     try:
-        told = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+        told = parse_json(card.read_text(encoding="utf-8")) if card.is_file() else {}
+        size = told.get("size", 0) if isinstance(told, dict) else 0
+        if type(size) is not int or size < 0:
+            raise ValueError(f"size {size!r:.40}")
     except ValueError as error:
-        raise ConfigError(f"{card}: not JSON: {error}", wanted="the card that lies beside the model") from error
-    return int(told.get("size", 0)) if isinstance(told, dict) else 0
+        raise ConfigError(f"{card}: {error}", wanted="the card that lies beside the model") from error
+    return size
 
 
 def _chunks(pictures: Sequence[Pixels], side: int, step: int = _BATCH) -> list[torch.Tensor]:

@@ -1,6 +1,5 @@
 """A detector from a local folder of a `transformers` image classifier."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,8 @@ import torch
 
 from spooflab.errors import ConfigError
 from spooflab.generators.adversarial.detector import Detector
+from spooflab.json_text import parse_json
+from spooflab.plain_model import check_plain_model
 
 
 def load_pretrained(folder: Path, *, bonafide: int | str, id: str | None = None) -> Detector:
@@ -24,12 +25,14 @@ def load_pretrained(folder: Path, *, bonafide: int | str, id: str | None = None)
 
     Raises:
         ConfigError: no such model, a class that it does not have, or no input size.
+        DataError: the folder leads to another model.
     """
     from transformers import AutoModelForImageClassification  # seconds to import, and not needed by anybody else
 
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise ConfigError(f"{folder}: no config.json", wanted="a folder written by save_pretrained")
+    check_plain_model(folder)
     try:
         with torch.inference_mode(False):
             model = AutoModelForImageClassification.from_pretrained(
@@ -53,7 +56,7 @@ def _preprocessing(
 ) -> tuple[tuple[int, int], tuple[float, float, float], tuple[float, float, float]]:
     path = folder / "preprocessor_config.json"
     try:
-        stated: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        stated: dict[str, Any] = parse_json(path.read_text(encoding="utf-8")) if path.is_file() else {}
         size: Any = stated.get("crop_size", stated.get("size", image_size))
         if isinstance(size, dict):
             edge = size.get("shortest_edge")
@@ -63,7 +66,7 @@ def _preprocessing(
         height, width = (int(v) for v in size)
         mean = _three(stated.get("image_mean", 0.5))
         std = _three(stated.get("image_std", 0.5))
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, AttributeError, OverflowError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: {error}", wanted="size, image_mean and image_std of the model's input") from error
     return (height, width), mean, std
 

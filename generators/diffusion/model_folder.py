@@ -1,7 +1,6 @@
 """A folder in the format of diffusers: its parts, their weights' shapes and its licence, read without loading it."""
 
 import hashlib
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from spooflab.errors import DataError
+from spooflab.json_text import parse_json
 
 _INDEX, _CONFIG = "model_index.json", "config.json"
 _NAME = re.compile(r"[A-Za-z]\w*")
@@ -157,7 +157,7 @@ def read_json(file: Path) -> dict[str, Any]:
         DataError: no such file, or something else in it.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read: {error}", wanted="JSON as diffusers writes it") from error
     if not isinstance(content, dict):

@@ -6,10 +6,9 @@ from pathlib import Path
 from types import ModuleType
 
 from spooflab.errors import ConfigError, DataError
+from spooflab.hub_commit import checked_commit, is_repository
 
 _HUB = "hub:"
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _FILE = re.compile(r"(?:\w[\w.-]*/)*\w[\w.-]*\.safetensors")
 _FILES = ("*.json", "*.txt", "*.model", "*.md", "*.safetensors")
 """What a model may consist of: nothing that a pickle or a script could hide in."""
@@ -68,14 +67,9 @@ def parse_source(text: str, *, variant: str | None = None) -> ModelSource:
     revision, slash, file = rest.partition("/")
     if slash and not _FILE.fullmatch(file):
         raise ConfigError(f"model source {text!r}", wanted=_EXAMPLE)
-    if not _REPOSITORY.fullmatch(where):
+    if not is_repository(where):
         raise ConfigError(f"model source {text!r}", wanted=_EXAMPLE)
-    if not _COMMIT.fullmatch(revision):
-        raise ConfigError(
-            f"model source {text!r} names no commit",
-            wanted=_EXAMPLE,
-            next_step="take the commit from the repository's history; a branch or a tag may move",
-        )
+    revision = checked_commit(revision, where, seen=f"model source {text!r}", wanted=_EXAMPLE)
     return ModelSource(where, revision, variant, file or None)
 
 

@@ -1,6 +1,5 @@
 """One model of transformers, loaded from a folder: safetensors alone, nothing fetched, no code of the model's own."""
 
-import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from spooflab.generators.diffusion.memory import check_memory
 from spooflab.generators.diffusion.model_folder import ModelFolder, read_model_folder
 from spooflab.generators.diffusion.model_source import ModelSource, locate
 from spooflab.generators.diffusion.pipeline import Precision
+from spooflab.plain_model import check_plain_model
 
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
-_ELSEWHERE = ("quantization_config", "transformers_weights")
-"""Keys of a configuration that make transformers read other files, or other kinds of file, than the weights."""
 _NEVER_USED = re.compile(r"neck\.fusion_stage\.layers\.0\.residual_layer1\.")
 """Weights that DPT declares and never uses; its published files lack them (transformers, issue 28292)."""
 
@@ -84,7 +82,7 @@ def load_transformers(
     folder = read_model_folder(path, variant=source.variant)
     if folder.class_name not in accepted:
         raise ConfigError(f"{path} is a {folder.class_name}", wanted=f"one of {', '.join(sorted(accepted))}")
-    _check_plain(path)
+    check_plain_model(path)
     has_processor = any((path / name).is_file() for name in _PROCESSORS)
     if needs_processor and not has_processor:
         raise DataError(
@@ -155,19 +153,6 @@ def _processor(loader: Any, path: Path) -> Any:
         return loader.from_pretrained(path, local_files_only=True, trust_remote_code=False, backend="pil")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
         raise DataError(f"{path}: transformers cannot load its image processor: {_first_line(error)}") from error
-
-
-def _check_plain(path: Path) -> None:
-    if (path / "adapter_config.json").exists():
-        raise DataError(f"{path} holds an adapter_config.json, which names another model", wanted="a whole model")
-    file = path / "config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}", wanted="a model's configuration") from error
-    for key in _ELSEWHERE:
-        if config.get(key) is not None:
-            raise DataError(f"{file}: {key}", wanted="plain weights in the folder's safetensors")
 
 
 def _confined(subfolder: str) -> PurePosixPath:

@@ -1,14 +1,13 @@
 """Photographs in a folder, with landmarks beside them or found in them."""
 
-import csv
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spooflab.bounded_decoder import decode_untrusted
+from spooflab.csv_text import csv_table
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.file_names import name_refusal, shown_name
 from spooflab.generators.face import Face, FaceRef
@@ -205,15 +204,11 @@ def _read_subjects(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {error}", wanted="'folder', 'file' or a CSV with the columns file,subject") from error
-    reader = csv.DictReader(StringIO(text))
-    try:
-        names, rows = list(reader.fieldnames or ()), list(reader)
-    except csv.Error as error:
-        raise DataError(f"{path}: not a CSV text file: {error}", wanted="the columns file,subject") from error
+    names, rows = csv_table(text, path)
     if set(names) != {"file", "subject"}:
         raise DataError(f"{path}: columns {', '.join(names)[:200]}", wanted="file,subject")
     found: dict[str, str] = {}
-    for row in rows:
+    for _, row in rows:
         file, subject = row["file"], row["subject"]
         if not file or not subject:
             raise DataError(f"{path}: row {row}", wanted="a file and a subject in every row")

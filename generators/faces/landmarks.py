@@ -3,18 +3,17 @@
 Pixels are continuous, x right, y down, of the upright photograph (EXIF orientation applied).
 """
 
-import csv
-import json
 import math
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spooflab.csv_text import csv_table
 from spooflab.errors import DataError
+from spooflab.json_text import parse_json
 
 Points = NDArray[np.float64]
 
@@ -183,11 +182,7 @@ def read_landmarks(path: Path) -> dict[str, FacePoints]:
 
 
 def _from_csv(text: str, path: Path) -> dict[str, FacePoints]:
-    try:
-        header, *rows = [*csv.reader(StringIO(text))] or [[]]
-    except csv.Error as error:
-        raise DataError(f"{path}: not a CSV text file: {error}", wanted="a CSV of landmarks") from error
-    header = [name.strip() for name in header]
+    header, rows = csv_table(text, path)
     five = [f"{name}_{axis}" for name in FIVE for axis in "xy"]
     dense = [f"{axis}{i}" for i in range(68) for axis in "xy"]
     box = [f"box_{name}" for name in BOX]
@@ -201,12 +196,9 @@ def _from_csv(text: str, path: Path) -> dict[str, FacePoints]:
         )
     count, boxed = layouts[tuple(header)]
     found: dict[str, FacePoints] = {}
-    for row in rows:
-        if not row:
-            continue
-        if len(row) != len(header):
-            raise DataError(f"{path}: {row[0]!r} has {len(row)} columns", wanted=f"{len(header)}")
-        where = f"{path}: {row[0]!r}"
+    for _, cells in rows:
+        row = list(cells.values())
+        where = f"{path}: {row[0]!r:.200}"
         points, rest = row[1 : 1 + count], row[1 + count :]
         _add(found, row[0], _face_points(points, rest if boxed else None, where), where)
     return found
@@ -214,8 +206,8 @@ def _from_csv(text: str, path: Path) -> dict[str, FacePoints]:
 
 def _from_json(text: str, path: Path) -> dict[str, FacePoints]:
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: also of whole numbers beyond 4300 digits
+        data = parse_json(text)
+    except ValueError as error:
         raise DataError(f"{path}: not valid JSON: {error}", wanted="an object of file names to points") from error
     if not isinstance(data, dict):
         raise DataError(f"{path}: holds {type(data).__name__}", wanted="an object of file names to points")
@@ -233,7 +225,7 @@ def parse_points(points: Any, box: Any, where: str) -> FacePoints:
     try:
         flat = np.asarray(points, dtype=np.float64).ravel().tolist()
         edges = None if box is None else np.asarray(box, dtype=np.float64).ravel().tolist()
-    except (TypeError, ValueError, OverflowError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise DataError(f"{where}: {str(points)[:80]}", wanted="five or 68 pairs of numbers") from error
     return _face_points(flat, edges, where)
 
@@ -242,7 +234,7 @@ def _face_points(flat: list[Any], box: list[Any] | None, where: str) -> FacePoin
     try:
         values = [float(v) for v in flat]
         edges = None if box is None else [float(v) for v in box]
-    except ValueError as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise DataError(f"{where}: {error}", wanted="numbers") from error
     if len(values) not in (10, 136) or (edges is not None and len(edges) != 4):
         raise DataError(f"{where}: {len(values)} coordinates", wanted="10 or 136, and none or 4 of a box")

@@ -19,10 +19,11 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from spooflab.atomic import disk_errors
 from spooflab.errors import DataError, StoreUnreachable
+from spooflab.json_text import parse_json
 from spooflab.location import Location
 from spooflab.store_files import StoreFiles
 
@@ -31,6 +32,7 @@ LEASE_S = 120.0
 
 _NAME = re.compile(r"shard-(\d{5,})\.(\d{6})")
 _SIGNS_PER_TERM = 8
+_KINDS = {"host": str, "pid": int, "started": str, "term_s": float | int, "token": str}
 
 
 class LeaseLost(DataError):
@@ -183,7 +185,7 @@ def is_alive(files: StoreFiles, name: str) -> bool:
         return False
     if content.get("host") != _host():
         return True  # nothing can be known of another machine's processes but their silence
-    return _started(int(content["pid"])) == content["started"]
+    return _started(int(content["pid"])) == str(content["started"])
 
 
 def newest_generations(files: StoreFiles) -> dict[int, int]:
@@ -200,15 +202,16 @@ def _name(shard: int, generation: int) -> str:
     return f"leases/shard-{shard:05d}.{generation:06d}"
 
 
-def _content(files: StoreFiles, name: str) -> dict[str, str]:
+def _content(files: StoreFiles, name: str) -> dict[str, Any]:
     """A lease's JSON; empty where it is gone or damaged, so that its age alone decides."""
     try:
-        content = json.loads(files.read(name))
+        content = parse_json(files.read(name))
     except StoreUnreachable:
         raise
     except (DataError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    whole = isinstance(content, dict) and all(isinstance(content.get(key), kind) for key, kind in _KINDS.items())
+    return content if whole else {}
 
 
 @lru_cache(maxsize=1)

@@ -10,12 +10,22 @@ from typing import Any, Self
 
 from spooflab.atomic import read_plain
 from spooflab.errors import DataError, StoreUnreachable
+from spooflab.json_text import json_object
 from spooflab.location import Location
 from spooflab.sample import SCHEMA_VERSION, Skip
 from spooflab.store_files import StoreFiles
 
 PLAN = "plan.json"
 _RECORD = re.compile(r"shard-(\d{5,})\.json")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_RECORD_KINDS = {
+    "shard": int,
+    "plan_fingerprint": str,
+    "sha256": str,
+    "rows": int,
+    "keys_sha256": str,
+    "skips": list,
+}
 
 
 def canonical_json(value: Any) -> bytes:
@@ -82,16 +92,19 @@ class PlanFile:
         Raises:
             DataError: it is damaged, or of another schema version.
         """
-        data = _load(content, path)
+        data = json_object(content, path)
         try:
-            version, plan_file = data["schema_version"], cls(int(data["shards"]), dict(data["plan"]))
+            _check_kinds(data, {"shards": int, "plan": dict})
+            version, plan_file = data["schema_version"], cls(data["shards"], data["plan"])
             if version != SCHEMA_VERSION:
                 raise DataError(
                     f"{path}: schema version {version}", wanted=f"{SCHEMA_VERSION}, which this version reads"
                 )
             if data["fingerprint"] != plan_file.fingerprint:
                 raise DataError(f"{path}: its fingerprint does not match its content", wanted="an unaltered plan.json")
-        except (KeyError, TypeError, ValueError) as error:
+            if plan_file.shards < 1:
+                raise ValueError(f"{plan_file.shards} shards")
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{path}: not a plan: {error!r}", wanted="an unaltered plan.json") from error
         return plan_file
 
@@ -141,15 +154,19 @@ class CommitRecord:
         Raises:
             DataError: it is damaged.
         """
-        data = _load(content, path)
+        data = json_object(content, path)
         claimed = data.pop("record_sha256", None)
         try:
             if claimed != hashlib.sha256(canonical_json(data)).hexdigest():
                 raise DataError(f"{path}: its hash does not match its content", wanted="an unaltered commit record")
             data.pop("schema_version")
-            data["skips"] = tuple(Skip(**skip) for skip in data["skips"])
+            _check_kinds(data, _RECORD_KINDS)
+            # The hash becomes a part of a file's name.
+            if min(data["shard"], data["rows"]) < 0 or not _SHA256.fullmatch(data["sha256"]):
+                raise ValueError("a negative number, or a hash that is none")
+            data["skips"] = tuple(_skip(skip, path) for skip in data["skips"])
             return cls(**data)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{path}: not a commit record: {error!r}", wanted="an unaltered commit record") from error
 
 
@@ -213,11 +230,15 @@ def _no_plan(place: Location) -> DataError:
     return DataError(f"{place} holds no plan.json", wanted="a folder that spooflab wrote", next_step="check the path")
 
 
-def _load(content: bytes, path: Location) -> dict[str, Any]:
+def _skip(told: Mapping[str, Any], path: Location) -> Skip:
+    _check_kinds(told, dict.fromkeys(told, str))
     try:
-        data = json.loads(content)
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON: {error}", wanted="an unaltered file") from error
-    if not isinstance(data, dict):
-        raise DataError(f"{path}: holds {type(data).__name__}", wanted="a JSON object")
-    return data
+        return Skip(**told)
+    except DataError as error:
+        raise DataError(f"{path}: skipped {error.seen}", wanted=error.wanted) from error
+
+
+def _check_kinds(data: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    for key, kind in kinds.items():
+        if type(data[key]) is not kind:
+            raise TypeError(f"{key} is {data[key]!r:.40}, no {kind.__name__}")

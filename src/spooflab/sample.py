@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from spooflab.errors import DataError
 from spooflab.images import own_png_kind
+from spooflab.json_text import parse_json
 from spooflab.provenance import GENERATOR, SOURCE_TYPES, is_synthetic
 from spooflab.taxonomy import SPECIES, Species, is_species, species_of
 
@@ -418,7 +419,7 @@ def _check_names(sample: Sample) -> None:
             wanted="synthetic media marked as such, plain captures not",
         )
     try:
-        params = json.loads(sample.params)
+        params = parse_json(sample.params)
     except ValueError as error:
         raise DataError(f"sample {sample.key}: params are not JSON: {error}", wanted="a JSON object") from error
     if not isinstance(params, dict):

@@ -8,7 +8,7 @@ import torch
 
 from spooflab.adapters import PRESETS, BackboneConfig
 from spooflab.adapters.backbones import build_backbone, describe_backbone, rebuild_backbone
-from spooflab.errors import ConfigError
+from spooflab.errors import ConfigError, DataError
 
 TINY = {"embedding_size": 8, "hidden_sizes": [8, 8, 12, 16]}
 
@@ -105,10 +105,62 @@ def test_a_hub_id_that_is_not_here_says_what_to_do_offline():
     assert "resnet-tiny" in error.value.next_step
 
 
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", "0" * 12, "A" * 40, "0" * 40 + "\n"])
+def test_a_hub_id_wants_one_full_commit(revision: str | None):
+    with pytest.raises(ConfigError, match=r"backbone\.revision .*names no full commit") as error:
+        build_backbone(BackboneConfig(name="nobody/no-model", revision=revision), 64)
+    assert "40 hexadecimal digits" in error.value.wanted
+    assert "model_info('nobody/no-model').sha" in error.value.next_step
+
+
+def test_presets_and_folders_have_no_revision(tmp_path: Path):
+    for name in ("resnet-tiny", str(tmp_path)):
+        with pytest.raises(ConfigError, match=r"backbone\.revision .*which is a (preset|folder)"):
+            build_backbone(BackboneConfig(name=name, revision="0" * 40), 64)
+
+
+def test_a_hub_id_is_read_at_its_commit_and_no_code_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import huggingface_hub
+
+    original = build_backbone(BackboneConfig(options=TINY), 64).eval()
+    original.model.save_pretrained(tmp_path)
+    asked: list[dict[str, object]] = []
+
+    def snapshot(repository: str, **options: object) -> str:
+        asked.append({"repository": repository, **options})
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    commit = "0123456789abcdef" * 2 + "01234567"
+    loaded = build_backbone(BackboneConfig(name="owner/model", revision=commit), 64).eval()
+    (ask,) = asked
+    assert (ask["repository"], ask["revision"]) == ("owner/model", commit)
+    taken = [pattern for pattern in ask["allow_patterns"] if not pattern.endswith((".json", ".safetensors"))]  # type: ignore[attr-defined]  # a list
+    assert taken == ["model.safetensors*"]
+    own, seen = original.model.state_dict(), loaded.model.state_dict()
+    assert own.keys() == seen.keys()
+    assert all(torch.equal(own[name], seen[name]) for name in own)
+
+
+def test_a_folder_that_leads_to_another_model_is_refused(tmp_path: Path):
+    build_backbone(BackboneConfig(options=TINY), 64).model.save_pretrained(tmp_path)
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/other"}')
+    with pytest.raises(DataError, match="names another model"):
+        build_backbone(BackboneConfig(name=str(tmp_path)), 64)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"image_mean": 3}', '{"image_mean": [0, 0]}', '{"image_std": [0, 0, 0]}'])
+def test_a_damaged_preprocessor_is_refused(text: str, tmp_path: Path):
+    build_backbone(BackboneConfig(options=TINY), 64).model.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"preprocessor_config\.json"):
+        build_backbone(BackboneConfig(name=str(tmp_path)), 64)
+
+
 def test_bad_names_options_and_sizes():
     with pytest.raises(ConfigError, match="neither a preset nor a folder"):
         build_backbone(BackboneConfig(name="resnet-tinny"), 64)
     with pytest.raises(ConfigError, match=r"unknown options .*'depth'"):
         build_backbone(BackboneConfig(options={"depth": 3}), 64)
     with pytest.raises(ConfigError, match="presets only"):
-        build_backbone(BackboneConfig(name="owner/model", options={"depths": [1]}), 64)
+        build_backbone(BackboneConfig(name="owner/model", revision="0" * 40, options={"depths": [1]}), 64)

@@ -89,6 +89,41 @@ def test_links_are_relative_and_committed(folder: str) -> None:
     assert told.stdout.startswith("120000 "), "the link is not committed as a link"
 
 
+def make_lines(*arguments: str) -> list[str]:
+    """What make would run, without running it."""
+    if shutil.which("make") is None:
+        pytest.skip("no make on this machine")
+    # A stamp that is newer than all: what would be installed is not of interest.
+    quiet = ("-o", ".venv/.dev", "-o", ".venv/bin/python")
+    told = subprocess.run(["make", "-n", *quiet, *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [line for line in told.stdout.splitlines() if line]
+
+
+def test_the_audit_looks_at_what_is_installed_and_nothing_calls_it() -> None:
+    assert any(line.startswith("pip-audit") for line in project()["optional-dependencies"]["dev"])  # type: ignore[index]  # TOML
+    command = ".venv/bin/pip-audit --skip-editable --progress-spinner off"
+    assert [line.strip() for line in make_lines("audit")] == [command]
+    assert [line.strip() for line in make_lines("audit", "AUDIT=--dry-run")] == [f"{command} --dry-run"]
+    assert "make audit" in " ".join(make_lines("help"))
+    for target in ("check", "test", "lint", "quickstart", "torture"):
+        assert not any("pip-audit" in line for line in make_lines(target))
+    for path in (path for path in (ROOT / ".ci").rglob("*") if path.is_file()):
+        assert "audit" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_audit_collects_what_is_installed_without_a_network() -> None:
+    pytest.importorskip("pip_audit")
+    command = [sys.executable, "-m", "pip_audit", "--skip-editable", "--progress-spinner", "off", "--dry-run"]
+    # A proxy that nobody serves: whatever would be asked for over the network fails.
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    told = subprocess.run(command, env={**os.environ, **nowhere}, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    counted = [line for line in told.stderr.splitlines() if "would have audited" in line]
+    assert counted, told.stderr
+    assert int(counted[0].rpartition("audited ")[2].split()[0]) >= len(DEPENDENCIES)
+
+
 def test_versions_agree() -> None:
     assert project()["version"] == spooflab.__version__
 
@@ -237,6 +272,53 @@ def test_the_search_finds_what_it_looks_for(line: str, tmp_path: Path) -> None:
     assert list(code_execution(path))
     path.write_text("yaml.safe_load(t); model.eval(); f(trust_remote_code=False); safetensors.torch.load(b)\n")
     assert list(code_execution(path)) == []
+
+
+def from_afar(path: Path) -> Iterator[str]:
+    """What in a file could read a model or data set from a hub, other than at one commit or from this machine."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name, given = ast.unparse(node.func).rpartition(".")[2], {a.arg: ast.unparse(a.value) for a in node.keywords}
+        if name in ("load_dataset", "hf_hub_download", "cached_file", "from_single_file"):
+            yield f"{path}:{node.lineno} calls {name}"
+        if name == "snapshot_download" and not given.get("revision", "").endswith(".revision"):
+            yield f"{path}:{node.lineno} downloads at no commit"
+        reads = name == "from_pretrained" or (name == "load_config" and isinstance(node.func, ast.Attribute))
+        if reads and given.get("local_files_only") != "True":
+            around = [f for f in functions if f.lineno <= node.lineno <= (f.end_lineno or 0)]
+            if None not in given or not any("'local_files_only': True" in ast.unparse(f) for f in around):
+                yield f"{path}:{node.lineno} calls {name} without local_files_only"
+
+
+def test_models_are_read_from_this_machine_or_at_one_commit() -> None:
+    found = [each for path in sources("", "cli", *FOLDERS) for each in from_afar(path)]
+    found += [each for path in sorted((ROOT / "examples").rglob("*.py")) for each in from_afar(path)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "AutoModel.from_pretrained(name)",
+        "AutoModel.from_pretrained(name, revision=config.revision)",
+        "AutoModel.from_pretrained(name, **where)",
+        "datasets.load_dataset(name)",
+        "hub.snapshot_download(name)",
+        "hub.snapshot_download(name, revision='main')",
+    ],
+)
+def test_the_search_for_hubs_finds_what_it_looks_for(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text(f"def f():\n    {line}\n")
+    assert list(from_afar(path))
+    path.write_text(
+        "def f():\n    where = {'local_files_only': True}\n    A.from_pretrained(n, **where)\n"
+        "    hub.snapshot_download(n, revision=source.revision)\n"
+    )
+    assert list(from_afar(path)) == []
 
 
 @pytest.fixture(scope="module")

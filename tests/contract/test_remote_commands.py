@@ -12,7 +12,8 @@ from spooflab.cli.main import run
 from spooflab.store import Store, iter_images, read_index
 from spooflab.store_files import files_at
 
-STUDY = Path(__file__).parents[2] / "configs" / "studies" / "quickstart.yaml"
+CONFIGS = Path(__file__).parents[2] / "configs"
+STUDY, MINING = CONFIGS / "studies" / "quickstart.yaml", CONFIGS / "mining" / "generator_in_the_loop.yaml"
 
 
 @pytest.fixture
@@ -65,11 +66,52 @@ def test_commands_at_a_url(url: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [k for k, _ in iter_images(merged[1])] == [f"a-{k}" for k, _ in iter_images(url)]
 
 
+@pytest.mark.slow
+def test_ray_fills_an_object_store_with_the_bytes_of_a_local_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray")
+    pytest.importorskip("moto.server", reason="needs moto[s3], flask, flask-cors")
+    pytest.importorskip("s3fs")
+    from s3_server import s3_server
+
+    config = tmp_path / "tiny.yaml"
+    config.write_text(json.dumps(TINY), encoding="utf-8")
+    assert run(["generate", str(config), "--out", str(tmp_path / "here")]) == 0
+    with s3_server("faces"):
+        where = "s3://faces/by-ray"
+        assert run(["generate", str(config), "--out", where, "--executor", "ray", "--workers", "2", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["out"], told["complete"], told["rows"], told["skips"]) == (where, True, 4, 0)
+        assert content(where) == content(tmp_path / "here")
+        assert run(["verify", where]) == 0
+        assert set(files_at(where).names("leases")) <= {"clock"}
+
+
 @pytest.mark.parametrize(
     "command",
     [
         ["audit", "s3://faces/x"],
         ["study", str(STUDY), "--out", "study", "--data", "s3://faces/x", "--dry-run"],
+        ["study", str(STUDY), "--out", "s3://faces/x", "--data", "data"],
+        ["search", str(STUDY), "--out", "s3://faces/x", "--data", "data"],
+        ["train", str(STUDY), "--out", "s3://faces/x", "--data", "data"],
+        ["mine", str(MINING), "--out", "s3://faces/x"],
+        ["mine", str(MINING), "--out", "s3://faces/x", "--dry-run"],
+        ["ingest", "folder", "data", "--out", "s3://faces/x", "--licence", "l", "--consent", "c"],
+        ["ingest", "folder", "s3://faces/x", "--out", "data", "--licence", "l", "--consent", "c"],
+        ["ingest", "folder", "data", "--out", "file:///faces/x", "--licence", "l", "--consent", "c"],
+        ["report", "s3://faces/x"],
+        ["compare", "s3://faces/x", "s3://faces/y"],
+        ["explain", "s3://faces/x"],
+        ["evaluate", "https://faces/scores.csv"],
+        ["curate", "s3://faces/x", "--out", "data", "--n", "3"],
+        ["qa", "s3://faces/x", "--out", "data"],
+        ["realism", "s3://faces/x", "data", "--out", "out"],
+        ["export", "s3://faces/x", "--out", "out"],
+        ["score", "s3://faces/x", "data"],
+        ["preview", "procedural", "--out", "s3://faces/x.png"],
+        ["fit-device", "s3://faces/x", "--out", "device.yaml"],
         ["export-dataset", "data", "--to", "hf", "--out", "s3://faces/x"],
     ],
 )

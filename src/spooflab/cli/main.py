@@ -26,6 +26,7 @@ from spooflab.cli.interrupts import EXIT_INTERRUPTED
 from spooflab.cli.listing import list_
 from spooflab.cli.merge import merge
 from spooflab.cli.mine import mine
+from spooflab.cli.place import local_paths
 from spooflab.cli.preview import preview
 from spooflab.cli.qa import qa
 from spooflab.cli.realism import realism
@@ -83,7 +84,7 @@ def run(args: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, soft_wrap=True)
     try:
         status: int = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
+            {name: local_paths(command) for name, command in COMMANDS.items()},
             prog="spooflab",
             description="Make, photograph, train on and measure face presentation attacks - for their detection.",
             args=None if args is None else list(args),

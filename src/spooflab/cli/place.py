@@ -1,5 +1,8 @@
-"""Options of commands that take a folder or a URL."""
+"""Options of commands that take a folder or a URL, and the refusal of URLs by all others."""
 
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
 from typing import Annotated
 
 from tyro.constructors import PrimitiveConstructorSpec
@@ -17,3 +20,20 @@ Place = Annotated[
     ),
 ]
 """A folder, or a URL of fsspec such as `s3://bucket/prefix`, which a path would mangle."""
+
+
+def local_paths(command: Callable[..., int]) -> Callable[..., int]:
+    """Return a command that refuses, before it does anything, a URL where it takes a path of this machine alone.
+
+    Python reads `s3://bucket/x` as the path `s3:/bucket/x`, and a folder of that name would be made.
+    """
+
+    @wraps(command)
+    def run(*args: object, **options: object) -> int:
+        for value in (*args, *options.values()):
+            for each in value if isinstance(value, tuple) else (value,):
+                if isinstance(each, Path):
+                    location_of(each)
+        return command(*args, **options)
+
+    return run

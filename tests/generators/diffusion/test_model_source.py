@@ -60,9 +60,9 @@ def test_names() -> None:
     [
         ("", "empty"),
         ("hub:tiny", "hub:tiny"),
-        ("hub:owner/tiny", "names no commit"),
-        ("hub:owner/tiny@main", "names no commit"),
-        (f"hub:owner/tiny@{COMMIT[:12]}", "names no commit"),
+        ("hub:owner/tiny", "names no full commit"),
+        ("hub:owner/tiny@main", "names no full commit"),
+        (f"hub:owner/tiny@{COMMIT[:12]}", "names no full commit"),
         (f"hub:../tiny@{COMMIT}", "model source"),
         (f"hub:owner/tiny/more@{COMMIT}", "model source"),
         (f"{ON_HUB}/", "model source"),
