@@ -113,8 +113,8 @@ def nonsense(file: BinaryIO, arguments: Told, answer: Answer) -> Told:
 JOBS = {
     job.__name__: job
     for job in (
-        well, segfault, segfault_once, loop, endless, dripping, eat, exhaust, raising, huge, too_many_rows, too_few_rows,
-        rows_of_nothing, nonsense,
+        well, segfault, segfault_once, loop, endless, dripping, eat, exhaust, raising, huge, too_many_rows,
+        too_few_rows, rows_of_nothing, nonsense,
     )
 }  # fmt: skip
 
