@@ -141,7 +141,7 @@ class BoundedDecoder:
         with self._lock:
             for attempt in range(_ATTEMPTS):
                 if self._child is None:
-                    self._child = _Child(self._command)
+                    self._child = self._start()
                 try:
                     return self._child.ask(request, file.fileno(), seconds, most_bytes)
                 except TimeoutError as error:
@@ -158,6 +158,14 @@ class BoundedDecoder:
                     self._end()
                     raise
         raise AssertionError("every attempt returns or raises")
+
+    def _start(self) -> "_Child":
+        try:
+            return _Child(self._command)
+        except OSError as error:
+            raise SpooflabError(
+                f"the decoder's process does not start: {error.strerror or error}", wanted=" ".join(self._command)
+            ) from error
 
     def _end(self) -> str:
         child, self._child = self._child, None
@@ -193,20 +201,23 @@ class _Child:
     def __init__(self, command: Sequence[str]) -> None:
         self.link, theirs = socket.socketpair()
         # The file takes what Python says if it cannot start. Later the process may write no file, so it stays small.
-        with theirs, tempfile.TemporaryFile() as said:
-            self.process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                [*command, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=said,
-                env=_environment(),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is its parent's to answer
-            )
+        with theirs, _in_memory() as said:
+            try:
+                self.process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+                    [*command, str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=said,
+                    env=_environment(),
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,  # Ctrl-C is its parent's to answer
+                )
+            except BaseException:
+                self.link.close()
+                raise
             theirs.close()
             try:
-                self.link.settimeout(_START_S)
-                if receive_head(self.link) != (READY, 0):
+                if receive_head(self.link, time.monotonic() + _START_S) != (READY, 0):
                     raise WireClosed("something else than that it is ready")
             except (WireClosed, OSError) as error:
                 how = self.end()
@@ -223,27 +234,20 @@ class _Child:
         arrays: list[npt.NDArray[np.uint8]] = []
         filled = 0
 
-        def wait() -> None:
-            left = ends - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            self.link.settimeout(left)
-
-        wait()
+        self.link.settimeout(seconds)
         send_request(self.link, request, file)
         while True:
-            wait()
-            kind, length = receive_head(self.link)
+            kind, length = receive_head(self.link, ends)
             if kind == ROWS:
                 held = arrays[-1].data.cast("B") if arrays else memoryview(b"")
                 if length > len(held) - filled:
                     raise WireClosed("more rows than its array has")
-                receive_into(self.link, held[filled : filled + length])
+                receive_into(self.link, held[filled : filled + length], ends)
                 filled += length
                 continue
             if arrays and filled != arrays[-1].nbytes and kind in (ARRAY, END):
                 raise WireClosed("fewer rows than its array has")
-            value = receive_json(self.link, length)
+            value = receive_json(self.link, length, ends)
             if kind == ARRAY:
                 arrays.append(_empty(value, most_bytes))
                 filled = 0

@@ -6,6 +6,7 @@ No pickle: bodies are JSON or raw pixels, and each side bounds what it takes fro
 import json
 import socket
 import struct
+import time
 from typing import Any
 
 import numpy as np
@@ -59,14 +60,14 @@ def receive_request(link: socket.socket) -> tuple[Any, int] | None:
     return json.loads(receive_bytes(link, length)), files[0]
 
 
-def receive_head(link: socket.socket) -> tuple[bytes, int]:
-    """Return the kind and the length of the message that comes."""
-    kind, length = _HEAD.unpack(receive_bytes(link, _HEAD.size))
+def receive_head(link: socket.socket, ends: float) -> tuple[bytes, int]:
+    """Return the kind and the length of the message that comes; `ends` as for `receive_into`."""
+    kind, length = _HEAD.unpack(receive_bytes(link, _HEAD.size, ends))
     return kind, length
 
 
-def receive_json(link: socket.socket, length: int) -> Any:
-    """Return a JSON body of so many bytes.
+def receive_json(link: socket.socket, length: int, ends: float) -> Any:
+    """Return a JSON body of so many bytes; `ends` as for `receive_into`.
 
     Raises:
         WireClosed: too long, or no JSON.
@@ -74,25 +75,35 @@ def receive_json(link: socket.socket, length: int) -> Any:
     if length > MOST_JSON_BYTES:
         raise WireClosed(f"a message of {length} bytes")
     try:
-        return json.loads(receive_bytes(link, length), parse_constant=_no_number)
+        return json.loads(receive_bytes(link, length, ends), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise WireClosed(f"a message that is no JSON: {error}") from error
 
 
-def receive_bytes(link: socket.socket, length: int) -> bytes:
-    """Return exactly so many bytes."""
+def receive_bytes(link: socket.socket, length: int, ends: float | None = None) -> bytes:
+    """Return exactly so many bytes; `ends` as for `receive_into`."""
     held = bytearray(length)
-    receive_into(link, memoryview(held))
+    receive_into(link, memoryview(held), ends)
     return bytes(held)
 
 
-def receive_into(link: socket.socket, place: memoryview) -> None:
+def receive_into(link: socket.socket, place: memoryview, ends: float | None = None) -> None:
     """Fill a buffer.
+
+    Args:
+        link: to the other side.
+        place: the buffer.
+        ends: when to give up, by the monotonic clock, however often a little still comes; None waits.
 
     Raises:
         WireClosed: the other side is gone before it is full.
+        TimeoutError: it is time to give up.
     """
     while len(place):
+        if ends is not None:
+            if (left := ends - time.monotonic()) <= 0:
+                raise TimeoutError
+            link.settimeout(left)
         got = link.recv_into(place)
         if not got:
             raise WireClosed("closed in mid-message")

@@ -4,6 +4,7 @@
 """
 
 import ast
+import importlib.util
 import os
 import random
 from collections import Counter
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from hostile_files import UNREAD, clips, parquets, pictures, texts, write_pictures
 from hostile_runs import ingested, loaded, peak_mib
+from real_trees import picture, png, video, write
 
 from spooflab.bounded_decoder import MOST_MIB
 from spooflab.errors import DataError
@@ -22,6 +24,7 @@ from spooflab.experiments.readers.catalogue import reader_of
 from spooflab.experiments.score_file import read_score_file
 from spooflab.generators.faces.folder import FolderFaces
 from spooflab.generators.faces.landmarks import read_landmarks
+from spooflab.images import decode_image
 from spooflab.reasons import REASONS
 
 COUNT = 10_000 if os.environ.get("SPOOFLAB_TORTURE") else 300
@@ -61,6 +64,26 @@ def test_every_photograph_of_a_hostile_folder_becomes_a_face_or_a_reason(tmp_pat
     assert reasons["bad_name"] == 7
     assert 0 < peak_mib() <= MOST_MIB
     print(f"faces: {len(came)} faces, {dict(reasons.most_common())}, decoder {peak_mib():.0f} MiB")
+
+
+def test_nothing_of_strangers_is_decoded_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "data"
+    for number in range(3):
+        write(root, f"live/{number}.png", png(number, 48))
+    if av_is_here():
+        video(root / "live" / "a.avi", [picture(number, 48) for number in range(4)])
+        monkeypatch.setattr("av.open", None)
+    monkeypatch.setattr("spooflab.images.open_picture", None)
+    stored, broken = ingested(root, "folder", tmp_path / "out")
+    assert (len(stored), broken.total()) == (3 + av_is_here(), 0)
+    faces = FolderFaces(root, detector="template", geometry="none", dense="mean_head", size=32, min_eyes_px=4)
+    assert len(loaded(faces)[0]) == 3
+    with pytest.raises(TypeError):
+        decode_image(png(1, 48))
+
+
+def av_is_here() -> bool:
+    return importlib.util.find_spec("av") is not None
 
 
 def test_reasons_are_the_same_at_every_call(tmp_path: Path) -> None:

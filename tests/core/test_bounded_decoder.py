@@ -128,7 +128,7 @@ def test_a_file_at_which_the_process_happened_to_die_is_tried_again(bad: Bounded
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("job", ["loop", "endless"])
+@pytest.mark.parametrize("job", ["loop", "endless", "dripping"])
 def test_a_process_that_hangs_is_ended(job: str, bad: BoundedDecoder) -> None:
     pid = ask(bad, "well")["pid"]
     began = time.monotonic()
@@ -267,3 +267,8 @@ def test_the_largest_pictures_keep_the_bound(kind: str, options: dict[str, objec
         assert reply.arrays[0].shape == (7_000, 7_000, 3)
     assert 0 < decoder.peak_mib <= MOST_MIB
     decoder.close()
+
+
+def test_a_program_that_is_not_there_is_told_as_such() -> None:
+    with pytest.raises(SpooflabError, match="does not start: No such file"):
+        ask(BoundedDecoder(("/nowhere/python",)), "well")

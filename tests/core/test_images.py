@@ -23,6 +23,7 @@ from spooflab.images import (
     encode_depth,
     encode_mask,
     encode_png,
+    open_picture,
     own_png_kind,
 )
 
@@ -214,6 +215,31 @@ def test_a_multi_picture_jpeg_gives_its_first() -> None:
 def test_large_headers_are_refused_before_decoding() -> None:
     for side in (7_100, 10_000, 20_000):  # within, between and beyond Pillow's own warning and error
         assert refused(one_bit_png(side)) == "too_many_pixels"
+
+
+def test_what_takes_too_much_memory_is_refused_by_its_header() -> None:
+    large = Image.fromarray(PIXELS).resize((400, 250))
+    for format, options, each in (
+        ("PNG", {}, 4),
+        ("JPEG", {"quality": 90}, 4),
+        ("JPEG", {"progressive": True, "subsampling": 0}, 4 + 2 * 3),
+        ("JPEG", {"progressive": True, "subsampling": 2}, 4 + 2 * 1.5),
+        ("WEBP", {}, 16),
+    ):
+        data = saved(large, format, **options)
+        least = int(250 * 400 * each)
+        with pytest.raises(ImageRefused, match="out_of_memory"):
+            open_picture(io.BytesIO(data), max_bytes=least - 1)
+        beside = 2 * len(data) if format == "WEBP" else 0
+        assert open_picture(io.BytesIO(data), max_bytes=least + beside).height == 250
+
+
+def test_details_hold_nothing_that_differs_between_runs() -> None:
+    for data in (b"\x89PNG\r\n\x1a\nno", b"\xff\xd8\xff" + b"noise" * 50, b"BM" + bytes(60)):
+        with pytest.raises(ImageRefused) as caught:
+            decode_image(data)
+        assert "0x" not in caught.value.detail
+        assert "object" not in caught.value.detail
 
 
 @pytest.mark.slow

@@ -48,6 +48,15 @@ def endless(file: BinaryIO, arguments: Told, answer: Answer) -> Told:
         time.sleep(0.001)
 
 
+def dripping(file: BinaryIO, arguments: Told, answer: Answer) -> Told:
+    """One message that never ends, byte by byte."""
+    answer.begin(10, 10, 3)
+    answer._link.sendall(b"P\0\0\1\x2c")
+    while True:
+        answer._link.sendall(b"x")
+        time.sleep(0.05)
+
+
 def eat(file: BinaryIO, arguments: Told, answer: Answer) -> Told:
     held = []
     while True:
@@ -104,8 +113,8 @@ def nonsense(file: BinaryIO, arguments: Told, answer: Answer) -> Told:
 JOBS = {
     job.__name__: job
     for job in (
-        well, segfault, segfault_once, loop, endless, eat, exhaust, raising, huge, too_many_rows, too_few_rows,
-        rows_of_nothing, nonsense,
+        well, segfault, segfault_once, loop, endless, dripping, eat, exhaust, raising, huge, too_many_rows,
+        too_few_rows, rows_of_nothing, nonsense,
     )
 }  # fmt: skip
 

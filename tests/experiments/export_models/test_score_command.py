@@ -234,6 +234,13 @@ def test_only_loose_pictures_are_cropped() -> None:
     assert [round(row.score * 255) for row in rows] == [0, 200]
 
 
+def test_only_pictures_of_a_store_are_decoded_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spooflab.experiments.export.score.decode_image", lambda _: np.zeros((20, 20, 3), np.uint8))
+    pictures = [flat("loose", 200), flat("stored", 200, stored=True)]
+    rows = list(score_pictures(mean_detector([]), pictures, threshold=None))
+    assert [round(row.score * 255) for row in rows] == [200, 0]
+
+
 def test_a_score_that_is_no_number_is_a_failure() -> None:
     broken = LoadedDetector("broken", lambda x: Scores(np.full(len(x), np.nan), np.full(len(x), np.nan)), 16, 0.5, "")
     row = next(iter(score_pictures(broken, [flat("x", 9)], threshold=0.5)))

@@ -84,3 +84,11 @@ def test_the_whole_frame_keeps_its_shape() -> None:
     cut = whole_frame(np.zeros((50, 100, 3), np.uint8), size=32)
     assert cut.pixels.shape == (16, 32, 3)
     assert cut.box((10, 10, 50, 25)) == pytest.approx((3.2, 3.2, 16, 8))
+
+
+def test_what_is_too_thin_to_be_scaled_is_refused() -> None:
+    assert whole_frame(np.zeros((64, 512, 3), np.uint8), size=64).pixels.shape == (8, 64, 3)
+    with pytest.raises(SkipSample, match="too_thin"):
+        whole_frame(np.zeros((16, 512, 3), np.uint8), size=64)
+    with pytest.raises(SkipSample, match="too_thin"):
+        face_square(np.zeros((64, 512, 3), np.uint8), (10, 10, 200, 40), size=64, margin=0.3, min_face_px=24)
