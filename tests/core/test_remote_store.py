@@ -343,7 +343,7 @@ class _Ignores(_LooksThenWrites):
 @pytest.mark.parametrize("kind", [_LooksThenWrites, _Ignores])
 def test_a_store_that_lets_two_writers_win_is_refused(kind: type[MemoryFileSystem]) -> None:
     fsspec.register_implementation(str(kind.protocol), kind, clobber=True)
-    with pytest.raises(DataError, match=r"6 of 6 writers created the same object[\s\S]*If-None-Match"):
+    with pytest.raises(DataError, match=r"[2-6] of 6 writers created the same object[\s\S]*If-None-Match"):
         Store.create(f"{kind.protocol}://x/data", PLAN, shards=1)
     assert not Store.begun(f"{kind.protocol}://x/data")
 

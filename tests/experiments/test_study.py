@@ -177,6 +177,7 @@ def test_a_cell_that_did_not_finish_counts_as_not_done(plan: Plan, fake_task: Ta
     assert folder.done
 
 
+@pytest.mark.slow
 def test_damage_after_the_marker_is_found_and_named(plan: Plan, fake_task: Task, tmp_path: Path) -> None:
     run_study(plan, tmp_path, command="x", task=fake_task)
     victim = tmp_path / "runs" / plan.runs[3].run_id / "scores.parquet"
@@ -198,6 +199,7 @@ def test_two_processes_do_not_run_the_same_cell(plan: Plan, fake_task: Task, tmp
     assert folder.done
 
 
+@pytest.mark.slow
 def test_report_is_rebuilt_from_run_folders_alone(plan: Plan, fake_task: Task, tmp_path: Path) -> None:
     run_study(plan, tmp_path, command="x", task=fake_task)
     first = write_report(tmp_path)
@@ -262,6 +264,7 @@ def test_settings_that_leave_a_step_as_long_share_its_measure(plan: Plan) -> Non
     assert len({timing_key(run), key(size=64), key(batch_size=8), key(algorithm="dann"), key(hparams={"k": 2})}) == 5
 
 
+@pytest.mark.slow
 def test_the_table_of_figures_holds_no_time_or_machine(plan: Plan, fake_task: Task, tmp_path: Path) -> None:
     tables = []
     for seconds in (1.0, 900.0):

@@ -23,6 +23,8 @@ from spooflab.experiments.study import Plan, plan_study, run_study
 from spooflab.experiments.study_config import StudyConfig
 from spooflab.store import read_index
 
+pytestmark = pytest.mark.slow  # together half a minute
+
 TENT = {"name": "erm", "test_time": "tent", "test_time_hparams": {"lr": 0.01, "batch_size": 16}}
 
 

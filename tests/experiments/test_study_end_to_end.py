@@ -131,6 +131,7 @@ def test_worker_processes_give_the_same_scores_as_this_one(small: Path, tmp_path
     assert len(here) == 2
 
 
+@pytest.mark.slow
 def test_a_failing_algorithm_gives_a_partial_study_and_a_nonzero_exit(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_failing_algorithm_gives_a_partial_study_and_a_nonzero_exit(
     assert report(out) == 1
 
 
+@pytest.mark.slow
 def test_a_tracker_gets_every_run_under_the_name_of_its_cell(small: Path, tmp_path: Path) -> None:
     protocol = {"name": "leave_one_attack_out", "only": ["print_a4"]}
     algorithms = [{"name": "erm", "label": "ERM"}]

@@ -57,6 +57,7 @@ def attacked(attack: Any, face: Face, params: Params) -> Changed:
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [AdversarialPixel, AdversarialPatch])
 def test_only_what_the_mask_names_has_changed(kind: Any, faces: Face) -> None:
     attack = kind()
@@ -74,6 +75,7 @@ def test_only_what_the_mask_names_has_changed(kind: Any, faces: Face) -> None:
         assert changed.models == (load_surrogate().model_id,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [AdversarialPixel, AdversarialPatch])
 def test_rows_alone_and_replayed_are_the_same_pixels(kind: Any, faces: Face) -> None:
     attack = kind()
@@ -152,6 +154,7 @@ def test_random_signs_do_not_raise_the_score_as_the_gradient_does(faces: Face) -
     assert abs(gains[1]) < 0.3 * gains[0]
 
 
+@pytest.mark.slow
 def test_a_patch_is_better_than_a_random_one_against_its_detector(faces: Face) -> None:
     score = {}
     for effect in ("", "gradient"):

@@ -15,6 +15,8 @@ from spooflab.generators.lab import Lab, Picture, photograph
 from spooflab.generators.plan import make_plan
 from spooflab.seeds import generator
 
+pytestmark = pytest.mark.slow  # together half a minute
+
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Picture]:

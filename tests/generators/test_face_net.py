@@ -16,6 +16,8 @@ from spooflab.generators.faces.landmarks import five_of, pose_mean_head
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.generators.faces.procedural.render import render
 
+pytestmark = pytest.mark.slow  # together half a minute
+
 FIVE = np.array([[201.2, 105.0], [245.2, 104.9], [220.5, 127.2], [203.7, 145.2], [242.3, 145.1]])
 """Eyes, nose and mouth corners of the portrait, told by another detector."""
 EYES = 44.0
@@ -162,7 +164,6 @@ def test_of_several_faces_the_largest_is_taken(net: FaceNet, portrait: np.ndarra
     assert _off(found.reading.points, wanted) < 0.15
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket", "brick", "grass", "gravel", "moon", "page"])
 def test_pictures_without_a_face_are_said_to_have_none(net: FaceNet, name: str) -> None:
     pixels = np.asarray(getattr(pytest.importorskip("skimage.data"), name)())
@@ -203,7 +204,6 @@ def test_stated_spread_grows_where_a_point_is_hidden(net: FaceNet, portrait: np.
     assert float(hidden.spread[5:12].mean()) > 1.1 * float(found.spread[5:12].mean())
 
 
-@pytest.mark.slow
 def test_small_photographs_of_many_people_are_told_from_other_pictures(net: FaceNet) -> None:
     """scikit-image's 100 faces of LFW and 100 pictures that are none, 25 x 25 pixels each, enlarged on a grey ground: a
     quarter of them."""

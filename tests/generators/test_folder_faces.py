@@ -258,6 +258,7 @@ def test_link_inside_the_root_is_read(folder: Path) -> None:
     assert read_confined(folder, "b/link.png") == (folder / "a/two.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_without_a_sidecar_the_network_finds_the_face(tmp_path: Path, portrait: np.ndarray) -> None:
     root = tmp_path / "photos"
     root.mkdir()

@@ -215,6 +215,7 @@ def test_dots_keep_the_mean(kind: str) -> None:
     assert image.mean((1, 2)).tolist() == pytest.approx([1.0] * 3, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dpi", "mm_per_px"), [(300.0, 0.2), (600.0, 0.12), (300.0, 0.3)])
 def test_dither_grain_agrees_with_brute_force(dpi: float, mm_per_px: float) -> None:
     amounts = torch.tensor([0.0, 0.0, 0.0, 0.28125])

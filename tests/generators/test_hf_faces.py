@@ -108,6 +108,7 @@ def test_paths_are_confined_to_the_root(tmp_path: Path, png: bytes) -> None:
     assert _reason(source, refs[0]) == "file_changed"
 
 
+@pytest.mark.slow
 def test_without_landmarks_the_network_finds_the_faces(png: bytes) -> None:
     blank = io.BytesIO()
     Image.new("RGB", (200, 200), (120, 130, 140)).save(blank, "PNG")

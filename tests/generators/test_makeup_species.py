@@ -74,6 +74,7 @@ def test_only_what_is_painted_changes(name: str, photograph: bool, people: tuple
         assert all(value.shape == (1,) and bool(torch.isfinite(value).all()) for value in made.facts.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECIES)
 def test_rows_are_independent_and_records_replay(name: str, people: tuple[Face, ...]) -> None:
     attack = SPECIES[name]()

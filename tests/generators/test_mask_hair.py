@@ -19,6 +19,8 @@ from spooflab.generators.faces.folder import FolderFaces
 from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.seeds import generator
 
+pytestmark = pytest.mark.slow  # together half a minute
+
 HAIR, SKIN = PARSING.index("hair"), PARSING.index("skin")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "portraits.py"
 

@@ -18,6 +18,8 @@ from spooflab.adapters.mining.resampling import (
 from spooflab.adapters.model_files import build_algorithm
 from spooflab.seeds import generator
 
+pytestmark = pytest.mark.slow  # together half a minute
+
 LABELS = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0])
 DOMAINS = torch.tensor([0, 0, 0, 1, 1, 0, 0, 1, 1, 2, 2])
 

@@ -28,6 +28,8 @@ from spooflab.params import Params, choice, uniform
 from spooflab.primary_sample import PrimarySample
 from spooflab.seeds import generator
 
+pytestmark = pytest.mark.slow  # together half a minute
+
 SIDE = 0.3
 
 
@@ -102,7 +104,6 @@ def run(folder: Path, *, trials: int = 60, seed: int = 0, maker: Cube | None = N
     )
 
 
-@pytest.mark.slow
 def test_finds_the_fooling_region_with_fewer_renders_than_the_prior(tmp_path: Path):
     rates = []
     for seed in range(2):

@@ -54,6 +54,7 @@ def test_curve_saturation_and_cast_come_back(tone: float, gamma: float, saturati
     assert found.delta_e < 0.5
 
 
+@pytest.mark.slow
 def test_light_that_diffraction_carries_onto_dark_patches_is_no_tone_curve(
     held_out: Callable[..., DeviceProfile], camera: type
 ) -> None:

@@ -17,7 +17,10 @@ from spooflab.generators.diffusion.studio import open_studio
 from spooflab.generators.face import Face
 from spooflab.taxonomy import SPECIES
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy"),  # within diffusers
+]
 KINDS: tuple[Any, ...] = (SwapDiffusion, SwapRefine, MaskControlNet, AttributeDiffusion)
 every = pytest.mark.parametrize(
     "kind",
@@ -86,7 +89,6 @@ def test_a_row_is_what_it_is_alone_and_from_its_record(
         assert torch.equal(_mask(alone), _mask(whole)[row : row + 1])
 
 
-@pytest.mark.slow
 @every
 def test_every_effect_can_be_switched_off_and_is_seen(
     kind: Any, quick: DiffusionConfig, people: tuple[Face, Face]

@@ -24,6 +24,8 @@ from spooflab.provenance import TRAINED_ALGORITHMIC_MEDIA
 from spooflab.reader import read_index, read_row
 from spooflab.seeds import generator
 
+pytestmark = pytest.mark.slow  # together half a minute
+
 MOST_BYTES = 40_000_000
 
 
@@ -80,7 +82,6 @@ def test_a_swap_and_a_mask_change_what_they_should(faces: tuple[Face, Face]) -> 
         assert all(name.startswith(EMBEDDED) and "sha256:" in name for name in made.models)
 
 
-@pytest.mark.slow
 def test_a_data_set_is_made_and_replayed_to_the_pixel(tmp_path: Path) -> None:
     config = GenerationConfig(
         n=8,
@@ -112,7 +113,6 @@ def figures() -> Figures:
     return evaluate(DiffusionConfig(), people=18)
 
 
-@pytest.mark.slow
 def test_it_does_what_its_card_says(figures: Figures) -> None:
     """On fewer people than the card's figures, so with some room below them."""
     assert figures.found >= 0.94

@@ -10,6 +10,8 @@ from spooflab.generators.diffusion.lent_shape import lent_shape
 from spooflab.generators.face import Face
 from spooflab.generators.faces.procedural import render, sample_identity, sample_nuisance
 
+pytestmark = pytest.mark.slow  # together half a minute
+
 
 def _head(person: int, session: int) -> Face:
     """Return one of two people in one of two sessions."""

@@ -14,7 +14,10 @@ from spooflab.generators.diffusion.studio import open_studio
 from spooflab.generators.face import Face
 from spooflab.seeds import generator as named_generator
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy"),  # within diffusers
+]
 
 
 def _params(attack: MaskControlNet, seed: int = 1) -> MaskControlNetParams:
@@ -48,7 +51,6 @@ def test_ids_name_materials() -> None:
             MaskControlNet(instruments=[wrong])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("material", list(MATERIALS))
 def test_each_material_is_prompted_and_named(
     material: str, quick: DiffusionConfig, people: tuple[Face, Face], monkeypatch: pytest.MonkeyPatch

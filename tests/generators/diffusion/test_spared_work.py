@@ -19,7 +19,10 @@ from spooflab.generators.diffusion import Inpainter, Sampling, parse_source
 from spooflab.generators.diffusion.prompt_embeddings import PromptEmbeddings
 from spooflab.generators.diffusion.remembered_embedding import RememberedEmbedding
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy")  # within diffusers
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn.t accept a copy"),  # within diffusers
+]
 
 
 def _load(base: Path, nets: list[Path], **options: Any) -> Inpainter:
@@ -35,7 +38,6 @@ def _calls(module: nn.Module) -> list[int]:
     return rows
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["1.5", "XL"])
 def test_pixels_are_those_of_the_plain_pipeline(shape: str, pictures: Any, request: pytest.FixtureRequest) -> None:
     """Bit by bit: one picture, in the same layout of memory, through diffusers' pipeline as it was loaded."""
@@ -173,7 +175,6 @@ def test_nets_that_do_not_fit_the_model_are_told(
         Inpainter.load(parse_source(str(saved_inpainting / "ip_adapter.safetensors")))
 
 
-@pytest.mark.slow
 def test_compiled(saved: Path, net: Path, adapter: Callable[..., Path], tmp_path: Path, pictures: Any) -> None:
     """With a compiler on the machine; identities, their scale and the size of a batch may change."""
     if not _compiles():

@@ -29,6 +29,8 @@ from spooflab.generators.faces.procedural import ProceduralFaces
 from spooflab.params import uniform
 from spooflab.seeds import generator
 
+pytestmark = pytest.mark.slow  # together half a minute
+
 HOW = Prepared(size=32, masks=0.5, seed=1)
 
 
@@ -78,7 +80,6 @@ def test_one_picture_of_a_person_is_its_own_likeness() -> None:
     assert np.array_equal(made.likeness[0], (inner[0] * 255).round().to(torch.uint8).numpy())
 
 
-@pytest.mark.slow
 def test_donors_come_from_the_same_shard(source: ProceduralFaces, monkeypatch: pytest.MonkeyPatch) -> None:
     refs = [ref for ref in source.refs() if not ref.subject_id.endswith("2")]
     inside = {ref.subject_id for ref in refs}
