@@ -23,6 +23,7 @@ LEARNS_WITH: dict[str, dict[str, object]] = {
     "irm": {"hparams": {"anneal": 0.75}},
     "ib_erm": {"hparams": {"anneal": 0.75}},
     "sam": {"steps": 80},
+    "ada": {"steps": 80},
 }
 every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
 FAST = ("erm", "dann", "ssdg", "mcc")

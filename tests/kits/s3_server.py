@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import requests
 import s3fs
 from moto.server import ThreadedMotoServer
 
@@ -48,6 +49,8 @@ def s3_server(bucket: str) -> Iterator[S3Server]:
     os.environ.update(server.environment)
     s3fs.S3FileSystem.clear_instance_cache()
     try:
+        # What moto holds belongs to the process: a server before this one may have left a bucket.
+        requests.post(f"{server.environment['AWS_ENDPOINT_URL']}/moto-api/reset", timeout=60).raise_for_status()
         s3fs.S3FileSystem(use_listings_cache=False).mkdir(bucket)
         yield server
     finally:

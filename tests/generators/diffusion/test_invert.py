@@ -107,7 +107,8 @@ def test_other_words_change_the_mask_alone(name: str, request: pytest.FixtureReq
         images[1:], source_prompts=["b"], target_prompts=["a"], steps=5, guidance=4.0, masks=masks[1:],
         conditions=[_condition(channels)[1:] for channels in inverter._loaded.condition_channels],
     )  # fmt: skip
-    torch.testing.assert_close(alone, made[1:], atol=1e-4, rtol=0)
+    # Batches of other sizes are summed in another order, which the inversion amplifies: a quarter of a level of 8 bits.
+    torch.testing.assert_close(alone, made[1:], atol=1e-3, rtol=0)
 
 
 @pytest.mark.slow
