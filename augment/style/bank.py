@@ -45,7 +45,8 @@ class StyleBank:
         rows, pictures, refused = [], [], []
         for path in sorted(p for p in root.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()):
             try:
-                pixels = decode_untrusted(path.read_bytes())
+                with path.open("rb") as file:
+                    pixels = decode_untrusted(file)
             except SkipSample as refusal:
                 refused.append((path.name, refusal.reason))
                 continue

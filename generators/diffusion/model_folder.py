@@ -11,9 +11,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from spooflab.errors import DataError
-from spooflab.json_text import parse_json
+from spooflab.json_text import read_json
 
 _INDEX, _CONFIG = "model_index.json", "config.json"
+DIFFUSERS_JSON = "JSON as diffusers writes it"
+"""What is wanted where a file of a pipeline is something else."""
 _NAME = re.compile(r"[A-Za-z]\w*")
 _WEIGHTLESS = ("Scheduler", "Tokenizer", "TokenizerFast", "Processor", "ImageProcessorFast", "FeatureExtractor")
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -87,12 +89,12 @@ def read_model_folder(path: Path, *, variant: str | None = None) -> ModelFolder:
     """
     index, config = path / _INDEX, path / _CONFIG
     if index.is_file():
-        entries = read_json(index)
+        entries = read_json(index, wanted=DIFFUSERS_JSON)
         class_name = _class_name(entries, index)
         named = {k: v for k, v in entries.items() if not k.startswith("_") and isinstance(v, list)}
         parts = [_part(path, name, entry, variant) for name, entry in named.items() if entry != [None, None]]
     elif config.is_file():
-        class_name = _class_name(read_json(config), config)
+        class_name = _class_name(read_json(config, wanted=DIFFUSERS_JSON), config)
         parts = [_weights("", class_name, path, variant)]
     else:
         raise DataError(f"{path} holds neither {_INDEX} nor {_CONFIG}", wanted="a folder that diffusers has saved")
@@ -148,21 +150,6 @@ def _parameters(file: Path) -> int:
             return sum(math.prod(opened.get_slice(key).get_shape()) for key in opened.keys())  # noqa: SIM118  # no mapping
     except (OSError, SafetensorError) as error:
         raise DataError(f"{file} is no whole safetensors file: {error}") from error
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Return a JSON object as diffusers writes it.
-
-    Raises:
-        DataError: no such file, or something else in it.
-    """
-    try:
-        content = parse_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}", wanted="JSON as diffusers writes it") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file} holds a {type(content).__name__}", wanted="a JSON object")
-    return content
 
 
 def _class_name(content: dict[str, Any], file: Path) -> str:

@@ -13,8 +13,9 @@ from spooflab.generators.diffusion.attached_adapter import attach, image_embeds,
 from spooflab.generators.diffusion.diffusers_library import diffusers_library
 from spooflab.generators.diffusion.ip_adapter import IdentityAdapter, check_fits, read_adapter
 from spooflab.generators.diffusion.memory import check_memory
-from spooflab.generators.diffusion.model_folder import ModelFolder, read_json, read_model_folder
+from spooflab.generators.diffusion.model_folder import DIFFUSERS_JSON, ModelFolder, read_model_folder
 from spooflab.generators.diffusion.model_source import ModelSource, locate, locate_file
+from spooflab.json_text import read_json
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Scheduler = Literal["ddim", "dpm++", "euler", "lcm"]
@@ -163,7 +164,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: there is none, or it is no JSON object.
     """
-    return read_json(folder / "config.json")
+    return read_json(folder / "config.json", wanted=DIFFUSERS_JSON)
 
 
 def _folder(source: ModelSource) -> ModelFolder:

@@ -169,7 +169,7 @@ def read_confined(root: Path, relative: str) -> bytes:
     """Read a file that must lie under `root` once all links are followed.
 
     Raises:
-        SkipSample: `bad_name`, `path_escape`, `unreadable` or `file_too_large`.
+        SkipSample: `path_escape`, `unreadable` or `file_too_large`.
     """
     base = root.resolve()
     if PurePosixPath(relative).is_absolute() or ".." in PurePosixPath(relative).parts or "\0" in relative:

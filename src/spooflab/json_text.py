@@ -1,6 +1,7 @@
 """JSON that may be damaged or a stranger's: whatever is wrong with it is one kind of error, and no name comes twice."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from spooflab.errors import DataError
@@ -32,6 +33,21 @@ def json_object(content: str | bytes, where: object, *, wanted: str = "an unalte
     if not isinstance(data, dict):
         raise DataError(f"{where}: holds {type(data).__name__}", wanted=wanted)
     return data
+
+
+def read_json(file: Path, *, wanted: str) -> dict[str, Any]:
+    """Return the JSON object that a file of UTF-8 holds; links are followed.
+
+    Raises:
+        DataError: no such file, or something else in it.
+    """
+    try:
+        content = parse_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read: {error}", wanted=wanted) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{file} holds a {type(content).__name__}", wanted=wanted)
+    return content
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

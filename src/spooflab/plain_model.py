@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from spooflab.errors import DataError
-from spooflab.json_text import parse_json
+from spooflab.json_text import read_json
 
 _ELSEWHERE = ("quantization_config", "transformers_weights")
 """Keys of a configuration that make transformers read other files, or other kinds of file, than the weights."""
@@ -19,12 +19,7 @@ def check_plain_model(folder: Path) -> None:
     if (folder / "adapter_config.json").exists():
         raise DataError(f"{folder} holds an adapter_config.json, which names another model", wanted="a whole model")
     file = folder / "config.json"
-    try:
-        config = parse_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}", wanted="a model's configuration") from error
-    if not isinstance(config, dict):
-        raise DataError(f"{file} holds {type(config).__name__}", wanted="a model's configuration")
+    config = read_json(file, wanted="a model's configuration")
     for key in _ELSEWHERE:
         if config.get(key) is not None:
             raise DataError(f"{file}: {key}", wanted="plain weights in the folder's safetensors")

@@ -26,9 +26,10 @@ from spooflab.experiments.readers import manifest, synthaspoof
 from spooflab.experiments.results import load_results
 from spooflab.experiments.run_folder import CONTENT, RunFolder
 from spooflab.experiments.score_file import read_score_file
-from spooflab.generators.diffusion.model_folder import read_json
+from spooflab.generators.diffusion.model_folder import DIFFUSERS_JSON
 from spooflab.generators.faces.folder import _read_subjects
 from spooflab.generators.faces.landmarks import FIVE, read_landmarks
+from spooflab.json_text import read_json
 from spooflab.lease import live_shards
 from spooflab.plain_model import check_plain_model
 from spooflab.records import CommitRecord, PlanFile, canonical_json
@@ -170,7 +171,9 @@ def models(folder: Path) -> dict[str, Case]:
         "model card": Case(model / "model.json", lambda: read_model_files(model)[1]),
         "weights": Case(model / "model.safetensors", lambda: read_model_files(model)[1], sealed=True),
         "transformers config": Case(model / "config.json", lambda: check_plain_model(model)),
-        "diffusers config": Case(model / "config.json", lambda: read_json(model / "config.json")),
+        "diffusers config": Case(
+            model / "config.json", lambda: read_json(model / "config.json", wanted=DIFFUSERS_JSON)
+        ),
     }
 
 

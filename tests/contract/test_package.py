@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -245,10 +245,14 @@ def code_execution(path: Path) -> Iterator[str]:
                     yield f"{path}:{node.lineno} passes {argument.arg}={ast.unparse(argument.value)}"
 
 
+def over_the_tree(search: Callable[[Path], Iterator[str]]) -> list[str]:
+    """What a search finds in every file of the package and of the examples."""
+    paths = [*sources("", "cli", *FOLDERS), *sorted((ROOT / "examples").rglob("*.py"))]
+    return [each for path in paths for each in search(path)]
+
+
 def test_nothing_in_the_tree_runs_code_from_data() -> None:
-    found = [each for path in sources("", "cli", *FOLDERS) for each in code_execution(path)]
-    found += [each for path in sorted((ROOT / "examples").rglob("*.py")) for each in code_execution(path)]
-    assert found == []
+    assert over_the_tree(code_execution) == []
 
 
 @pytest.mark.parametrize(
@@ -294,9 +298,7 @@ def from_afar(path: Path) -> Iterator[str]:
 
 
 def test_models_are_read_from_this_machine_or_at_one_commit() -> None:
-    found = [each for path in sources("", "cli", *FOLDERS) for each in from_afar(path)]
-    found += [each for path in sorted((ROOT / "examples").rglob("*.py")) for each in from_afar(path)]
-    assert found == []
+    assert over_the_tree(from_afar) == []
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,8 @@ def traces(out: Path) -> set[tuple[str, int]]:
 def test_killed_ten_times_it_ends_with_the_same_table(grid: Path, undisturbed: dict[str, bytes]) -> None:
     rng, out = random.Random(24), grid / "killed"
     done: list[int] = []
-    life = 0
-    while life < KILLS or (not done[-1] and life < 3 * KILLS):  # on a starved machine ten lives may finish no cell
+    # On a starved machine ten lives may finish no cell.
+    while (life := len(done)) < KILLS or (not done[-1] and life < 3 * KILLS):
         process = start(grid, "killed")
         if life in (0, 5):  # while it starts, plans, or makes its workers
             time.sleep(rng.uniform(0.5, 4.0))
@@ -96,7 +96,6 @@ def test_killed_ten_times_it_ends_with_the_same_table(grid: Path, undisturbed: d
         os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, f"life {life} ended by itself; {done}"
         done.append(len(list(out.glob("runs/*/done"))))
-        life += 1
     assert done[-1] > 0  # kills hit a study under way
     assert done[-1] < 24
     assert finish(grid, "killed") == undisturbed
