@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spooflab.bounded_decoder import decode_untrusted
+from spooflab.confined import confined_file
 from spooflab.csv_text import csv_table
 from spooflab.errors import ConfigError, DataError, SkipSample
 from spooflab.file_names import name_refusal, shown_name
@@ -171,22 +172,10 @@ def read_confined(root: Path, relative: str) -> bytes:
     Raises:
         SkipSample: `path_escape`, `unreadable` or `file_too_large`.
     """
-    base = root.resolve()
-    if PurePosixPath(relative).is_absolute() or ".." in PurePosixPath(relative).parts or "\0" in relative:
-        raise SkipSample("path_escape", f"{relative!r} is not a path under {root}")
     try:
-        real = (base / relative).resolve(strict=True)
-        if not real.is_relative_to(base):
-            raise SkipSample("path_escape", f"{relative!r} leads out of {root}")
-        if not real.is_file():
-            raise SkipSample("unreadable", f"{relative}: not a regular file")
-        if real.stat().st_size > MAX_FILE_BYTES:
-            raise SkipSample("file_too_large", f"{relative}: {real.stat().st_size} bytes, at most {MAX_FILE_BYTES}")
-        return real.read_bytes()
+        return confined_file(root, relative, max_bytes=MAX_FILE_BYTES).read_bytes()
     except OSError as error:
         raise SkipSample("unreadable", f"{relative}: {error.strerror}") from error
-    except RuntimeError as error:  # before Python 3.13
-        raise SkipSample("unreadable", f"{relative}: a loop of links") from error
 
 
 def _photographs(root: Path) -> list[str]:
