@@ -95,7 +95,10 @@ def make_lines(*arguments: str) -> list[str]:
         pytest.skip("no make on this machine")
     # A stamp that is newer than all: what would be installed is not of interest.
     quiet = ("-o", ".venv/.dev", "-o", ".venv/bin/python")
-    told = subprocess.run(["make", "-n", *quiet, *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    # The tests may be run by make themselves, whose flags and depth would be told to this one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "-n", *quiet, *arguments]
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return [line for line in told.stdout.splitlines() if line]
 
 
