@@ -18,6 +18,7 @@ _TO_XYZ = (
     (0.0139322, 0.0971045, 0.7141733),
 )
 _LUMINANCE = (0.2225045, 0.7168786, 0.0606169)
+_F_TO_LAB = ((0.0, 116.0, 0.0), (500.0, -500.0, 0.0), (0.0, 200.0, -200.0))
 _EDGE = 6 / 29
 
 
@@ -35,6 +36,20 @@ def linear_to_lab(rgb: Tensor) -> Tensor:
     safe = ratio.clamp(min=1e-6)
     f = torch.where(ratio > _EDGE**3, safe ** (1 / 3), ratio / (3 * _EDGE**2) + 4 / 29)
     return torch.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
+
+
+def lab_planes(rgb: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
+    """Map linear sRGB planes (3, N) to L*a*b*, and their derivatives by k quantities (3, k, N) to those of L*a*b*."""
+    to_ratio = torch.tensor(_TO_XYZ, dtype=rgb.dtype) / torch.tensor(_WHITE_D50, dtype=rgb.dtype)[:, None]
+    to_lab = torch.tensor(_F_TO_LAB, dtype=rgb.dtype)
+    ratio = to_ratio @ rgb
+    root = ratio.clamp(min=1e-6) ** (1 / 3)
+    curved = ratio > _EDGE**3
+    f = torch.where(curved, root, ratio / (3 * _EDGE**2) + 4 / 29)
+    slope = torch.where(curved, 1 / (3 * root**2), 1 / (3 * _EDGE**2))
+    by_f = (to_ratio @ by.reshape(3, -1)).reshape(by.shape) * slope[:, None]
+    lab = to_lab @ f - to_lab.new_tensor([[16.0], [0.0], [0.0]])
+    return lab, (to_lab @ by_f.reshape(3, -1)).reshape(by.shape)
 
 
 def luminance(rgb: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 INKS = ("c", "m", "y", "k")
+_LN_10 = 2.302585093
 _STRIP = 16384  # pixels at a time, so that intermediate planes stay in the cache
 
 
@@ -42,6 +43,16 @@ class InkModel:
         if self.density is not None:
             return contone(nominal, self.density, self.white)
         return neugebauer(grow_dots(nominal, self.dot_gain), self.primaries, self.n)
+
+    def linearised(self, nominal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `reflectance` (3, N) at planes of nominal coverages (4, N), and its derivatives by them (3, 4, N)."""
+        if self.density is not None:
+            colour = contone(nominal.T, self.density, self.white).T
+            return colour, -_LN_10 * colour[:, None] * self.density.T[..., None]
+        mixed, by_dot = _linearised_mix(grow_dots(nominal, self.dot_gain), self.primaries ** (1 / self.n))
+        growth = 1 + 4 * self.dot_gain * (1 - 2 * nominal)
+        lift = mixed ** (self.n - 1)
+        return lift * mixed, self.n * lift[:, None] * by_dot * growth
 
 
 def demichel(coverage: Tensor) -> Tensor:
@@ -83,6 +94,20 @@ def neugebauer_planes(coverage: Tensor, primaries: Tensor, n: float) -> Tensor:
     return result.reshape(3, *coverage.shape[1:])
 
 
+def _linearised_mix(coverage: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
+    """Return Demichel's mean (3, N) of the values (16, 3) at coverages (4, N), and its derivatives (3, 4, N)."""
+    c, m, y, k = coverage.unbind(0)
+    one, none = torch.ones_like(c), torch.zeros_like(c)
+    # the value and its slopes by c and by m, each as polynomials in y and k
+    basis = torch.stack(
+        [torch.stack([one, c, m, c * m]), torch.stack([none, one, none, m]), torch.stack([none, none, one, c])], 1
+    )
+    free, by_y, by_k, by_yk = (_multilinear(corners) @ basis.reshape(4, -1)).reshape(4, 3, 3, -1).unbind(0)
+    value, by_c, by_m = torch.addcmul(torch.addcmul(free, by_y, y), torch.addcmul(by_k, by_yk, y), k).unbind(1)
+    slopes = [by_c, by_m, torch.addcmul(by_y[:, 0], by_yk[:, 0], k), torch.addcmul(by_k[:, 0], by_yk[:, 0], y)]
+    return value, torch.stack(slopes, 1)
+
+
 def contone(amount: Tensor, density: Tensor, white: Tensor) -> Tensor:
     """Return the reflectance (..., 3) of dyes in one layer: R = R_white 10^-(amount @ density), Beer-Lambert.
 
@@ -91,7 +116,7 @@ def contone(amount: Tensor, density: Tensor, white: Tensor) -> Tensor:
         density: (4, 3) density of each dye in red, green, blue, over white.
         white: (3,) reflectance of the undyed paper.
     """
-    reflectance: Tensor = white * torch.exp(-2.302585093 * (amount @ density))
+    reflectance: Tensor = white * torch.exp(-_LN_10 * (amount @ density))
     return reflectance
 
 

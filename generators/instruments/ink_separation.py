@@ -5,19 +5,20 @@ black-point compensation; a colour outside the gamut goes to the nearest printab
 chroma least. Black: grey-component replacement (GCR) moves part of the common grey of C, M and Y into K.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spooflab.generators.instruments.ink_colour import linear_to_lab, luminance, srgb_decode
+from spooflab.generators.instruments.ink_colour import lab_planes, linear_to_lab, luminance, srgb_decode
 from spooflab.generators.instruments.ink_model import InkModel
 
 NODES = 17
 _WEIGHTS = (1.0, 0.7, 1.8)  # lightness, chroma, hue: how much each counts where a colour cannot be printed
 _STEPS = 28
-_PROBE = 1e-3
+_SETTLED = 1e-4  # of full coverage: a fortieth of a step of eight bits
+_EXCESS = 60.0  # Lab units for each unit of ink over the limit
 
 
 @dataclass(frozen=True)
@@ -85,53 +86,75 @@ def _solve(model: InkModel, target: Tensor, start: Tensor, *, wanted_k: Tensor, 
     """Minimise the weighted colour difference over the box [0, 1]^4 by projected Levenberg-Marquardt steps.
 
     `hold` pulls K towards `wanted_k` (in Lab units for a full change of K): among the many CMYK that print one colour
-    it picks the one that GCR wants, yet gives way where the colour needs more black.
+    it picks the one that GCR wants, yet gives way where the colour needs more black. A colour is finished once a step
+    would move no ink by `_SETTLED`; most are after a few steps.
     """
-    rotate = _hue_frame(target)
-    x = start.clone()
-    damping = torch.full_like(x[:, 0], 1.0)
-    residual = _residual(model, target, rotate, x, wanted_k, hold, limit)
+    task = _Task(model, target.T, _hue_frame(target), wanted_k, hold, limit)
+    solved = start.T.clone()
+    left = torch.arange(len(target))
+    x, damping = solved.clone(), torch.ones_like(wanted_k)
+    residual, jacobian = task.linearised(x)
     for _ in range(_STEPS):
-        jacobian = torch.stack(
-            [_slope(model, target, rotate, x, wanted_k, hold, limit, residual, ink) for ink in range(4)], -1
-        )
-        gradient = (jacobian * residual[..., None]).sum(-2)
+        gradient = (jacobian * residual[:, None]).sum(0)
         stuck = ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
-        jacobian = jacobian.masked_fill(stuck[:, None], 0.0)
-        normal = jacobian.transpose(-1, -2) @ jacobian
-        normal = normal + torch.diag_embed(damping[:, None].expand(-1, 4))
-        step = torch.linalg.solve(normal, (jacobian * residual[..., None]).sum(-2))
+        free = jacobian.masked_fill(stuck, 0.0)
+        normal = (free[:, :, None] * free[:, None]).sum(0) + torch.diag_embed(damping.expand(4, -1).T).permute(1, 2, 0)
+        step = torch.linalg.solve(normal.permute(2, 0, 1), (free * residual[:, None]).sum(0).T).T
         trial = (x - step.clamp(-0.4, 0.4)).clamp(0, 1)
-        fresh = _residual(model, target, rotate, trial, wanted_k, hold, limit)
-        better = (fresh**2).sum(-1) < (residual**2).sum(-1)
-        x = torch.where(better[:, None], trial, x)
-        residual = torch.where(better[:, None], fresh, residual)
+        fresh, slope = task.linearised(trial)
+        better = (fresh**2).sum(0) < (residual**2).sum(0)
+        going = (trial - x).abs().amax(0) >= _SETTLED
+        x = torch.where(better, trial, x)
+        residual = torch.where(better, fresh, residual)
+        jacobian = torch.where(better, slope, jacobian)
         damping = torch.where(better, damping * 0.3, damping * 6).clamp(1e-3, 1e6)
-    return x
+        solved[:, left] = x
+        if not bool(going.any()):
+            break
+        left, task = left[going], task.of(going)
+        x, residual, jacobian, damping = (plane[..., going] for plane in (x, residual, jacobian, damping))
+    return solved.T.contiguous()
 
 
-def _residual(
-    model: InkModel, target: Tensor, rotate: Tensor, x: Tensor, wanted_k: Tensor, hold: float, limit: float
-) -> Tensor:
-    difference = linear_to_lab(model.reflectance(x)) - target
-    turned = torch.cat([difference[:, :1], (rotate @ difference[:, 1:, None])[..., 0]], -1)
-    black = hold * (x[:, 3] - wanted_k)
-    excess = 60 * (x.sum(-1) - limit).clamp(min=0)
-    return torch.cat([turned * turned.new_tensor(_WEIGHTS), black[:, None], excess[:, None]], -1)
+@dataclass(frozen=True)
+class _Task:
+    """What `_solve` minimises, in planes: one column for each colour."""
 
+    model: InkModel
+    target: Tensor  # (3, N) CIELAB
+    frame: Tensor  # (2, 2, N)
+    wanted_k: Tensor  # (N,)
+    hold: float
+    limit: float
 
-def _slope(
-    model: InkModel, target: Tensor, rotate: Tensor, x: Tensor, wanted_k: Tensor, hold: float, limit: float,
-    residual: Tensor, ink: int,
-) -> Tensor:  # fmt: skip
-    way = torch.where(x[:, ink] > 0.5, -_PROBE, _PROBE)
-    moved = x.clone()
-    moved[:, ink] += way
-    return (_residual(model, target, rotate, moved, wanted_k, hold, limit) - residual) / way[:, None]
+    def of(self, columns: Tensor) -> "_Task":
+        target, frame, wanted_k = (plane[..., columns] for plane in (self.target, self.frame, self.wanted_k))
+        return replace(self, target=target, frame=frame, wanted_k=wanted_k)
+
+    def linearised(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the residual (5, N) at the coverages (4, N) and its derivatives (5, 4, N)."""
+        colour, by_ink = self.model.linearised(x)
+        lab, by_lab = lab_planes(colour, by_ink)
+        weigh = lab.new_tensor(_WEIGHTS)[:, None]
+        residual, jacobian = lab.new_empty(5, x.shape[1]), lab.new_zeros(5, *x.shape)
+        residual[:3] = self._turned(lab - self.target) * weigh
+        jacobian[:3] = self._turned(by_lab) * weigh[..., None]
+        residual[3] = self.hold * (x[3] - self.wanted_k)
+        jacobian[3, 3] = self.hold
+        excess = x.sum(0) - self.limit
+        residual[4] = _EXCESS * excess.clamp(min=0)
+        jacobian[4] = _EXCESS * (excess > 0)
+        return residual, jacobian
+
+    def _turned(self, lab: Tensor) -> Tensor:
+        """Return lightness, chroma and hue (3, ..., N) of differences in CIELAB."""
+        frame = self.frame if lab.dim() == 2 else self.frame[:, :, None]
+        return torch.cat([lab[:1], frame[:, 0] * lab[1] + frame[:, 1] * lab[2]])
 
 
 def _hue_frame(target: Tensor) -> Tensor:
-    """Return (N, 2, 2): rows are the directions of chroma and of hue at each target in the a*b* plane."""
+    """Return (2, 2, N): the directions of chroma and of hue in the a*b* plane at each target (N, 3)."""
     chroma = target[:, 1:].norm(dim=-1, keepdim=True)
     radial = torch.where(chroma > 1e-3, target[:, 1:] / chroma.clamp(min=1e-3), target.new_tensor([1.0, 0.0]))
-    return torch.stack([radial, torch.stack([-radial[:, 1], radial[:, 0]], -1)], -2)
+    along_a, along_b = radial.T
+    return torch.stack([torch.stack([along_a, along_b]), torch.stack([-along_b, along_a])])

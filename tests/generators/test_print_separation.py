@@ -3,10 +3,20 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
-from spooflab.generators.instruments.ink_colour import linear_to_lab, luminance, srgb_decode, srgb_encode
+from spooflab.generators.instruments.ink_colour import (
+    lab_planes,
+    linear_to_lab,
+    luminance,
+    srgb_decode,
+    srgb_encode,
+)
+from spooflab.generators.instruments.ink_model import InkModel
 from spooflab.generators.instruments.ink_separation import (
     apply_table,
     print_target,
@@ -125,3 +135,41 @@ def test_table_reads_its_own_nodes() -> None:
     got = apply_table(table, node[None, :, None, None])[0, :, 0, 0]
     assert torch.allclose(got, table[:, 1, 2, 4], atol=1e-6)
     assert not math.isnan(float(got.sum()))
+
+
+def in_float64(model: InkModel) -> InkModel:
+    density = None if model.density is None else model.density.double()
+    return replace(model, primaries=model.primaries.double(), density=density)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_slopes_are_those_of_the_forward_model(name: str) -> None:
+    model = in_float64(paper(name).ink_model())
+    x = torch.rand(7, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    colour, slopes = model.linearised(x.T)
+    lab, lab_slopes = lab_planes(colour, slopes)
+    for value, by_ink, forward in (
+        (colour, slopes, model.reflectance),
+        (lab, lab_slopes, lambda row: linear_to_lab(model.reflectance(row))),
+    ):
+        assert torch.allclose(value.T, forward(x), rtol=1e-6, atol=1e-9)
+        wanted = torch.stack([torch.autograd.functional.jacobian(forward, row) for row in x], -1)
+        assert torch.allclose(by_ink, wanted, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["laser_business_175", "silver_halide_glossy"])
+def test_no_other_solver_finds_a_nearer_colour(name: str) -> None:
+    item = paper(name)
+    model, black = in_float64(item.ink_model()), replace(item.black_generation(), has_black=False)
+    encoded = torch.rand(24, 3, generator=torch.Generator().manual_seed(6))
+    ours = separate(item.ink_model(), black, encoded)[:, :3].double()
+    target = linear_to_lab(print_target(item.ink_model(), black, srgb_decode(encoded)).double())
+    for cmy, lab in zip(ours, target, strict=True):
+
+        def off(x: NDArray[np.float64], lab: torch.Tensor = lab) -> NDArray[np.float64]:
+            a, b = lab[1:] / lab[1:].norm()
+            d = linear_to_lab(model.reflectance(torch.tensor([*x, 0.0], dtype=torch.float64))) - lab
+            return torch.stack([d[0], 0.7 * (a * d[1] + b * d[2]), 1.8 * (a * d[2] - b * d[1])]).numpy()
+
+        best = min(np.linalg.norm(least_squares(off, [s] * 3, bounds=(0, 1)).fun) for s in (0.2, 0.5, 0.8))
+        assert np.linalg.norm(off(cmy.numpy())) < best + 0.1
