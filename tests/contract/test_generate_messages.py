@@ -29,8 +29,13 @@ CONFIG = {"shard_size": ROWS, "faces": [{"kind": "procedural", "subjects": 4, "s
 MakeShard = Callable[[str, Path, int, GivenUp], ShardDone | None]
 
 
-def maker(skipped: int = 0, reason: str = "qc_moire", interrupted_at: int | None = None) -> MakeShard:
-    """Shards of noise instead of pictures; the first `skipped` samples of each are skipped."""
+def maker(
+    skipped: int = 0, reason: str = "qc_moire", interrupted_at: int | None = None, after: int | None = None
+) -> MakeShard:
+    """Shards of noise instead of pictures; the first `skipped` samples of each are skipped.
+
+    SIGTERM comes before the shard `interrupted_at`, or in the moment in which `after` was committed.
+    """
 
     def make_shard(config_json: str, out: Path, shard: int, given_up: GivenUp) -> ShardDone | None:
         if shard == interrupted_at:
@@ -41,7 +46,10 @@ def maker(skipped: int = 0, reason: str = "qc_moire", interrupted_at: int | None
             skips = [Skip(f["key"], f["species"], reason, "why") for f in fields[:skipped]]
             return [Sample.create(**f) for f in fields[skipped:]], skips
 
-        return commit_shard(out, shard, make)
+        done = commit_shard(out, shard, make)
+        if shard == after:
+            signal.raise_signal(signal.SIGTERM)
+        return done
 
     return make_shard
 
@@ -84,6 +92,17 @@ def test_an_interrupted_run_says_how_far_it_came_and_goes_on(
     assert "4 shards, 2 committed" in told
     assert "shard 3/4 ✓" in told
     assert "shard 1/4" not in told
+
+
+def test_a_shard_committed_in_the_moment_of_the_interruption_counts(
+    asked: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert asked(maker(after=1)) == 130
+    told = capsys.readouterr().err
+    assert "shard 2/4" not in told
+    assert "stopped safely: 2/4 committed." in told
+    assert asked(maker(), "--resume") == 0
+    assert "4 shards, 2 committed" in capsys.readouterr().err
 
 
 def test_the_next_command_repeats_how_the_work_was_shared(

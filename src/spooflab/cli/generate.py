@@ -150,7 +150,9 @@ def generate(
         except KeyboardInterrupt:
             if not Store.begun(out):  # nothing was begun that could go on
                 raise
-            lines.stopped(following)
+            store = Store.open(out)
+            shards, left = (len(part.of(numbers)) for numbers in (range(store.shards), store.pending()))
+            lines.stopped(following, shards=shards, left=left)
             return EXIT_INTERRUPTED
     left = len(part.of(Store.open(out).pending()))
     if left and (reason := budget.refusal(0)):

@@ -47,9 +47,12 @@ class ShardLines:
             f"shard {self.committed}/{self._shards} ✓ {done.rows} rows{skipped}  sha256 {done.sha256[:12]}  {pace}"
         )
 
-    def stopped(self, following: str) -> None:
-        """Say that the run was interrupted, and how it goes on."""
-        self._say(f"stopped safely: {self.committed}/{self._shards} committed. Continue: {following}")
+    def stopped(self, following: str, *, shards: int, left: int) -> None:
+        """Say that the run was interrupted with `left` of its shards not committed, and how it goes on.
+
+        Both are the store's: a shard that was committed in the moment of the interruption was not counted here.
+        """
+        self._say(f"stopped safely: {shards - left}/{shards} committed. Continue: {following}")
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False)
