@@ -50,7 +50,9 @@ class InkModel:
             colour = contone(nominal.T, self.density, self.white).T
             return colour, -_LN_10 * colour[:, None] * self.density.T[..., None]
         mixed, by_dot = _linearised_mix(grow_dots(nominal, self.dot_gain), self.primaries ** (1 / self.n))
-        growth = 1 + 4 * self.dot_gain * (1 - 2 * nominal)
+        # Above a gain of a quarter dots close before they are nominally full, and grow no further.
+        closed = nominal * (1 + 4 * self.dot_gain * (1 - nominal)) > 1
+        growth = (1 + 4 * self.dot_gain * (1 - 2 * nominal)).masked_fill(closed, 0.0).clamp(min=0)
         lift = mixed ** (self.n - 1)
         return lift * mixed, self.n * lift[:, None] * by_dot * growth
 

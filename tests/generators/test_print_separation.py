@@ -142,10 +142,13 @@ def in_float64(model: InkModel) -> InkModel:
     return replace(model, primaries=model.primaries.double(), density=density)
 
 
+@pytest.mark.parametrize("gain", [None, 0.3])  # 0.3: dots close before they are nominally full
 @pytest.mark.parametrize("name", PAPERS)
-def test_slopes_are_those_of_the_forward_model(name: str) -> None:
+def test_slopes_are_those_of_the_forward_model(name: str, gain: float | None) -> None:
     model = in_float64(paper(name).ink_model())
+    model = model if gain is None else replace(model, dot_gain=gain)
     x = torch.rand(7, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    x[0] = 0.95
     colour, slopes = model.linearised(x.T)
     lab, lab_slopes = lab_planes(colour, slopes)
     for value, by_ink, forward in (
