@@ -42,11 +42,12 @@ quickstart: $(VENV)/.study
 	$(BIN)/spooflab study configs/studies/quickstart.yaml --data $(OUT)/data --out $(OUT)/study --workers $(WORKERS)
 	@echo "done: open $(OUT)/study/report.html"
 
+# A module's tests stay in one process, so that what they share (a study, a fitted camera) is made once.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
 check: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
