@@ -18,6 +18,7 @@ def _photos(count: int) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, (64, 64), mode="bilinear")
 
 
+@pytest.mark.slow
 def test_every_device_is_picked_equally_often() -> None:
     shift = _shift()
     picked = shift.pick(5000, torch.Generator().manual_seed(1))

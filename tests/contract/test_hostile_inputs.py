@@ -86,6 +86,7 @@ def av_is_here() -> bool:
     return importlib.util.find_spec("av") is not None
 
 
+@pytest.mark.slow
 def test_reasons_are_the_same_at_every_call(tmp_path: Path) -> None:
     write_pictures(random.Random(2), 200, tmp_path / "data" / "live")
     told = []

@@ -254,6 +254,7 @@ def over_the_tree(search: Callable[[Path], Iterator[str]]) -> list[str]:
     return [each for path in paths for each in search(path)]
 
 
+@pytest.mark.slow
 def test_nothing_in_the_tree_runs_code_from_data() -> None:
     assert over_the_tree(code_execution) == []
 
@@ -300,6 +301,7 @@ def from_afar(path: Path) -> Iterator[str]:
                 yield f"{path}:{node.lineno} calls {name} without local_files_only"
 
 
+@pytest.mark.slow
 def test_models_are_read_from_this_machine_or_at_one_commit() -> None:
     assert over_the_tree(from_afar) == []
 

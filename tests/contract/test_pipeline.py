@@ -158,6 +158,7 @@ def lay_out_portrait(folder: Path) -> None:
     (folder / "landmarks.csv").write_text(f"{head}\nastronaut.png,{five}\nbroken.png,{five}\n", encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_photographs_are_attacked_replayed_and_skipped_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

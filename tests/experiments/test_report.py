@@ -152,6 +152,7 @@ def test_tables_beside_the_page_hold_the_summary(study: Callable[..., Path]) -> 
     assert tex.count("mathbf") == 1
 
 
+@pytest.mark.slow
 def test_many_columns_are_reduced_to_those_that_answer(study: Callable[..., Path]) -> None:
     many = [{"name": "erm"}, *({"name": "dann", "label": f"d{i}", "hparams": {"weight": 1.0 + i}} for i in range(9))]
     out = study(algorithms=many, protocol={"name": "leave_one_device_out", "only": ["webcam"]}, title="wide")

@@ -366,6 +366,7 @@ def test_highlights_stay_within_bounds(crowd: list[Face]) -> None:
         assert float(face.radiance[0, :, face.parsing[0, 0] > 0].amax()) < 8
 
 
+@pytest.mark.slow
 def test_skin_of_every_tone_has_the_hue_of_skin() -> None:
     """Red over green over blue on the median skin pixel, dark skin too: a shading slip once turned it purple."""
     source = ProceduralFaces(n_subjects=24, sessions=1, size=64, seed=11)

@@ -76,6 +76,7 @@ def test_the_accelerator_notices_mixing_and_reading(accelerator: Any) -> None:
     assert len(accelerator.reads) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MOST_SLOW, ids=lambda k: k.species)
 def test_a_batch_on_an_accelerator_stays_there_and_gives_the_same_pictures(
     kind: type[Replay], accelerator: Any

@@ -62,6 +62,7 @@ def test_each_fault_is_caught_under_its_name(
     assert all(p["indices"] for p in found["properties"] if p["status"] == "fail")
 
 
+@pytest.mark.slow
 def test_a_loader_without_randomness_is_told_as_such(capsys: pytest.CaptureFixture[str]) -> None:
     status, found = _examine("constant", capsys)
     assert status == 0
@@ -88,6 +89,7 @@ def test_the_lines_for_people_carry_the_evidence(capsys: pytest.CaptureFixture[s
     assert "though numpy.random.default_rng is used" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_our_own_transform_passes(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("albumentations")
     assert run(["doctor-loader", "with_devices:loader", "--samples", "6"]) == 0

@@ -20,6 +20,7 @@ def shard_bytes(root: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted((root / "shards").iterdir())]
 
 
+@pytest.mark.slow
 def test_everything_of_the_parts_is_there_and_names_are_apart(make_store: MakeStore, tmp_path: Path) -> None:
     a, b, out = make_store("a"), make_store("b", 7, seed=1), tmp_path / "out"
     done = merge([a, b], out)

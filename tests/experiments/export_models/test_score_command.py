@@ -52,6 +52,7 @@ def scored(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, dic
     return status, json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_folder_with_hostile_files_is_scored_to_the_end(
     exported: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
