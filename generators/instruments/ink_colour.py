@@ -33,8 +33,7 @@ def lab_to_linear(lab: Tensor) -> Tensor:
 def linear_to_lab(rgb: Tensor) -> Tensor:
     """Map linear sRGB (..., 3) to L*a*b*."""
     ratio = (rgb @ torch.tensor(_TO_XYZ, dtype=rgb.dtype).T) / torch.tensor(_WHITE_D50, dtype=rgb.dtype)
-    safe = ratio.clamp(min=1e-6)
-    f = torch.where(ratio > _EDGE**3, safe ** (1 / 3), ratio / (3 * _EDGE**2) + 4 / 29)
+    f = _lightness_curve(ratio)
     return torch.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
 
 
@@ -43,13 +42,16 @@ def lab_planes(rgb: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
     to_ratio = torch.tensor(_TO_XYZ, dtype=rgb.dtype) / torch.tensor(_WHITE_D50, dtype=rgb.dtype)[:, None]
     to_lab = torch.tensor(_F_TO_LAB, dtype=rgb.dtype)
     ratio = to_ratio @ rgb
-    root = ratio.clamp(min=1e-6) ** (1 / 3)
-    curved = ratio > _EDGE**3
-    f = torch.where(curved, root, ratio / (3 * _EDGE**2) + 4 / 29)
-    slope = torch.where(curved, 1 / (3 * root**2), 1 / (3 * _EDGE**2))
+    f = _lightness_curve(ratio)
+    slope = torch.where(ratio > _EDGE**3, 1 / (3 * f**2), 1 / (3 * _EDGE**2))
     by_f = (to_ratio @ by.reshape(3, -1)).reshape(by.shape) * slope[:, None]
     lab = to_lab @ f - to_lab.new_tensor([[16.0], [0.0], [0.0]])
     return lab, (to_lab @ by_f.reshape(3, -1)).reshape(by.shape)
+
+
+def _lightness_curve(ratio: Tensor) -> Tensor:
+    """Return f of CIE 15 at tristimulus values relative to white: a cube root, with a line near black."""
+    return torch.where(ratio > _EDGE**3, ratio.clamp(min=1e-6) ** (1 / 3), ratio / (3 * _EDGE**2) + 4 / 29)
 
 
 def luminance(rgb: Tensor) -> Tensor:

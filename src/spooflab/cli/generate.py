@@ -18,7 +18,9 @@ from spooflab.config import load_yaml, parse_config
 from spooflab.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from spooflab.generators.config import GenerationConfig
     from spooflab.generators.run import Begun
+    from spooflab.part import Part
     from spooflab.run_metrics import RunMetrics
     from spooflab.shard_runs import ShardDone, Summary
 
@@ -86,7 +88,6 @@ def generate(
     """
     from spooflab.budget import Budget
     from spooflab.cli.shard_lines import ShardLines
-    from spooflab.generators.config import GenerationConfig
     from spooflab.generators.price import price
     from spooflab.generators.run import Begun
     from spooflab.generators.run import generate as run
@@ -102,12 +103,9 @@ def generate(
         "devices": devices,
         "faces": faces_entry(faces, licence, consent),
     }
-    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    if resume and config is None:
-        base, origin = _planned(Store.open(out).plan, out), f"{out}/plan.json"
-    else:
-        base, origin = ({}, "command line") if config is None else (load_yaml(config), str(config))
-    parsed = parse_config({**base, **changes}, GenerationConfig, origin=origin)
+    parsed = _settings(
+        config, out if resume else None, {key: value for key, value in given.items() if value is not None}
+    )
 
     console = Console(stderr=True, soft_wrap=True)
     if dry_run:
@@ -150,11 +148,10 @@ def generate(
         except KeyboardInterrupt:
             if not Store.begun(out):  # nothing was begun that could go on
                 raise
-            store = Store.open(out)
-            shards, left = (len(part.of(numbers)) for numbers in (range(store.shards), store.pending()))
+            shards, left = _progress_of(out, part)
             lines.stopped(following, shards=shards, left=left)
             return EXIT_INTERRUPTED
-    left = len(part.of(Store.open(out).pending()))
+    _, left = _progress_of(out, part)
     if left and (reason := budget.refusal(0)):
         console.print(f"Stopped at the limit of {reason}.", highlight=False)
     for line in _ending(summary, meter.figures()["elapsed_s"], out, following if left else ""):
@@ -164,6 +161,28 @@ def generate(
         result = {"out": str(out), "complete": complete, **summary.__dict__, **meter.figures()}
         sys.stdout.write(json_module.dumps(result) + "\n")
     return EXIT_LEFT if left else EXIT_GIVEN_UP if summary.given_up or not summary.rows else 0
+
+
+def _settings(config: Path | None, resumed: Place | None, changes: dict[str, Any]) -> "GenerationConfig":
+    """Read the file, or the plan of the data set that is resumed without one, or neither, and lay `changes` over it."""
+    from spooflab.generators.config import GenerationConfig
+    from spooflab.store import Store
+
+    base: dict[str, Any] = {}
+    origin = "command line"
+    if config is not None:
+        base, origin = load_yaml(config), str(config)
+    elif resumed is not None:
+        base, origin = _planned(Store.open(resumed).plan, resumed), f"{resumed}/plan.json"
+    return parse_config({**base, **changes}, GenerationConfig, origin=origin)
+
+
+def _progress_of(out: Place, part: "Part") -> tuple[int, int]:
+    """Return how many shards are this launcher's, and how many of these the store has no commit of."""
+    from spooflab.store import Store
+
+    store = Store.open(out)
+    return len(part.of(range(store.shards))), len(part.of(store.pending()))
 
 
 def _served(stack: ExitStack, console: Console, meter: "RunMetrics", port: int | None) -> "Callable[[ShardDone], None]":

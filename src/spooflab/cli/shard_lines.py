@@ -29,22 +29,22 @@ class ShardLines:
         self._console = console
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
         self._task = self._bar.add_task("", total=None, told="")
-        self._shards, self.committed = 0, 0
+        self._shards, self._committed = 0, 0
 
     def begin(self, headline: str, *, shards: int, committed: int) -> None:
         """Say what is to be made, and how many shards of it are committed already."""
-        self._shards, self.committed = shards, committed
+        self._shards, self._committed = shards, committed
         self._bar.update(self._task, total=shards, completed=committed)
         self._say(headline)
 
     def count(self, done: ShardDone, figures: Mapping[str, Any]) -> None:
         """Say that a shard is committed; `figures` are `RunMetrics.count`'s."""
-        self.committed += 1
+        self._committed += 1
         skipped = f", {done.skips} skipped" if done.skips else ""
         pace = f"{figures['rows_per_s'] or 0:.3g} rows/s, {duration(figures['eta_s'] or 0)} left"
-        self._bar.update(self._task, completed=self.committed, told=pace)
+        self._bar.update(self._task, completed=self._committed, told=pace)
         self._say(
-            f"shard {self.committed}/{self._shards} ✓ {done.rows} rows{skipped}  sha256 {done.sha256[:12]}  {pace}"
+            f"shard {self._committed}/{self._shards} ✓ {done.rows} rows{skipped}  sha256 {done.sha256[:12]}  {pace}"
         )
 
     def stopped(self, following: str, *, shards: int, left: int) -> None:
