@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from spooflab.augment.color import luminance
 
-_CELLS = 32
+CELLS = 32
+"""Sides of the grid on which luminance is read."""
 _GAIN_LIMIT = 16.0
 
 
@@ -18,7 +19,7 @@ def meter(irradiance: Tensor, *, metering: Tensor, target: Tensor, highlight: Te
     exposure alone), `error_ev` the camera's error in stops. Luminance is read on a grid of at most 32 x 32 cell means.
     """
     height, width = irradiance.shape[-2:]
-    cells = F.adaptive_avg_pool2d(irradiance, (min(_CELLS, height), min(_CELLS, width)))
+    cells = F.adaptive_avg_pool2d(irradiance, (min(CELLS, height), min(CELLS, width)))
     light = luminance(cells)[:, 0]
     mean = (light * _centre_weight(light)).sum((-2, -1))
     flat = light.flatten(1)

@@ -5,13 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import logsumexp
 from torch import Tensor
+from torch.nn import functional as F
 
-from spooflab.augment.exposure import meter
+from spooflab.augment.exposure import CELLS, meter
 from spooflab.augment.profile import ExposureProfile
 
 FloatArray = npt.NDArray[np.float64]
-_BURNT = 0.97
+_CLIPPED, _CLIPPED_SHARE, _BURNT_CELLS = 0.97, 0.1, 0.04
+"""Light of a channel that counts as clipped; the share of clipped pixels in a burnt cell; and the share of burnt cells
+from which on the 95th percentile may be one of them."""
+_HIDDEN_EV = np.linspace(0, 0.5, 6)
+"""By how much burnt highlights may be brighter than they look, stops."""
 _DARK_EV = 2.0
 """How far below the usual mean a photograph lies that the camera could not brighten enough: taken in near darkness."""
 _FEWEST = 3
@@ -43,12 +49,12 @@ def fit_exposure(linear: list[Tensor], prior: ExposureProfile) -> Exposure | Non
 
     A photograph's metered mean m is the target, or less where its highlights h held it back, times an error: log m is
     normal about min(log target, log highlight - log h / m). The posterior is summed on a grid. Where highlights are
-    burnt h / m is unknown; that they are burnt is no likelier than the highlight sought, times an error, allows.
+    burnt they were brighter than they look, by up to half a stop: the likelihood is the mean over how much.
     """
-    seen = [(_mean(light), _bright(light)) for light in linear]
-    usual = float(np.median([mean for mean, _ in seen])) if seen else 0.0
-    pairs = np.array([(mean, bright - mean) for mean, bright in seen if 2**bright < _BURNT and mean > usual - _DARK_EV])
-    if len(pairs) < _FEWEST:
+    seen = [(_mean(light), _bright(light), _is_burnt(light)) for light in linear]
+    usual = float(np.median([mean for mean, _, _ in seen])) if seen else 0.0
+    lit = [(mean, bright, burnt) for mean, bright, burnt in seen if mean > usual - _DARK_EV]
+    if len(lit) < _FEWEST:
         return None
     low, high = np.log2(prior.highlight)
     target, highlight, scatter = np.meshgrid(
@@ -60,21 +66,27 @@ def fit_exposure(linear: list[Tensor], prior: ExposureProfile) -> Exposure | Non
     own = np.hypot(max(prior.error_ev, 0.05), float(np.diff(np.log2(prior.target))[0]) / 12**0.5)
     log_weight = -0.5 * ((highlight - (low + high) / 2) / max((high - low) / 12**0.5, 0.05)) ** 2
     log_weight -= 0.5 * (np.log2(scatter / own) / _SCATTER_PRIOR_EV) ** 2
-    for mean, contrast in pairs:
-        asked = np.minimum(target, highlight - contrast)
-        log_weight -= 0.5 * ((mean - asked) / scatter) ** 2 + np.log(scatter)
-    burnt = sum(2**bright >= _BURNT for _, bright in seen)
-    log_weight += burnt * torch.special.log_ndtr(torch.from_numpy((highlight - np.log2(_BURNT)) / scatter)).numpy()
+    for mean, bright, burnt in lit:
+        hidden = _HIDDEN_EV if burnt else _HIDDEN_EV[:1]
+        away = [(mean - np.minimum(target, highlight - (bright + ev - mean))) / scatter for ev in hidden]
+        log_weight += logsumexp([-0.5 * each**2 for each in away], axis=0) - np.log(scatter)
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     centre, width = _moments(weight, target)
     top, top_width = _moments(weight, highlight)
-    return Exposure(2**centre, 2**top, _moments(weight, scatter)[0], width, top_width, len(pairs))
+    return Exposure(2**centre, 2**top, _moments(weight, scatter)[0], width, top_width, len(lit))
 
 
 def _moments(weight: FloatArray, value: FloatArray) -> tuple[float, float]:
     mean = float((weight * value).sum())
     return mean, float((weight * (value - mean) ** 2).sum()) ** 0.5
+
+
+def _is_burnt(light: Tensor) -> bool:
+    clipped = (light.amax(0) >= _CLIPPED).float()[None]
+    height, width = clipped.shape[-2:]
+    cells = F.adaptive_avg_pool2d(clipped, (min(CELLS, height), min(CELLS, width)))
+    return float((cells > _CLIPPED_SHARE).float().mean()) > _BURNT_CELLS
 
 
 def _mean(light: Tensor) -> float:

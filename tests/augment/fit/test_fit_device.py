@@ -116,6 +116,9 @@ def test_what_the_photographs_tell_comes_back(fitted: Fit, real: Any) -> None:
     assert 90 - 3 <= low <= high <= 94 + 3
     assert FORMATS[fitted.profile.codec.subsampling[0]] == real.device.identity.subsampling
     assert values["corner_gain"].value == pytest.approx(0.71, abs=0.04)
+    assert values["target"].value == pytest.approx(0.224, rel=0.15)
+    assert values["highlight"].value == pytest.approx(1.05, rel=0.15)  # most of which clips
+    assert fitted.profile.exposure.metering == (1.0, 1.0)
     assert values["prnu_std"].fitted
     assert values["prnu_std"].value == pytest.approx(real.device.identity.prnu_std, rel=0.3)
 
@@ -171,7 +174,7 @@ def test_the_fitted_camera_is_harder_to_tell_from_the_real_one_than_an_unfitted_
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="AUC .81: blur, exposure and white-balance gains, each a few per cent off, still tell")
+@pytest.mark.xfail(reason="AUC .79: blur, exposure and white-balance gains, each a few per cent off, still tell")
 def test_a_classifier_cannot_tell_the_fitted_camera_from_the_real_one(told_apart: dict[str, float]) -> None:
     assert told_apart["fitted"] <= 0.65
 
@@ -268,16 +271,14 @@ def test_a_drawn_cameras_noise_comes_back(blind: Blind) -> None:
 @pytest.mark.slow
 @pytest.mark.xfail(
     strict=False,
-    reason="phone: a 27 %, b 35 % low. Webcam: a 22 % low, b 23 % high, so near that rounding may decide",
+    reason="a 19 and b 22 % low (phone), a 7 and b 8 % low (webcam); rounding decides: 27 and 35 % low have been seen",
 )
 def test_a_drawn_cameras_noise_comes_back_within_a_quarter(blind: Blind) -> None:
     assert noise_of(blind.fit) == pytest.approx({"a": blind.a, "b": blind.b}, rel=0.25)
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=False, reason="b 11 % low where it was developed; small changes of the photographs moved it by half"
-)
+@pytest.mark.xfail(strict=False, reason="b 5 % low; small changes of the photographs moved it by half")
 def test_read_noise_comes_back_within_a_quarter(fitted: Fit) -> None:
     assert noise_of(fitted)["b"] == pytest.approx(B, rel=0.25)
 
@@ -288,7 +289,7 @@ def test_a_drawn_cameras_distortion_comes_back(blind: Blind) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="AUC .96 (phone) and .97 (webcam)")
+@pytest.mark.xfail(strict=True, reason="AUC .91 (phone) and 1.0 (webcam)")
 def test_a_classifier_cannot_tell_the_fitted_from_the_drawn_camera(blind: Blind) -> None:
     assert blind.auc["fitted"] <= 0.65
 
