@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-_CELLS = 32
+from spooflab.augment.exposure import cell_means
+
 _NEUTRAL_EV = 0.4
 """Distance from grey, in stops of red and blue over green, beyond which a surface hardly counts: skin, leaves, sky."""
 _CLIPPED = 0.98
@@ -24,9 +24,7 @@ def adapt(planes: Tensor, balance: Tensor, strength: Tensor) -> Tensor:
     white-patch methods do (survey: Gijsenij et al. 2011). It is taken apart along the line of black bodies and across,
     and cut to what lamps and skies do. A camera takes the share `strength` (B,) in [0, 1] of it away; 0 gives 1.
     """
-    height, width = planes.shape[-2:]
-    cells = F.adaptive_avg_pool2d(planes.clamp(0, 1), (min(_CELLS, height), min(_CELLS, width)))
-    return adapt_cells(cells, balance, strength)
+    return adapt_cells(cell_means(planes.clamp(0, 1)), balance, strength)
 
 
 def adapt_cells(cells: Tensor, balance: Tensor, strength: Tensor) -> Tensor:

@@ -6,8 +6,7 @@ from torch.nn import functional as F
 
 from spooflab.augment.color import luminance
 
-CELLS = 32
-"""Sides of the grid on which luminance is read."""
+_CELLS = 32
 _GAIN_LIMIT = 16.0
 
 
@@ -18,15 +17,19 @@ def meter(irradiance: Tensor, *, metering: Tensor, target: Tensor, highlight: Te
     unless that lifts the frame's 95th percentile above `highlight`. `metering` is the power of that gain (0 leaves the
     exposure alone), `error_ev` the camera's error in stops. Luminance is read on a grid of at most 32 x 32 cell means.
     """
-    height, width = irradiance.shape[-2:]
-    cells = F.adaptive_avg_pool2d(irradiance, (min(CELLS, height), min(CELLS, width)))
-    light = luminance(cells)[:, 0]
+    light = luminance(cell_means(irradiance))[:, 0]
     mean = (light * _centre_weight(light)).sum((-2, -1))
     flat = light.flatten(1)
     bright = flat.kthvalue(max(1, round(0.95 * flat.shape[1])), dim=1).values
     wish = torch.minimum(target / mean.clamp(min=1e-6), highlight / bright.clamp(min=1e-6))
     automatic = wish.clamp(1 / _GAIN_LIMIT, _GAIN_LIMIT)
     return automatic.pow(metering) * torch.exp2(error_ev)
+
+
+def cell_means(image: Tensor) -> Tensor:
+    """Return the means of (B, C, H, W) over the cells of a grid of at most 32 x 32, on which cameras read a frame."""
+    height, width = image.shape[-2:]
+    return F.adaptive_avg_pool2d(image, (min(_CELLS, height), min(_CELLS, width)))
 
 
 def _centre_weight(light: Tensor) -> Tensor:

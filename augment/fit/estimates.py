@@ -200,10 +200,10 @@ def light_estimates(linear: list[Tensor], chart: ChartFit | None, prior: DeviceP
         highlight = exposure.highlight
         error = math.hypot(exposure.highlight_std_ev * math.log(2), _HIGHLIGHT_ERROR) * highlight
         out.append(Estimate("exposure", "highlight", highlight, highlight, highlight, error, True, how))
-        # A shot's error is .5 to 1.5 times what the profile names, whose root mean square is this.
-        scatter = exposure.scatter_ev / math.sqrt(13 / 12)
         how = "set to 1: the target is where photographs came to lie, whatever light there was"
         out.append(Estimate("exposure", "metering", 1.0, 1.0, 1.0, 0.0, True, how))
+        # A shot's error is .5 to 1.5 times what the profile names, whose root mean square is this.
+        scatter = exposure.scatter_ev / math.sqrt(13 / 12)
         how = "scatter of the metered mean, which also holds how target and highlight vary"
         out.append(Estimate("exposure", "error_ev", scatter, scatter, scatter, scatter / 5, True, how))
     if chart is None:

@@ -7,9 +7,8 @@ import numpy.typing as npt
 import torch
 from scipy.special import logsumexp
 from torch import Tensor
-from torch.nn import functional as F
 
-from spooflab.augment.exposure import CELLS, meter
+from spooflab.augment.exposure import cell_means, meter
 from spooflab.augment.profile import ExposureProfile
 
 FloatArray = npt.NDArray[np.float64]
@@ -83,9 +82,7 @@ def _moments(weight: FloatArray, value: FloatArray) -> tuple[float, float]:
 
 
 def _is_burnt(light: Tensor) -> bool:
-    clipped = (light.amax(0) >= _CLIPPED).float()[None]
-    height, width = clipped.shape[-2:]
-    cells = F.adaptive_avg_pool2d(clipped, (min(CELLS, height), min(CELLS, width)))
+    cells = cell_means((light.amax(0) >= _CLIPPED).float()[None, None])
     return float((cells > _CLIPPED_SHARE).float().mean()) > _BURNT_CELLS
 
 
