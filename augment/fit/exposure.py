@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import logsumexp
 from torch import Tensor
 
 from spooflab.augment.exposure import cell_means, meter
@@ -68,7 +67,7 @@ def fit_exposure(linear: list[Tensor], prior: ExposureProfile) -> Exposure | Non
     for mean, bright, burnt in lit:
         hidden = _HIDDEN_EV if burnt else _HIDDEN_EV[:1]
         away = [(mean - np.minimum(target, highlight - (bright + ev - mean))) / scatter for ev in hidden]
-        log_weight += logsumexp([-0.5 * each**2 for each in away], axis=0) - np.log(scatter)
+        log_weight += np.logaddexp.reduce([-0.5 * each**2 for each in away], axis=0) - np.log(scatter)
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     centre, width = _moments(weight, target)
