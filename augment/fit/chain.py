@@ -2,23 +2,28 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from spooflab.augment.camera_codec import without_codec
 from spooflab.augment.capture import CaptureDevice
+from spooflab.augment.codec import jpeg
 from spooflab.augment.color import saturation_matrix
 from spooflab.augment.develop import develop
 from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.tone import inverse_tone_curve, srgb_decode
 from spooflab.seeds import generator, seed
 
-PATCH_PX = 64
+PATCH_PX = 96
 MARGIN_PX = 16
 """Side of a simulated patch, and what of it is not measured: the reach of noise reduction in chroma, twice its radius
-of three pixels at half size."""
+of three pixels at half size. Both are multiples of 16, so patches side by side share no block of the codec."""
+_CHUNK = 48
+"""Patches that are developed at once: fewer cost calls, more leave a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def device_rows(
         b_power: see `stops`.
         draw: equal numbers give equal noise.
     """
-    base = CaptureDevice.ideal().sample(count, generator(0, "fit"), size=size)
+    base = _resting(count, size)
     a = candidate.a * np.exp2(stops)
     b = candidate.b * np.exp2(b_power * stops)
     ccm = saturation_matrix(torch.tensor([candidate.saturation]))[0] @ torch.from_numpy(known.ccm).float()
@@ -115,6 +120,11 @@ def device_rows(
     )
 
 
+@lru_cache(maxsize=8)
+def _resting(count: int, size: tuple[int, int]) -> DeviceParams:
+    return CaptureDevice.ideal().sample(count, generator(0, "fit"), size=size)
+
+
 def linear_light(encoded: Tensor, candidate: Candidate) -> Tensor:
     """Return the light (B, 3, H, W) behind code values of the same shape, by the candidate's curve."""
     count = len(encoded)
@@ -123,7 +133,26 @@ def linear_light(encoded: Tensor, candidate: Candidate) -> Tensor:
 
 
 def flat_patches(colours: npt.NDArray[np.float32], params: DeviceParams, candidate: Candidate) -> Tensor:
-    """Return photos (B, 3, PATCH_PX, PATCH_PX) of flat light that lands at the code values `colours` (B, 3)."""
-    codes = torch.from_numpy(colours)[:, :, None, None]
-    light = linear_light(codes, candidate)
-    return develop(light.expand(-1, -1, PATCH_PX, PATCH_PX).contiguous(), params)
+    """Return photos (B, 3, PATCH_PX, PATCH_PX) of flat light that lands at the code values `colours` (B, 3).
+
+    The same as `develop` of all at once, but near a patch's border, where the codec's chroma sees the next patch.
+    """
+    light = linear_light(torch.from_numpy(colours)[:, :, None, None], candidate)
+    uncoded = without_codec(params)
+    photos = torch.empty(len(colours), 3, PATCH_PX, PATCH_PX)
+    for start in range(0, len(colours), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        flat = light[rows].expand(-1, -1, PATCH_PX, PATCH_PX).contiguous()
+        photos[rows] = develop(flat, uncoded.rows(rows))
+    return _coded(photos, params)
+
+
+def _coded(photos: Tensor, params: DeviceParams) -> Tensor:
+    """Code patches of equal tables as one tall picture: a file of its own for each would cost more than its pixels."""
+    coding = torch.stack([params.quality, params.subsampling], 1)
+    for tables in torch.unique(coding, dim=0):
+        rows = torch.nonzero((coding == tables).all(1))[:, 0]
+        tall = (photos[rows] * 255).round_().to(torch.uint8).transpose(0, 1).reshape(1, 3, -1, PATCH_PX)
+        coded = jpeg(tall, quality=tables[:1], subsampling=tables[1:])
+        photos[rows] = coded.reshape(3, -1, PATCH_PX, PATCH_PX).transpose(0, 1).float() / 255
+    return photos

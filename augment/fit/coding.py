@@ -1,5 +1,6 @@
 """How the photographs were coded, as their own files say."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ def read_coding(photos: list[Photo]) -> Coding:
     if not coded:
         return Coding(quality, 0, {}, "")
     seen = [t.quality for t in coded]
-    codec: dict[str, object] = {"kind": "jpeg", "quality": [min(seen), max(seen)]}
+    codec: dict[str, object] = {"kind": "jpeg", "quality": quality_range(seen)}
     formats = Counter(t.subsampling for t in coded if t.subsampling)
     common = formats.most_common(1)[0][0] if formats else None
     if common is not None:
@@ -54,6 +55,18 @@ def read_coding(photos: list[Photo]) -> Coding:
     if common is None:
         told += "; chroma format: prior, for the files name none that is known"
     return Coding(quality, FORMATS[common] if common else 0, codec, told)
+
+
+def quality_range(seen: list[int]) -> list[int]:
+    """Return the range from which a camera draws qualities that scatter like these, and that holds them all.
+
+    A shot's place in it is the mean of two even draws (`shots_of`), so that few photographs come near its ends: the
+    variance is a 24th of the squared width, and a twelfth for rounding.
+    """
+    width = math.sqrt(24 * max(float(np.var(seen)) - 1 / 12, 0.0))
+    middle = float(np.mean(seen))
+    low, high = round(middle - width / 2), round(middle + width / 2)
+    return [max(1, min(low, *seen)), min(100, max(high, *seen))]
 
 
 def codec_of(coding: Coding, prior: DeviceProfile) -> tuple[dict[str, object], str]:

@@ -1,85 +1,155 @@
-"""Log energies as a quadratic in the parameters, regressed on simulations (Beaumont, Zhang, Balding 2002)."""
+"""What the photographs tell of the parameters, with a quadratic through simulations in the simulation's place.
+
+Simulations are noisy and dear, and the valley of good candidates is long and bent: a search among single simulations
+ends where noise was kind to it. Regression on many averages their noise, and its own error is counted in (Beaumont,
+Zhang, Balding 2002; Sacks et al. 1989).
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from spooflab.augment.fit.simulator import Simulator
-from spooflab.augment.fit.sought import LOWER, STEP, UPPER, Prior, Vector
-from spooflab.augment.fit.summary import Summary, huber_weight, used_of, whitener
+from spooflab.augment.fit.runs import Region, Regression, Runs, terms_of
+from spooflab.augment.fit.sought import LOWER, UPPER, Prior, Vector
+from spooflab.augment.fit.summary import Apart, apart, huber_cost, huber_weight, whitener
+from spooflab.augment.fit.surfaces import Surfaces
+
+_EDGE, _REACH = 2.5, 1.4
+"""Spreads within which the quadratic is trusted: each coordinate, and the root mean square of all."""
+_TYPICAL = 0.5
+"""Coordinate at which the quadratic's error is taken."""
+_TURNS = 3
+_CHAINS, _STEPS, _BURN, _THIN = 48, 500, 150, 5
 
 
 @dataclass(frozen=True)
-class Emulator:
-    """Log energies as a quadratic without cross terms, in coordinates u that make the posterior round.
+class Posterior:
+    """What is believed after the photographs, and how its mean compares with them.
 
-    z = origin + spread u.
+    Attributes:
+        z, covariance: mean and covariance.
+        apart: what the photographs exceed the mean's energies by.
+        simulated: (surfaces, bands) log energies expected of the mean.
+        used: (levels, bands) which terms were compared.
+        scaled: (used,) residuals of unit variance.
+        jacobian: (used, parameters) of log energies.
+        whiten: (used, used) what makes residuals of unit variance.
     """
 
-    origin: Vector
-    spread: Vector
-    coefficients: Vector
+    z: Vector
+    covariance: Vector
+    apart: Apart
+    simulated: Vector
     used: npt.NDArray[np.bool_]
+    scaled: Vector
+    jacobian: Vector
     whiten: Vector
-    count: npt.NDArray[np.int64]
 
-    @staticmethod
-    def around(
-        z: Vector, covariance: Vector, simulate: Simulator, stops: Vector, observed: Summary, *, points: int, draw: int
-    ) -> "Emulator":
-        """Simulate `points` candidates about `z` and regress.
 
-        They lie as wide as `covariance` says, and wide enough that the noise of a simulation is no slope.
-        """
-        simulate.centre(z, stops)
-        spread = np.asarray(np.linalg.cholesky(covariance + np.diag(STEP**2)), np.float64)
-        steps = np.random.default_rng(draw).standard_normal((points, len(z))).clip(-2, 2)
-        tried = [np.clip(z + spread @ step, LOWER, UPPER) for step in steps]
-        seen = [simulate(candidate, stops, draw + k) for k, candidate in enumerate(tried)]
-        used = used_of(observed, seen[0])
-        u = np.linalg.solve(spread, (np.stack(tried) - z).T).T
-        design = np.concatenate([np.ones((points, 1)), u, u * u], 1)
-        ridge = np.diag([0.0] + [0.05] * len(z) + [1.0] * len(z))
-        target = np.stack([each.log_energy[used] for each in seen])
-        coefficients = np.asarray(np.linalg.solve(design.T @ design + ridge, design.T @ target), np.float64)
-        count = seen[0].count * (points // (2 * len(z)))  # what regression averages
-        return Emulator(z, spread, coefficients, used, whitener(observed, Summary(observed.log_energy, count)), count)
+def posterior(region: Region, runs: Runs, surfaces: Surfaces, prior: Prior) -> Posterior:
+    """Return the posterior of the parameters within `region`, after runs there.
 
-    def _predict(self, u: Vector) -> Vector:
-        prediction: Vector = np.concatenate([[1.0], u, u * u]) @ self.coefficients
-        return prediction
+    Which surfaces count depends on where they are compared, so that is done again about each mean.
+    """
+    at = np.zeros(len(region.centre))
+    sample = at[None]
+    for turn in range(_TURNS):
+        emulator = Emulator(region, runs, surfaces, prior, at)
+        sample = emulator.sample(emulator.least(runs) if turn == 0 else emulator.descend(at))
+        at = sample.mean(0)
+    emulator = Emulator(region, runs, surfaces, prior, at)
+    return Posterior(
+        np.clip(region.z(at), LOWER, UPPER),
+        region.spread @ np.cov(sample.T) @ region.spread.T,
+        emulator.apart,
+        emulator.simulated,
+        emulator.used,
+        emulator.scaled(at[None])[0],
+        emulator.slope(at) @ np.linalg.inv(region.spread),
+        emulator.whiten,
+    )
 
-    def _slope(self, u: Vector) -> Vector:
-        n = len(u)
-        slope: Vector = (self.coefficients[1 : n + 1] + 2 * u[:, None] * self.coefficients[n + 1 :]).T
-        return slope
 
-    def _u(self, z: Vector) -> Vector:
-        return np.asarray(np.linalg.solve(self.spread, z - self.origin), np.float64)
+class Emulator:
+    """Cost of candidates in the coordinates of a region, from level means whose surfaces were weighed at `at`."""
 
-    def summary(self, z: Vector) -> Summary:
-        """Return the summary that is expected of `z`."""
-        log_energy = np.full(self.used.shape, np.nan)
-        log_energy[self.used] = self._predict(self._u(z))
-        return Summary(log_energy, self.count)
+    def __init__(self, region: Region, runs: Runs, surfaces: Surfaces, prior: Prior, at: Vector) -> None:
+        self.region, self.prior = region, prior
+        regression = Regression(region, runs)
+        seen = np.stack(runs.seen)
+        each, _ = regression.fit(seen.reshape(len(seen), -1))
+        self.simulated = (terms_of(at[None]) @ each).reshape(seen.shape[1:])
+        self.apart = apart(surfaces, self.simulated)
+        self.used = ~np.isnan(self.apart.mean)
+        levels = np.stack([surfaces.mean(one, self.apart.weight)[self.used] for one in runs.seen])
+        self._coefficients, own = regression.fit(levels)
+        variance = self.apart.variance.copy()
+        variance[self.used] += own * regression.error2(at + _TYPICAL)
+        self.whiten = whitener(variance, self.used)
+        self._target = surfaces.mean(surfaces.log_energy, self.apart.weight)[self.used]
 
-    def jacobian(self, z: Vector) -> Vector:
-        """Return the derivative of the used log energies by z."""
-        return self._slope(self._u(z)) @ np.linalg.inv(self.spread)
+    def scaled(self, u: Vector) -> Vector:
+        """Return residuals of unit variance (n, used) at (n, parameters)."""
+        return np.asarray((self._target - terms_of(u) @ self._coefficients) @ self.whiten.T, np.float64)
 
-    def optimum(self, observed: Summary, prior: Prior) -> tuple[Vector, Vector]:
-        """Return the best z within three spreads and its posterior covariance."""
-        target = observed.log_energy[self.used]
-        u: Vector = np.zeros(len(self.origin))
-        precision = self.spread.T @ prior.precision @ self.spread
-        for _ in range(40):
-            scaled = self.whiten @ (target - self._predict(u))
-            weight = huber_weight(scaled)
-            white = self.whiten @ self._slope(u)
-            normal = white.T @ (weight[:, None] * white) + precision
-            off = self.origin + self.spread @ u - prior.mean
-            step = np.linalg.solve(normal, white.T @ (weight * scaled) - self.spread.T @ prior.precision @ off)
-            u = np.asarray(np.clip(u + 0.5 * step, -3, 3), np.float64)
-        z = np.clip(self.origin + self.spread @ u, LOWER, UPPER)
-        return z, self.spread @ np.linalg.inv(normal) @ self.spread.T
+    def slope(self, u: Vector) -> Vector:
+        """Return the derivatives (used, parameters) of log energies at one u; differences of a quadratic are exact."""
+        ends = terms_of(np.concatenate([u + np.eye(len(u)), u - np.eye(len(u))])) @ self._coefficients
+        return np.asarray((ends[: len(u)] - ends[len(u) :]).T / 2, np.float64)
+
+    def cost(self, u: Vector) -> Vector:
+        """Return minus twice the log posterior (n,) of (n, parameters), infinite where the quadratic is not trusted."""
+        z = self.region.z(u)
+        off = z - self.prior.mean
+        trusted = (np.abs(u).max(1) <= _EDGE) & ((u**2).mean(1) <= _REACH**2) & ((z >= LOWER) & (z <= UPPER)).all(1)
+        total = huber_cost(self.scaled(u)) + np.einsum("ni,ij,nj->n", off, self.prior.precision, off)
+        return np.where(trusted, total, np.inf)
+
+    def least(self, runs: Runs) -> Vector:
+        """Return the best that descents from the centre and from the best runs lead to."""
+        starts = self.region.u(np.stack(runs.z))
+        starts = np.concatenate([np.zeros((1, starts.shape[1])), starts[(starts**2).mean(1) <= 1.1**2]]).clip(-2, 2)
+        ends = np.stack([self.descend(u) for u in starts[np.argsort(self.cost(starts))[:6]]])
+        return np.asarray(ends[int(np.argmin(self.cost(ends)))], np.float64)
+
+    def descend(self, u: Vector) -> Vector:
+        """Return where damped Gauss-Newton steps lead."""
+        now = float(self.cost(u[None])[0])
+        for _ in range(30):
+            step = np.linalg.solve(*self._quadratic(u))
+            tried = np.stack([u + share * step for share in (1.0, 0.5, 0.2, 0.05)]).clip(-_EDGE, _EDGE)
+            tried *= np.minimum(1, _REACH / np.sqrt((tried**2).mean(1, keepdims=True)))
+            costs = self.cost(tried)
+            place = int(np.argmin(costs))
+            gained = now - float(costs[place])
+            if not gained > 0:
+                break
+            u, now = tried[place], float(costs[place])
+            if gained < 0.01:
+                break
+        return u
+
+    def sample(self, u: Vector) -> Vector:
+        """Return (n, parameters) of the posterior, many chains from one u (Metropolis et al. 1953)."""
+        rng = np.random.default_rng(0)
+        size = len(u)
+        root = np.linalg.cholesky(np.linalg.inv(self._quadratic(u)[0])) * (2 / size**0.5)
+        places = np.repeat(u[None], _CHAINS, 0)
+        costs, kept = self.cost(places), []
+        for step in range(_STEPS):
+            tried = places + rng.standard_normal((_CHAINS, size)) @ root.T
+            there = self.cost(tried)
+            moved = np.log(rng.random(_CHAINS)) < 0.5 * (costs - there)
+            places, costs = np.where(moved[:, None], tried, places), np.where(moved, there, costs)
+            if step >= _BURN and step % _THIN == 0:
+                kept.append(places)
+        return np.concatenate(kept)
+
+    def _quadratic(self, u: Vector) -> tuple[Vector, Vector]:
+        """Return half the cost's Hessian, after Gauss and Newton, and minus half its gradient."""
+        spread, scaled = self.region.spread, self.scaled(u[None])[0]
+        white, weight = self.whiten @ self.slope(u), huber_weight(scaled)
+        normal = white.T @ (weight[:, None] * white) + spread.T @ self.prior.precision @ spread
+        off = self.region.z(u) - self.prior.mean
+        return normal, white.T @ (weight * scaled) - spread.T @ self.prior.precision @ off

@@ -11,20 +11,18 @@ from spooflab.augment.fit.distortion import Distortion
 from spooflab.augment.fit.estimate import Estimate
 from spooflab.augment.fit.exposure import fit_exposure
 from spooflab.augment.fit.falloff import Falloff
-from spooflab.augment.fit.flat_blocks import Blocks
 from spooflab.augment.fit.fringe import Fringe
 from spooflab.augment.fit.noise import Match, refit
 from spooflab.augment.fit.pattern import Pattern
 from spooflab.augment.fit.prior import b_power, prior_of
 from spooflab.augment.fit.sharpness import Sharpness
 from spooflab.augment.fit.sought import NAMES, Prior
-from spooflab.augment.fit.summary import summarise
 from spooflab.augment.profile import DeviceProfile
 
 _RESAMPLES = 24
 _CLEAR_GAIN = 0.15
 _FOCUS_DECILE = 0.7
-_SYSTEMATIC = np.array([0.2, 0.35, 0.03, 0.08, 0.15, 0.15, 0.1, 0.03, 0.05, 0.1, 0.1])
+_SYSTEMATIC = np.array([0.12, 0.15, 0.03, 0.05, 0.1, 0.12, 0.1, 0.03, 0.05, 0.08, 0.08])
 """Error of each of `NAMES`, in the fit's units, beyond what resampling shows: seen on held-out simulated cameras, where
 denoising, curve and noise can stand in for each other."""
 _TARGET_ERROR, _HIGHLIGHT_ERROR = 0.12, 0.25
@@ -45,13 +43,13 @@ _GROUP = {
 
 
 def processing_estimates(
-    found: Match | None, belief: Prior, blocks: Blocks, chart: ChartFit | None, prior: DeviceProfile, photos: int
+    found: Match | None, belief: Prior, chart: ChartFit | None, prior: DeviceProfile, photos: int
 ) -> list[Estimate]:
     """Return one estimate for each of `NAMES`."""
     if found is None:
         why = "too few flat blocks at different brightness"
         return [_silent(_GROUP.get(n, "processing"), n, prior, why) for n in NAMES]
-    spread = _resampled(found, belief, blocks, photos)
+    spread = _resampled(found, belief, photos)
     shots_ev = float(np.std(found.stops))
     power = b_power(prior)
     unseen = prior_of(prior).std
@@ -100,14 +98,13 @@ def _by_chart(chart: ChartFit | None) -> dict[str, tuple[float, float]]:
     return {name: (value, std) for name, value, std in zip(names, values, chart.std, strict=True)}
 
 
-def _resampled(found: Match, belief: Prior, blocks: Blocks, photos: int) -> npt.NDArray[np.float64]:
+def _resampled(found: Match, belief: Prior, photos: int) -> npt.NDArray[np.float64]:
     """Return the standard deviation of the parameters over resampled photographs, each a linear re-fit."""
     rng = np.random.default_rng(0)
-    rows = [np.flatnonzero(blocks.photo == i) for i in range(photos)]
     drawn = []
     for _ in range(_RESAMPLES):
-        chosen = np.concatenate([rows[i] for i in rng.integers(0, photos, photos)])
-        drawn.append(refit(found, summarise(blocks.take(chosen)), belief))
+        times = np.bincount(rng.integers(0, photos, photos), minlength=photos)
+        drawn.append(refit(found, times.astype(np.float64), belief))
     spread: npt.NDArray[np.float64] = np.std(drawn, axis=0)
     return spread
 
@@ -213,7 +210,8 @@ def light_estimates(linear: list[Tensor], chart: ChartFit | None, prior: DeviceP
         how = "set to 0: the chart's unit_cast_ev and unit_departure say what this camera has"
         out.append(Estimate("colour", key, 0.0, 0.0, 0.0, 0.0, True, how))
     if not math.isnan(chart.cast_spread_ev):
-        scatter = max(chart.cast_spread_ev, 0.002)
+        # A shot's cast is .5 to 1.5 times what the profile names, whose root mean square is this.
+        scatter = max(chart.cast_spread_ev / math.sqrt(13 / 12), 0.002)
         how = "scatter of the cast from chart to chart"
         out.append(Estimate("colour", "shot_balance_ev", scatter, scatter, scatter, scatter / 2, True, how))
     return out

@@ -28,7 +28,7 @@ from spooflab.augment.fit.falloff import Falloff, fit_falloff
 from spooflab.augment.fit.flat_blocks import Blocks, flat_blocks
 from spooflab.augment.fit.fringe import Fringe, fit_fringe
 from spooflab.augment.fit.lines import edge_chains
-from spooflab.augment.fit.noise import Match, Start, match
+from spooflab.augment.fit.noise import LAST_WIDTHS, Match, Start, match
 from spooflab.augment.fit.pattern import Pattern, fit_pattern
 from spooflab.augment.fit.photographs import Photographs
 from spooflab.augment.fit.prior import b_power, choose_prior, known_of, prior_of
@@ -36,6 +36,8 @@ from spooflab.augment.fit.remarks import remarks_on
 from spooflab.augment.fit.sharpness import Sharpness, fit_sharpness
 from spooflab.augment.fit.simulator import Simulator
 from spooflab.augment.fit.sought import Prior, to_candidate
+from spooflab.augment.fit.surfaces import Surfaces, surfaces_of
+from spooflab.augment.fit.texture import without_texture
 from spooflab.augment.fit.unit import Traits, nearest_unit
 from spooflab.augment.fit.with_chart import belief_with_chart, checked_chart, pinned
 from spooflab.augment.profile import DeviceProfile
@@ -101,8 +103,9 @@ def fit_device(
     progress("flat blocks")
     coding = read_coding(photos)
     blocks = Blocks.join([flat_blocks(photo.pixels, photo=i) for i, photo in enumerate(photos)])
+    surfaces = surfaces_of(without_texture(blocks))
     if prior is None:
-        prior = choose_prior(blocks, coding.quality, coding.subsampling)
+        prior = choose_prior(surfaces, coding.quality, coding.subsampling)
     optics = (_middle(prior.lens.f_number), _middle(prior.sensor.pitch_um))
     known, belief = known_of(prior, coding.subsampling), prior_of(prior)
     chart = checked_chart(charts, known.ccm, optics) if charts else None
@@ -113,10 +116,10 @@ def fit_device(
     chains = [edge_chains(plane * 255) for plane in luma]
     distortion = fit_distortion(chains, photographs.size)
     progress("noise and processing, by simulation")
-    found, pattern, gain = _noise_and_pattern(blocks, luma, known, coding, belief, b_power(prior))
+    found, pattern, gain = _noise_and_pattern(surfaces, luma, known, coding, belief, b_power(prior))
     known = dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
     candidate = found.candidate if found else to_candidate(belief.mean)
-    estimates = processing_estimates(found, belief, blocks, chart, prior, len(photos))
+    estimates = processing_estimates(found, belief, chart, prior, len(photos))
     progress("lens and light")
     linear = [linear_of(photo.pixels, candidate) for photo in photos]
     falloff = fit_falloff([luminance(light[None])[0, 0].numpy() for light in linear])
@@ -137,24 +140,23 @@ def fit_device(
 
 
 def _noise_and_pattern(
-    blocks: Blocks, luma: Luma, known: Known, coding: Coding, belief: Prior, power: float
+    surfaces: Surfaces, luma: Luma, known: Known, coding: Coding, belief: Prior, power: float
 ) -> tuple[Match | None, Pattern, float]:
     """Return the matched noise, the sensor's pattern, and what of a pattern the chain lets through.
 
     The pattern is part of the noise of bright light, and how much of it passes depends on the processing: the noise is
     matched with the prior's pattern first, and again with the measured one.
     """
-    simulate = Simulator(blocks, known, coding.quality, b_power=power)
-    if simulate.levels < _FEWEST_LEVELS:
+    simulate = Simulator(surfaces, known, coding.quality, b_power=power)
+    if len(surfaces.levels) < _FEWEST_LEVELS:
         candidate = to_candidate(belief.mean)
         return None, *_pattern(luma, candidate, known, coding)
-    first = match(blocks, simulate, belief, len(luma))
-    first = match(blocks, simulate, belief, len(luma), start=Start(first.z, first.covariance, first.stops))
+    first = match(simulate, belief, len(luma))
     pattern, gain = _pattern(luma, first.candidate, known, coding)
     known = dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
-    simulate = Simulator(blocks, known, coding.quality, b_power=power)
+    simulate = Simulator(surfaces, known, coding.quality, b_power=power)
     start = Start(first.z, first.covariance, first.stops)
-    return match(blocks, simulate, belief, len(luma), start=start), pattern, gain
+    return match(simulate, belief, len(luma), start=start, widths=LAST_WIDTHS), pattern, gain
 
 
 def _pattern(luma: Luma, candidate: Candidate, known: Known, coding: Coding) -> tuple[Pattern, float]:

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from spooflab.augment.color import LUMA
 
@@ -12,18 +13,18 @@ FloatArray = npt.NDArray[np.float32]
 SIDE = 8
 LEVELS = np.array([0.01, 0.035, 0.065, 0.1, 0.15, 0.21, 0.28, 0.36, 0.45, 0.55, 0.65, 0.76, 0.95])
 """Edges of the luma bins, code values in [0, 1]."""
-LUMA_BANDS = ((2, 3), (4, 5), (6, 7), (8, 10), (11, 14))
+LUMA_BANDS = ((2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 10), (11, 14))
+CHROMA_BANDS = ((2, 2), (3, 3), (4, 7))
 """Ranges of u + v, the two frequency indices of an 8 x 8 block (64 to 448 thousandths of a cycle per pixel)."""
 BANDS = (
     *(f"luma {low}-{high}" for low, high in LUMA_BANDS),
     "rows",
     "columns",
-    "cb low",
-    "cb high",
-    "cr low",
-    "cr high",
+    *(f"{name} {low}-{high}" for name in ("cb", "cr") for low, high in CHROMA_BANDS),
 )
 KEPT_SHARE = 0.5
+_CELL = 4
+"""Side of a cell, blocks: one surface mostly, for what lies on it is judged together."""
 _DARKEST, _BURNT = 0.004, 253
 
 
@@ -35,17 +36,19 @@ class Blocks:
         colour: (N, 3) mean sRGB in [0, 1].
         level: (N,) index of the luma bin.
         photo: (N,) which photograph.
+        cell: (N,) which square of 32 pixels of which photograph.
         energy: (N, len(BANDS)) mean squared DCT coefficient of the band, in squared 8-bit code values.
     """
 
     colour: FloatArray
     level: npt.NDArray[np.int64]
     photo: npt.NDArray[np.int64]
+    cell: npt.NDArray[np.int64]
     energy: FloatArray
 
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "Blocks":
         """Return some of the blocks."""
-        return Blocks(self.colour[rows], self.level[rows], self.photo[rows], self.energy[rows])
+        return Blocks(self.colour[rows], self.level[rows], self.photo[rows], self.cell[rows], self.energy[rows])
 
     @staticmethod
     def join(parts: list["Blocks"]) -> "Blocks":
@@ -54,11 +57,14 @@ class Blocks:
             np.concatenate([p.colour for p in parts]),
             np.concatenate([p.level for p in parts]),
             np.concatenate([p.photo for p in parts]),
+            np.concatenate([p.cell for p in parts]),
             np.concatenate([p.energy for p in parts]),
         )
 
 
-def flat_blocks(pixels: npt.NDArray[np.uint8], *, photo: int = 0, share: float = KEPT_SHARE, most: int = 150) -> Blocks:
+def flat_blocks(
+    pixels: npt.NDArray[np.uint8], *, photo: int = 0, share: float = KEPT_SHARE, most: int = 1000
+) -> Blocks:
     """Return the flattest 8 x 8 blocks of one photograph, at most `most` in each luma bin.
 
     A block is judged by what lies below the bands that are measured: its means against those of its eight neighbours,
@@ -73,6 +79,7 @@ def flat_blocks(pixels: npt.NDArray[np.uint8], *, photo: int = 0, share: float =
     means = (coefficients[..., 0, 0] / SIDE).astype(np.float32)
     colour = (_block_mean(rgb) / 255).astype(np.float32)
     structure = structure_of(means, coefficients)
+    around = torch.nn.functional.max_pool2d(torch.from_numpy(structure)[None], 3, 1, 1)[0].numpy()
     usable = np.zeros(structure.shape, bool)
     usable[1:-1, 1:-1] = True
     usable &= (colour.min(-1) >= _DARKEST) & (_block_mean((rgb >= _BURNT).astype(np.float32)).max(-1) <= 0.02)
@@ -85,16 +92,20 @@ def flat_blocks(pixels: npt.NDArray[np.uint8], *, photo: int = 0, share: float =
         scores = structure.ravel()[found]
         limit = 3 * np.quantile(scores, 0.05) + 0.15
         order = found[np.argsort(scores, kind="stable")]
-        passed = int((scores <= limit).sum())
+        order = order[(structure.ravel()[order] <= limit) & (around.ravel()[order] <= 1.5 * limit)]
+        passed = len(order)
         kept = order[: max(4, int(share * passed))]
         # Evenly among what is kept: the very flattest of many would be those whose noise happens to be small.
         rows.append(kept[np.linspace(0, len(kept) - 1, min(most, len(kept))).astype(np.int64)])
     chosen = np.concatenate(rows) if rows else np.zeros(0, np.int64)
     flat = coefficients.reshape(3, -1, SIDE, SIDE)[:, chosen]
+    down, across = np.divmod(chosen, structure.shape[1])
+    cell = (photo << 32) + (down // _CELL << 16) + across // _CELL
     return Blocks(
         colour.reshape(-1, 3)[chosen],
         level.ravel()[chosen],
         np.full(len(chosen), photo, np.int64),
+        cell.astype(np.int64),
         band_energy(flat),
     )
 
@@ -119,8 +130,7 @@ def band_energy(coefficients: FloatArray) -> FloatArray:
     index = np.add.outer(np.arange(SIDE), np.arange(SIDE))
     parts = [squares[0][:, (index >= low) & (index <= high)].mean(1) for low, high in LUMA_BANDS]
     parts += [squares[0][:, 2:, 0].mean(1), squares[0][:, 0, 2:].mean(1)]
-    low, high = (index >= 2) & (index <= 4), (index >= 5) & (index <= 7)
-    parts += [squares[c][:, mask].mean(1) for c in (1, 2) for mask in (low, high)]
+    parts += [squares[c][:, (index >= low) & (index <= high)].mean(1) for c in (1, 2) for low, high in CHROMA_BANDS]
     return np.stack(parts, 1)
 
 

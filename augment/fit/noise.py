@@ -6,23 +6,30 @@ band energies are measured, and the candidate moves until they agree (indirect i
 the energies leave open the prior decides; the posterior's spread says how much that was.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from spooflab.augment.fit.chain import Candidate
-from spooflab.augment.fit.emulator import Emulator
-from spooflab.augment.fit.flat_blocks import Blocks
+from spooflab.augment.fit.emulator import Posterior, posterior
+from spooflab.augment.fit.runs import Region, Runs
 from spooflab.augment.fit.simulator import Simulator
 from spooflab.augment.fit.sought import LOWER, NAMES, STEP, UPPER, Prior, Vector, to_candidate
-from spooflab.augment.fit.summary import Summary, huber_cost, huber_weight, summarise, used_of, whitener
+from spooflab.augment.fit.summary import huber_weight
+from spooflab.augment.fit.surfaces import Surfaces
 
 _STOP_ERROR = 0.2
-_STARTS = (0.03, 0.2, 0.4, 0.65)
+_STARTS = (0.1, 0.25, 0.45, 0.65)
 """Strengths of noise reduction from which the search starts."""
-_CONFIRMING, _CONFIRMATIONS = 50_000, 6
-"""First draw and number of the simulations that judge an optimum; the emulator saw other ones."""
+_WIDE = np.array([0.4, 0.6, 0.05, 0.15, 0.35, 0.25, 0.12, 0.05, 0.1, 0.06, 0.06])
+"""Standard deviations, in the fit's units, of the first candidates about the start: a quadratic still holds there."""
+WIDTHS, LAST_WIDTHS = (3.5, 2.5, 2.0), (2.0, 1.5)
+"""Of the regions after the first, posterior standard deviations: wide, or the noise of runs would pass for slopes; and
+of those that go on from a match, when the sensor's pattern is known."""
+_LEAST = 0.3
+"""Steps of `STEP` that a region is wide at least, for each posterior standard deviation."""
+_FIRST_RUNS, _RUNS = 128, 80
+"""Candidates simulated in the first region, and in each of the others."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +41,21 @@ class Match:
         covariance: of `z`, posterior.
         gain_from_data: (parameters,) share of each prior variance that the photographs removed, 0 to 1.
         stops: (photos,) log2 of each photograph's noise relative to the camera's.
-        observed, simulated: the summaries that were brought together.
+        surfaces: what was compared.
+        observed, simulated: (levels, bands) log energies that were brought together.
         misfit: root mean square of the standardised residuals; 1 is a perfect model.
-        jacobian, whiten: of the residuals, for linear re-fits.
+        found: the emulator's posterior.
     """
 
     z: Vector
     covariance: Vector
     gain_from_data: Vector
     stops: Vector
-    observed: Summary
-    simulated: Summary
+    surfaces: Surfaces
+    observed: Vector
+    simulated: Vector
     misfit: float
-    jacobian: Vector
-    whiten: Vector
+    found: Posterior
 
     @property
     def candidate(self) -> Candidate:
@@ -65,142 +73,91 @@ class Start:
 
 
 def match(
-    blocks: Blocks, simulate: Simulator, prior: Prior, photos: int, *, start: Start | None = None, points: int = 64
+    simulate: Simulator, prior: Prior, photos: int, *, start: Start | None = None, widths: tuple[float, ...] = WIDTHS
 ) -> Match:
-    """Return the candidate whose simulated summary comes nearest to that of `blocks`, given the prior.
+    """Return the candidate whose simulated energies come nearest to those of the simulator's surfaces, given the prior.
 
-    A few damped Gauss-Newton steps from several starts find the neighbourhood, and the gains of single photographs,
-    unless `start` names them; there, `points` candidates with noise of their own are simulated, a quadratic is
-    regressed on them (which averages their noise: Beaumont, Zhang, Balding 2002), and its optimum is taken as far as
-    simulations there agree.
+    More noise behind more noise reduction and less sharpening looks nearly alike, a long bent valley, and simulations
+    are noisy. So candidates spread over a region are simulated, a quadratic is regressed on them (which averages their
+    noise), and the next region is the posterior under it, a little wider.
+
+    Args:
+        simulate: for the surfaces to be matched.
+        prior: what is believed before.
+        photos: how many there are.
+        start: where to begin; None to look for it.
+        widths: of the regions that are tried in turn, posterior standard deviations.
     """
-    observed = summarise(blocks)
-    begin = start or _neighbourhood(blocks, observed, simulate, prior, photos)
-    emulator = Emulator.around(begin.z, begin.covariance, simulate, begin.stops, observed, points=points, draw=1000)
-    z, covariance = emulator.optimum(observed, prior)
-    z = _confirmed(z, begin, observed, simulate, prior)
-    seen = emulator.summary(z)
-    scaled = emulator.whiten @ (observed.log_energy - seen.log_energy)[emulator.used]
-    misfit = float(np.sqrt(np.mean(scaled**2)))
+    surfaces = simulate.surfaces
+    if start is None:
+        stops = np.zeros(photos)
+        z = _first_guess(simulate, prior, stops)
+        simulate.centre(z, stops)
+        share = np.minimum(1, _WIDE / prior.std)
+        region, runs = Region.around(z, prior.covariance * np.outer(share, share)), Runs()
+        runs.add(region.draw(_FIRST_RUNS, 1000), simulate, stops)
+        found = posterior(region, runs, surfaces, prior)
+        start = Start(found.z, found.covariance, photo_stops(simulate, found, stops))
+    stops, z, covariance = start.stops, start.z, start.covariance
+    runs = Runs()
+    for turn, width in enumerate(widths):
+        simulate.centre(z, stops)
+        region = Region.around(z, width**2 * covariance + np.diag((width * _LEAST * STEP) ** 2))
+        runs.add(region.draw(_RUNS, 2000 + turn), simulate, stops)
+        found = posterior(region, runs, surfaces, prior)
+        z, covariance = found.z, found.covariance
+    misfit = float(np.sqrt(np.mean(found.scaled**2)))
     gain = 1 - np.diag(covariance) / prior.std**2
-    jacobian = emulator.jacobian(z)
-    widened = covariance * max(1.0, misfit**2)
-    return Match(z, widened, gain, begin.stops, observed, seen, misfit, jacobian, emulator.whiten)
+    observed, simulated = (surfaces.mean(e, found.apart.weight) for e in (surfaces.log_energy, found.simulated))
+    return Match(z, covariance * max(1.0, misfit**2), gain, stops, surfaces, observed, simulated, misfit, found)
 
 
-def _confirmed(z: Vector, begin: Start, observed: Summary, simulate: Simulator, prior: Prior) -> Vector:
-    """Return the one of `z`, where the search began and halfway that simulations, several of each, put nearest."""
-    tried = [z, (z + begin.z) / 2, begin.z]
-    costs = [_mean_cost(candidate, begin.stops, observed, simulate, prior) for candidate in tried]
-    return tried[int(np.argmin(costs))]
-
-
-def _mean_cost(z: Vector, stops: Vector, observed: Summary, simulate: Simulator, prior: Prior) -> float:
-    simulate.centre(z, stops)
-    seen = [simulate(z, stops, _CONFIRMING + k) for k in range(_CONFIRMATIONS)]
-    mean = Summary(np.mean([s.log_energy for s in seen], axis=0), seen[0].count * _CONFIRMATIONS)
-    return _cost(z, mean, observed, prior)
-
-
-def _neighbourhood(blocks: Blocks, observed: Summary, simulate: Simulator, prior: Prior, photos: int) -> Start:
-    """Return the best of several searches: more noise behind more noise reduction looks alike, a long bent valley."""
-    stops = np.zeros(photos)
-    found = []
-    for smear in _STARTS:
-        z = _first_guess(observed, simulate, prior, stops, smear)
-        z, covariance = _gauss_newton(z, stops, observed, simulate, prior, steps=2)
-        found.append((_mean_cost(z, stops, observed, simulate, prior), z, covariance))
-    _, z, covariance = min(found, key=lambda each: each[0])
-    return Start(z, covariance, photo_stops(blocks, simulate, z, stops))
-
-
-def photo_stops(blocks: Blocks, simulate: Simulator, z: Vector, stops: Vector) -> Vector:
+def photo_stops(simulate: Simulator, found: Posterior, stops: Vector) -> Vector:
     """Return log2 of each photograph's noise relative to the camera's, whose median is 0.
 
-    The mean log ratio of a photograph's energies to the simulated ones of its levels, over what a doubling of the noise
-    changes there (denoising and coding swallow some of it). Shrunk by what scenes alone would scatter (James and
-    Stein 1961).
+    The mean log ratio of a photograph's energies to the simulated ones, over what a doubling of the noise changes there
+    (denoising and coding swallow some of it). Shrunk by what scenes alone would scatter (James and Stein 1961).
     """
-    seen, louder = simulate(z, stops), simulate(z, stops + 0.5)
-    slope = (louder.log_energy - seen.log_energy) / 0.5
-    found = np.full(len(stops), np.nan)
-    for photo in range(len(stops)):
-        own = summarise(blocks.take(blocks.photo == photo), fewest=20)
-        weight = np.where(np.isnan(own.log_energy) | np.isnan(seen.log_energy), 0, own.count[:, None] * slope)
-        total = float(np.nansum(weight * slope))
+    slope = (simulate(found.z, stops + 0.5) - simulate(found.z, stops)) / 0.5
+    surfaces = simulate.surfaces
+    weight = found.apart.weight[:, None] * slope
+    each = np.full(len(stops), np.nan)
+    for photo in np.unique(surfaces.photo):
+        rows = surfaces.photo == photo
+        total = float((weight * slope)[rows].sum())
         if total > 0:
-            ratio = np.nan_to_num(own.log_energy - seen.log_energy)
-            found[photo] = float(np.nansum(weight * ratio)) / total
-    found = np.where(np.isnan(found), np.nanmedian(found) if np.isfinite(found).any() else 0.0, found)
-    found -= float(np.median(found))
-    spread = float(np.mean(found**2))
-    shrunk: Vector = np.clip(found * max(0.0, 1 - _STOP_ERROR**2 / max(spread, 1e-9)), -5, 5)
+            each[photo] = float((weight * found.apart.residual)[rows].sum()) / total
+    each = np.where(np.isnan(each), np.nanmedian(each) if np.isfinite(each).any() else 0.0, each)
+    each -= float(np.median(each))
+    spread = float(np.mean(each**2))
+    shrunk: Vector = np.clip(each * max(0.0, 1 - _STOP_ERROR**2 / max(spread, 1e-9)), -5, 5)
     return shrunk
 
 
-def refit(found: Match, summary: Summary, prior: Prior) -> Vector:
-    """Return the parameters that another summary of the same camera leads to, by one linear step from `found`."""
-    used = used_of(found.observed, found.simulated)
-    residual = (summary.log_energy - found.simulated.log_energy)[used]
+def refit(match: Match, times: Vector, prior: Prior) -> Vector:
+    """Return the parameters, by one linear step, had each photograph been there `times` (photos,) times."""
+    found = match.found
+    weight = found.apart.weight * times[match.surfaces.photo]
+    residual = match.surfaces.mean(found.apart.residual, weight)[found.used]
     known = ~np.isnan(residual)
     scaled = found.whiten[:, known] @ residual[known]
-    white, weight = found.whiten[:, known] @ found.jacobian[known], huber_weight(scaled)
-    normal = white.T @ (weight[:, None] * white) + prior.precision
-    step = np.linalg.solve(normal, white.T @ (weight * scaled) - prior.precision @ (found.z - prior.mean))
-    return np.clip(found.z + step, LOWER, UPPER)
+    white, robust = found.whiten[:, known] @ found.jacobian[known], huber_weight(scaled)
+    normal = white.T @ (robust[:, None] * white) + prior.precision
+    step = np.linalg.solve(normal, white.T @ (robust * scaled) - prior.precision @ (match.z - prior.mean))
+    return np.clip(match.z + step, LOWER, UPPER)
 
 
-def _first_guess(observed: Summary, simulate: Simulator, prior: Prior, stops: Vector, smear: float) -> Vector:
-    """Return the best of a few noise levels behind noise reduction `smear`; everything else at the prior's centre."""
+def _first_guess(simulate: Simulator, prior: Prior, stops: Vector) -> Vector:
+    """Return the best of a few noise levels behind a few strengths of noise reduction; all else as in the prior."""
     guesses = []
-    for shift in (-3, -2, -1, -0.5, 0, 0.5, 1, 2):
-        z = prior.mean.copy()
-        z[:2] += shift, shift * simulate.b_power
-        z[NAMES.index("smear")] = smear
-        guesses.append(np.clip(z, LOWER, UPPER))
-    costs = [_cost(z, simulate(z, stops), observed, prior) for z in guesses]
-    return guesses[int(np.argmin(costs))]
+    for smear in _STARTS:
+        for shift in (-3, -2, -1, -0.5, 0, 0.5, 1, 2):
+            z = prior.mean.copy()
+            z[:2] += shift, shift * simulate.b_power
+            z[NAMES.index("smear")] = smear
+            guesses.append(np.clip(z, LOWER, UPPER))
+    return min(guesses, key=lambda z: _distance(simulate.surfaces, simulate(z, stops)))
 
 
-def _gauss_newton(
-    z: Vector, stops: Vector, observed: Summary, simulate: Simulator, prior: Prior, *, steps: int
-) -> tuple[Vector, Vector]:
-    """Return where `steps` damped steps lead, and the posterior covariance at the last linearisation."""
-    damping = 0.05
-    normal = prior.precision
-    for _ in range(steps):
-        simulate.centre(z, stops)
-        seen = simulate(z, stops)
-        used, whiten = used_of(observed, seen), whitener(observed, seen)
-        scaled = whiten @ (observed.log_energy - seen.log_energy)[used]
-        weight = huber_weight(scaled)
-        white = whiten @ _jacobian(lambda v: simulate(v, stops).log_energy[used], z, seen.log_energy[used])  # noqa: B023  # called at once
-        normal = white.T @ (weight[:, None] * white) + prior.precision
-        slope = white.T @ (weight * scaled) - prior.precision @ (z - prior.mean)
-        cost = _cost(z, seen, observed, prior)
-        for _attempt in range(5):
-            scale = np.diag(np.diag(normal)) * damping
-            trial = np.clip(z + np.linalg.solve(normal + scale, slope), LOWER, UPPER)
-            if _cost(trial, simulate(trial, stops), observed, prior) < cost:
-                z, damping = trial, damping / 5
-                break
-            damping *= 5
-        else:
-            break
-    covariance = np.asarray(np.linalg.inv(normal), np.float64)
-    return z, covariance
-
-
-def _cost(z: Vector, seen: Summary, observed: Summary, prior: Prior) -> float:
-    used = used_of(observed, seen)
-    scaled = whitener(observed, seen) @ (observed.log_energy - seen.log_energy)[used]
-    return huber_cost(scaled) + prior.distance2(z)
-
-
-def _jacobian(function: Callable[[Vector], Vector], z: Vector, at_z: Vector) -> Vector:
-    columns = []
-    for place, step in enumerate(STEP):
-        moved = z.copy()
-        moved[place] += step if z[place] + step <= UPPER[place] else -step
-        columns.append((function(moved) - at_z) / (moved[place] - z[place]))
-    return np.stack(columns, 1)
+def _distance(surfaces: Surfaces, simulated: Vector) -> float:
+    return float(np.mean(np.minimum(np.abs(surfaces.log_energy - simulated), 1.0)))

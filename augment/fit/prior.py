@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spooflab.augment.fit.chain import Known
-from spooflab.augment.fit.flat_blocks import Blocks
 from spooflab.augment.fit.simulator import Simulator
 from spooflab.augment.fit.sought import NAMES, Prior, from_values
-from spooflab.augment.fit.summary import summarise
+from spooflab.augment.fit.surfaces import Surfaces
 from spooflab.augment.profile import DeviceProfile, list_profiles, load_profile
 
 _WIDEST = np.array([1.2, 1.6, 0.05, 0.2, 0.4, 0.25, 0.25, 0.06, 0.12, 0.05, 0.05])
@@ -51,19 +50,18 @@ def b_power(profile: DeviceProfile) -> float:
     return min(2.2, max(1.0, math.log(b_high / b_low) / math.log(a_high / a_low)))
 
 
-def choose_prior(blocks: Blocks, quality: npt.NDArray[np.int64], subsampling: int) -> DeviceProfile:
+def choose_prior(surfaces: Surfaces, quality: npt.NDArray[np.int64], subsampling: int) -> DeviceProfile:
     """Return the shipped profile nearest in what is known: its coding, and how its noise is spread over bands."""
-    observed = summarise(blocks)
     best: tuple[float, DeviceProfile] | None = None
     for name in list_profiles():
         profile = load_profile(name)
-        simulate = Simulator(blocks, known_of(profile, subsampling), quality)
+        simulate = Simulator(surfaces, known_of(profile, subsampling), quality)
         distance = 0.0
-        if simulate.levels:
+        if len(surfaces):
             seen = simulate(prior_of(profile).mean, np.zeros(len(quality)))
-            apart = observed.log_energy - seen.log_energy
-            level = float(np.nanmedian(apart[:, :3]))
-            distance = float(np.nanmean(np.abs(apart - level))) + 0.1 * abs(level)
+            apart = surfaces.log_energy - seen
+            level = float(np.median(apart[:, :3]))
+            distance = float(np.mean(np.abs(apart - level))) + 0.1 * abs(level)
         coded = quality[quality > 0]
         if len(coded):
             low, high = profile.codec.quality

@@ -12,7 +12,7 @@ from spooflab.augment.fit.flat_blocks import BANDS, LEVELS
 from spooflab.augment.tone import srgb_encode, tone_curve
 
 _INK = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-_SHOWN = ("luma 2-3", "luma 6-7", "cb low", "cr low")
+_SHOWN = ("luma 2-2", "luma 6-6", "cb 2-2", "cr 2-2")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 420, 300, 46, 34
 _UNCERTAIN = {"high": "#1f6f43", "medium": "#7a6a00", "low": "#8c2f1b", "none": "#8a8d94"}
 _CSS = """
@@ -76,7 +76,7 @@ def _row(estimate: Estimate, prior: str) -> str:
 def _noise_figure(fit: Fit) -> str:
     if fit.noise is None:
         return ""
-    seen, model = fit.noise.observed.log_energy, fit.noise.simulated.log_energy
+    seen, model = fit.noise.observed, fit.noise.simulated
     middle = (LEVELS[:-1] + LEVELS[1:]) / 2
     top, bottom = float(np.nanmax(seen)) + 0.3, float(np.nanmin(seen)) - 0.3
     parts = [_axes("code value", "log energy of the noise", (0.0, 1.0), (bottom, top))]

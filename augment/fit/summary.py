@@ -1,66 +1,83 @@
-"""Energies of flat blocks, level by level and band by band, and how sure each is."""
+"""Energies of the photographs and of a candidate, level by level: how far apart they are, and how sure that is."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from spooflab.augment.fit.flat_blocks import BANDS, LEVELS, Blocks
+from spooflab.augment.fit.flat_blocks import BANDS, LEVELS
+from spooflab.augment.fit.surfaces import Surfaces, Vector
 
-Vector = npt.NDArray[np.float64]
-FEWEST_BLOCKS = 80
-_COEFFICIENTS = np.array([7, 11, 15, 18, 14, 6, 6, 12, 21, 12, 21])
-_TRIM = 0.2
 _HUBER = 2.0
-_RARE_ERROR = 0.3
-_FLOOR = 0.5
-"""Energy, squared code values, below which a band counts as empty: JPEG and rounding leave nothing to compare there."""
-_BAND_ERROR, _LEVEL_ERROR = 0.02, 0.025
-"""Standard deviations of log energy that are put down to the scene, band by band and shared by a level's bands."""
+_TEXTURED = 4.0
+"""Robust standard deviations beyond which a surface shows more than noise, and counts nothing (Tukey's biweight)."""
+_SURFACE_ERROR = 0.06
+"""Standard deviation of a surface's log energy beside sampling: shots differ, and so do colours within a surface."""
+_BAND_ERROR, _LEVEL_ERROR, _EVERYWHERE_ERROR = 0.006, 0.01, 0.012
+"""Standard deviations of log energy that scenes add: to each term, to all bands of a level, to a band at all levels."""
+_POOLED = 5
+"""Surfaces' worth of the scatter over all levels that a level's own is pooled with."""
+_JUDGED = 4
+"""How many bands, from the first, say whether a surface stands out."""
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Log energies (levels, bands) and how many blocks each level rests on."""
+class Apart:
+    """What the photographs' energies exceed a candidate's by.
 
-    log_energy: Vector
-    count: npt.NDArray[np.int64]
-
-
-def summarise(blocks: Blocks, *, fewest: int = FEWEST_BLOCKS) -> Summary:
-    """Return trimmed mean energies per luma level and band, as logs.
-
-    The top fifth of each is left out, here and in the simulation alike: a speck of dust or a hair is no noise.
+    Attributes:
+        residual: (surfaces, bands) log ratio.
+        weight: (surfaces,) what each counts for in its level.
+        mean: (levels, bands) weighted means of `residual`; NaN where there is no surface.
+        variance: (levels, bands) of `mean`, from how surfaces scatter.
     """
-    levels = len(LEVELS) - 1
-    log_energy = np.full((levels, len(BANDS)), np.nan)
-    count = np.zeros(levels, np.int64)
-    for level in range(levels):
-        rows = blocks.energy[blocks.level == level]
-        count[level] = len(rows)
-        if len(rows) >= fewest:
-            kept = np.sort(rows, axis=0)[: max(1, int(len(rows) * (1 - _TRIM)))]
-            log_energy[level] = np.log(kept.mean(0) + _FLOOR)
-    return Summary(log_energy, count)
+
+    residual: Vector
+    weight: Vector
+    mean: Vector
+    variance: Vector
 
 
-def used_of(observed: Summary, seen: Summary) -> npt.NDArray[np.bool_]:
-    """Return (levels, bands): where both summaries have something to compare."""
-    return ~np.isnan(observed.log_energy) & ~np.isnan(seen.log_energy)
+def apart(surfaces: Surfaces, simulated: Vector) -> Apart:
+    """Compare surfaces with simulated log energies (surfaces, bands); surfaces that stand out lose their weight."""
+    residual = surfaces.log_energy - simulated
+    luma = residual[:, :_JUDGED].mean(1)
+    own = surfaces.variance[:, :_JUDGED].mean(1) / _JUDGED + _SURFACE_ERROR**2
+    weight = 1 / own
+    for _ in range(10):
+        centre = surfaces.mean(luma, weight)[surfaces.level]
+        away = np.nan_to_num(luma - centre) / np.sqrt(own)
+        scale = max(1.0, 1.48 * float(np.median(np.abs(away))))
+        weight = np.clip(1 - (away / (_TEXTURED * scale)) ** 2, 0, 1) ** 2 / own
+    mean = surfaces.mean(residual, weight)
+    return Apart(residual, weight, mean, _variance(surfaces, residual, weight, mean))
 
 
-def whitener(observed: Summary, seen: Summary) -> Vector:
-    """Return the matrix that makes residuals independent and of unit variance, one block a level.
+def _variance(surfaces: Surfaces, residual: Vector, weight: Vector, mean: Vector) -> Vector:
+    """Return (levels, bands): scatter of surfaces over their number, a few levels' worth of it pooled."""
+    off2 = np.nan_to_num(residual - mean[surfaces.level]) ** 2
+    pooled = (weight[:, None] * off2).sum(0) / weight.sum()
+    variance = np.full_like(mean, np.nan)
+    for level in surfaces.levels:
+        rows = surfaces.level == level
+        w = weight[rows]
+        if w.sum() <= 0:
+            continue
+        number = w.sum() ** 2 / (w**2).sum()
+        own = (w[:, None] * off2[rows]).sum(0) / w.sum()
+        sampling = (w[:, None] * surfaces.variance[rows]).sum(0) / w.sum()
+        scatter = np.maximum((number * own + _POOLED * pooled) / (max(number - 1, 0) + _POOLED), sampling)
+        variance[level] = scatter / number
+    return variance
 
-    Sampling errors of both summaries (chi square), a scene's error in each band, and one that a level's bands share.
-    """
-    used = used_of(observed, seen)
-    rows = 2 / (observed.count.clip(1)[:, None] * _COEFFICIENTS) + 2 / (seen.count.clip(1)[:, None] * _COEFFICIENTS)
-    # Near the floor the codec keeps a coefficient now and then: a little more noise makes a multiple of them.
-    rare = _RARE_ERROR * np.clip(0.7 - observed.log_energy, 0, 1)
-    variance = (rows + _BAND_ERROR**2 + rare**2)[used]
+
+def whitener(variance: Vector, used: npt.NDArray[np.bool_]) -> Vector:
+    """Return the matrix that makes the used terms of (levels, bands) independent and of unit variance."""
     level = np.broadcast_to(np.arange(len(LEVELS) - 1)[:, None], used.shape)[used]
-    covariance = np.diag(variance) + _LEVEL_ERROR**2 * (level[:, None] == level[None, :])
+    band = np.broadcast_to(np.arange(len(BANDS)), used.shape)[used]
+    covariance = np.diag(variance[used] + _BAND_ERROR**2)
+    covariance += _LEVEL_ERROR**2 * (level[:, None] == level[None, :])
+    covariance += _EVERYWHERE_ERROR**2 * (band[:, None] == band[None, :])
     inverse: Vector = np.linalg.inv(np.linalg.cholesky(covariance))
     return inverse
 
@@ -70,7 +87,7 @@ def huber_weight(scaled: Vector) -> Vector:
     return np.minimum(1, _HUBER / np.abs(scaled).clip(1e-9))
 
 
-def huber_cost(scaled: Vector) -> float:
-    """Return the sum of Huber's loss of standardised residuals."""
+def huber_cost(scaled: Vector) -> Vector:
+    """Return the sums of Huber's loss of standardised residuals, along the last axis."""
     size = np.abs(scaled)
-    return float(np.where(size < _HUBER, size**2, 2 * _HUBER * size - _HUBER**2).sum())
+    return np.asarray(np.where(size < _HUBER, size**2, 2 * _HUBER * size - _HUBER**2).sum(-1), np.float64)

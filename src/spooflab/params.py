@@ -37,6 +37,10 @@ class Params:
         """Return the parameters of one sample, batch size kept as 1."""
         return self._map(lambda t: t[index : index + 1].clone())
 
+    def rows(self, rows: slice) -> Self:
+        """Return the parameters of some samples that follow one another, as views."""
+        return self._map(lambda t: t[rows])
+
     def to(self, device: torch.device | str) -> Self:
         """Return a copy on `device`; what the CPU sends to a CUDA device is not waited for."""
         cuda = torch.device(device).type == "cuda"

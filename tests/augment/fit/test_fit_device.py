@@ -91,10 +91,10 @@ def real(held_out: Callable[..., DeviceProfile], camera: type) -> Any:
 
 
 def photographed(real: Any, scenes: type, folder: Path, kind: str) -> Fit:
-    """Twenty photographs, six of them with straight lines, eight of plain things (two in near dark), three charts."""
+    """Twenty photographs, six of them with straight lines, eight of plain things (two in near dark), eight charts."""
     ordinary = [scenes.leaves(i, lines=i < 6, shapes=18 if i < 6 else 60) for i in range(20)]
     real.folder(ordinary + [scenes.plain(i, dark=i >= 6) for i in range(8)], folder)
-    charts = {f"chart {i}": eight_bit(real.shoot(chart_scene(), 500 + i)[0]) for i in range(3)}
+    charts = {f"chart {i}": eight_bit(real.shoot(chart_scene(), 500 + i)[0]) for i in range(8)}
     # The kind of camera is known, as it mostly is: among fifteen profiles the nearest may be of another kind.
     return fit_device(read_photographs(folder), name="my_camera", prior=load_profile(kind), charts=charts)
 
@@ -108,7 +108,7 @@ def fitted(real: Any, scenes: type, tmp_path_factory: pytest.TempPathFactory) ->
 def test_what_the_photographs_tell_comes_back(fitted: Fit, real: Any) -> None:
     values = {e.key: e for e in fitted.estimates}
     assert values["a"].value == pytest.approx(A, rel=0.25)
-    assert values["b"].value == pytest.approx(B, rel=0.5)
+    assert values["b"].value == pytest.approx(B, rel=0.25)
     for key, true in (("a", A), ("b", B), ("smear", 0.4), ("halo", 0.6), ("halo_radius_px", 1.15)):
         assert abs(values[key].value - true) <= 2 * values[key].std, key  # the stated errors are honest
     assert fitted.distortion.k1 == pytest.approx(real.device.identity.k1, rel=0.2)
@@ -170,11 +170,11 @@ def test_the_fitted_camera_is_harder_to_tell_from_the_real_one_than_an_unfitted_
 ) -> None:
     assert told_apart["itself"] <= 0.65
     assert told_apart["unfitted"] >= 0.95
-    assert told_apart["fitted"] <= told_apart["unfitted"] - 0.05
+    assert told_apart["fitted"] <= 0.85
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="AUC .79: blur, exposure and white-balance gains, each a few per cent off, still tell")
+@pytest.mark.xfail(strict=False, reason="AUC .68, and .60 with every fitted figure true; where shots fall decides")
 def test_a_classifier_cannot_tell_the_fitted_camera_from_the_real_one(told_apart: dict[str, float]) -> None:
     assert told_apart["fitted"] <= 0.65
 
@@ -259,28 +259,17 @@ def test_a_drawn_cameras_coding_and_colours_come_back(blind: Blind) -> None:
     assert blind.delta_e <= 3
 
 
-def noise_of(fit: Fit) -> dict[str, float]:
-    return {e.key: e.value for e in fit.estimates if e.key in ("a", "b")}
-
-
 @pytest.mark.slow
-def test_a_drawn_cameras_noise_comes_back(blind: Blind) -> None:
-    assert noise_of(blind.fit) == pytest.approx({"a": blind.a, "b": blind.b}, rel=0.5)
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(
-    strict=False,
-    reason="a 19 and b 22 % low (phone), a 7 and b 8 % low (webcam); rounding decides: 27 and 35 % low have been seen",
-)
 def test_a_drawn_cameras_noise_comes_back_within_a_quarter(blind: Blind) -> None:
-    assert noise_of(blind.fit) == pytest.approx({"a": blind.a, "b": blind.b}, rel=0.25)
+    found = {e.key: e.value for e in blind.fit.estimates if e.key in ("a", "b")}
+    assert found == pytest.approx({"a": blind.a, "b": blind.b}, rel=0.25)
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=False, reason="b 5 % low; small changes of the photographs moved it by half")
-def test_read_noise_comes_back_within_a_quarter(fitted: Fit) -> None:
-    assert noise_of(fitted)["b"] == pytest.approx(B, rel=0.25)
+def test_the_fit_of_a_drawn_camera_is_harder_to_tell_from_it_than_an_unfitted_one(blind: Blind) -> None:
+    assert blind.auc["itself"] <= 0.65
+    assert blind.auc["unfitted"] >= 0.95
+    assert blind.auc["fitted"] <= 0.85
 
 
 @pytest.mark.slow
@@ -289,7 +278,7 @@ def test_a_drawn_cameras_distortion_comes_back(blind: Blind) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="AUC .91 (phone) and 1.0 (webcam)")
+@pytest.mark.xfail(strict=False, reason="AUC .70 (phone) and .77 (webcam): noise and its reduction, some per cent off")
 def test_a_classifier_cannot_tell_the_fitted_from_the_drawn_camera(blind: Blind) -> None:
     assert blind.auc["fitted"] <= 0.65
 

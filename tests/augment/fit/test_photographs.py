@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from spooflab.augment.fit.coding import read_coding
+from spooflab.augment import CaptureDevice, DeviceProfile, load_profile
+from spooflab.augment.fit.coding import quality_range, read_coding
 from spooflab.augment.fit.photographs import as_stored, read_charts, read_photographs
 from spooflab.errors import DataError
 from spooflab.images import upright
@@ -92,3 +94,16 @@ def test_grey_photographs_keep_their_quality(tmp_path: Path) -> None:
     coding = read_coding(read_photographs(tmp_path).photos)
     assert coding.quality.tolist() == [83, 83, 83]
     assert coding.profile == {"kind": "jpeg", "quality": [83, 83]}
+
+
+def test_qualities_of_few_shots_tell_the_range_they_were_drawn_from() -> None:
+    """Seldom does a shot come near the ends, so the smallest and largest of thirty are not the range."""
+    shipped = load_profile("front_phone").model_dump()
+    shipped["codec"]["quality"] = [70, 90]
+    device = CaptureDevice(DeviceProfile.model_validate(shipped))
+    drawn = device.sample(3000, torch.Generator().manual_seed(0), size=(16, 16)).quality.reshape(100, 30).tolist()
+    ends = np.array([quality_range(seen) for seen in drawn])
+    assert ends.mean(0) == pytest.approx([70, 90], abs=1)
+    assert np.mean([max(seen) - min(seen) for seen in drawn]) < 18
+    assert quality_range([92] * 20) == [92, 92]
+    assert quality_range([99, 100, 100, 96]) == [95, 100]
