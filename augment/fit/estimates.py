@@ -23,8 +23,9 @@ _RESAMPLES = 24
 _CLEAR_GAIN = 0.15
 _FOCUS_DECILE = 0.7
 _SYSTEMATIC = np.array([0.12, 0.15, 0.03, 0.05, 0.1, 0.12, 0.1, 0.03, 0.05, 0.08, 0.08])
-"""Error of each of `NAMES`, in the fit's units, beyond what resampling shows: seen on held-out simulated cameras, where
-denoising, curve and noise can stand in for each other."""
+_SYSTEMATIC_BLIND = np.array([0.25, 0.4, 0.03, 0.08, 0.15, 0.15, 0.1, 0.03, 0.05, 0.1, 0.1])
+"""Error of each of `NAMES`, in the fit's units, beyond what resampling shows, with a chart and without: seen on
+simulated cameras, where denoising, curve and noise can stand in for each other."""
 _TARGET_ERROR, _HIGHLIGHT_ERROR = 0.12, 0.25
 """Shares by which three simulated cameras were off: highlights that clip are no measure of where they would lie."""
 _CORNER_ERROR, _BLUR_ERROR, _PATTERN_ERROR = 0.015, 0.06, 0.1
@@ -62,7 +63,7 @@ def processing_estimates(
             out.append(Estimate(group, key, value, value, value, std, True, "colour chart"))
             continue
         spread_only = float(np.hypot(math.sqrt(found.covariance[place, place]), spread[place]))
-        std = float(np.hypot(spread_only, _SYSTEMATIC[place]))
+        std = float(np.hypot(spread_only, (_SYSTEMATIC if chart else _SYSTEMATIC_BLIND)[place]))
         if spread_only > 0.75 * unseen[place]:
             out.append(
                 _silent(group, key, prior, f"flat blocks narrow it by {_share(spread_only, unseen[place])} only")
