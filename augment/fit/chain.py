@@ -13,7 +13,7 @@ from spooflab.augment.camera_codec import without_codec
 from spooflab.augment.capture import CaptureDevice
 from spooflab.augment.codec import jpeg
 from spooflab.augment.color import saturation_matrix
-from spooflab.augment.develop import develop
+from spooflab.augment.develop import develop, quantise
 from spooflab.augment.device_params import DeviceParams
 from spooflab.augment.tone import inverse_tone_curve, srgb_decode
 from spooflab.seeds import generator, seed
@@ -152,7 +152,7 @@ def _coded(photos: Tensor, params: DeviceParams) -> Tensor:
     coding = torch.stack([params.quality, params.subsampling], 1)
     for tables in torch.unique(coding, dim=0):
         rows = torch.nonzero((coding == tables).all(1))[:, 0]
-        tall = (photos[rows] * 255).round_().to(torch.uint8).transpose(0, 1).reshape(1, 3, -1, PATCH_PX)
+        tall = quantise(photos[rows]).transpose(0, 1).reshape(1, 3, -1, PATCH_PX)
         coded = jpeg(tall, quality=tables[:1], subsampling=tables[1:])
         photos[rows] = coded.reshape(3, -1, PATCH_PX, PATCH_PX).transpose(0, 1).float() / 255
     return photos

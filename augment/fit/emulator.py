@@ -52,13 +52,14 @@ def posterior(region: Region, runs: Runs, surfaces: Surfaces, prior: Prior) -> P
 
     Which surfaces count depends on where they are compared, so that is done again about each mean.
     """
+    regression = Regression(region, runs)
     at = np.zeros(len(region.centre))
     sample = at[None]
     for turn in range(_TURNS):
-        emulator = Emulator(region, runs, surfaces, prior, at)
+        emulator = Emulator(regression, surfaces, prior, at)
         sample = emulator.sample(emulator.least(runs) if turn == 0 else emulator.descend(at))
         at = sample.mean(0)
-    emulator = Emulator(region, runs, surfaces, prior, at)
+    emulator = Emulator(regression, surfaces, prior, at)
     return Posterior(
         np.clip(region.z(at), LOWER, UPPER),
         region.spread @ np.cov(sample.T) @ region.spread.T,
@@ -72,17 +73,14 @@ def posterior(region: Region, runs: Runs, surfaces: Surfaces, prior: Prior) -> P
 
 
 class Emulator:
-    """Cost of candidates in the coordinates of a region, from level means whose surfaces were weighed at `at`."""
+    """Cost of candidates in the regression's coordinates, from level means whose surfaces were weighed at `at`."""
 
-    def __init__(self, region: Region, runs: Runs, surfaces: Surfaces, prior: Prior, at: Vector) -> None:
-        self.region, self.prior = region, prior
-        regression = Regression(region, runs)
-        seen = np.stack(runs.seen)
-        each, _ = regression.fit(seen.reshape(len(seen), -1))
-        self.simulated = (terms_of(at[None]) @ each).reshape(seen.shape[1:])
+    def __init__(self, regression: Regression, surfaces: Surfaces, prior: Prior, at: Vector) -> None:
+        self.region, self.prior = regression.region, prior
+        self.simulated = regression.energies(at)
         self.apart = apart(surfaces, self.simulated)
         self.used = ~np.isnan(self.apart.mean)
-        levels = np.stack([surfaces.mean(one, self.apart.weight)[self.used] for one in runs.seen])
+        levels = np.stack([surfaces.mean(one, self.apart.weight)[self.used] for one in regression.runs.seen])
         self._coefficients, own = regression.fit(levels)
         variance = self.apart.variance.copy()
         variance[self.used] += own * regression.error2(at + _TYPICAL)

@@ -69,9 +69,10 @@ def flat_blocks(
 
     A block is judged by what lies below the bands that are measured: its means against those of its eight neighbours,
     and its three lowest coefficients. Noise there is nearly independent of noise in the bands, so choosing hardly
-    biases them (a band-limited variant of the homogeneous regions of Foi et al. 2008, sec. 4). The flattest
-    `share` of what passes a level's limit is kept: scenes are nowhere quite flat. What bias is left the simulation
-    shares, for its blocks are chosen in the same way.
+    biases them (a band-limited variant of the homogeneous regions of Foi et al. 2008, sec. 4). Its neighbours must be
+    nearly as flat, for noise reduction and sharpening reach over from an edge. The flattest `share` of what passes a
+    level's limit is kept: scenes are nowhere quite flat. What bias is left the simulation shares, for its blocks are
+    chosen in the same way.
     """
     rgb = _crop(pixels).astype(np.float32)
     planes = to_ycc(rgb)
@@ -93,8 +94,7 @@ def flat_blocks(
         limit = 3 * np.quantile(scores, 0.05) + 0.15
         order = found[np.argsort(scores, kind="stable")]
         order = order[(structure.ravel()[order] <= limit) & (around.ravel()[order] <= 1.5 * limit)]
-        passed = len(order)
-        kept = order[: max(4, int(share * passed))]
+        kept = order[: max(4, int(share * len(order)))]
         # Evenly among what is kept: the very flattest of many would be those whose noise happens to be small.
         rows.append(kept[np.linspace(0, len(kept) - 1, min(most, len(kept))).astype(np.int64)])
     chosen = np.concatenate(rows) if rows else np.zeros(0, np.int64)

@@ -17,6 +17,7 @@ from spooflab.augment.fit.simulator import Simulator
 from spooflab.augment.fit.sought import LOWER, NAMES, STEP, UPPER, Prior, Vector, to_candidate
 from spooflab.augment.fit.summary import huber_weight
 from spooflab.augment.fit.surfaces import Surfaces
+from spooflab.augment.row_threads import map_rows
 
 _STOP_ERROR = 0.2
 _STARTS = (0.1, 0.25, 0.45, 0.65)
@@ -39,7 +40,6 @@ class Match:
     Attributes:
         z: parameters in the fit's own units.
         covariance: of `z`, posterior.
-        gain_from_data: (parameters,) share of each prior variance that the photographs removed, 0 to 1.
         stops: (photos,) log2 of each photograph's noise relative to the camera's.
         surfaces: what was compared.
         observed, simulated: (levels, bands) log energies that were brought together.
@@ -49,7 +49,6 @@ class Match:
 
     z: Vector
     covariance: Vector
-    gain_from_data: Vector
     stops: Vector
     surfaces: Surfaces
     observed: Vector
@@ -107,9 +106,8 @@ def match(
         found = posterior(region, runs, surfaces, prior)
         z, covariance = found.z, found.covariance
     misfit = float(np.sqrt(np.mean(found.scaled**2)))
-    gain = 1 - np.diag(covariance) / prior.std**2
     observed, simulated = (surfaces.mean(e, found.apart.weight) for e in (surfaces.log_energy, found.simulated))
-    return Match(z, covariance * max(1.0, misfit**2), gain, stops, surfaces, observed, simulated, misfit, found)
+    return Match(z, covariance * max(1.0, misfit**2), stops, surfaces, observed, simulated, misfit, found)
 
 
 def photo_stops(simulate: Simulator, found: Posterior, stops: Vector) -> Vector:
@@ -156,7 +154,8 @@ def _first_guess(simulate: Simulator, prior: Prior, stops: Vector) -> Vector:
             z[:2] += shift, shift * simulate.b_power
             z[NAMES.index("smear")] = smear
             guesses.append(np.clip(z, LOWER, UPPER))
-    return min(guesses, key=lambda z: _distance(simulate.surfaces, simulate(z, stops)))
+    away = map_rows(lambda z: _distance(simulate.surfaces, simulate(z, stops)), guesses)
+    return guesses[int(np.argmin(away))]
 
 
 def _distance(surfaces: Surfaces, simulated: Vector) -> float:

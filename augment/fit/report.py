@@ -12,8 +12,7 @@ from spooflab.augment.fit.flat_blocks import BANDS, LEVELS
 from spooflab.augment.tone import srgb_encode, tone_curve
 
 _INK = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-_SHOWN = ("luma 2-2", "luma 6-6", "cb 2-2", "cr 2-2")
-_LABELS = {"luma 2-2": "luma low", "luma 6-6": "luma high", "cb 2-2": "cb low", "cr 2-2": "cr low"}
+_SHOWN = {"luma 2-2": "luma low", "luma 6-6": "luma high", "cb 2-2": "cb low", "cr 2-2": "cr low"}
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 420, 300, 46, 34
 _UNCERTAIN = {"high": "#1f6f43", "medium": "#7a6a00", "low": "#8c2f1b", "none": "#8a8d94"}
 _CSS = """
@@ -81,14 +80,14 @@ def _noise_figure(fit: Fit) -> str:
     middle = (LEVELS[:-1] + LEVELS[1:]) / 2
     top, bottom = float(np.nanmax(seen)) + 0.3, float(np.nanmin(seen)) - 0.3
     parts = [_axes("code value", "log energy of the noise", (0.0, 1.0), (bottom, top))]
-    for place, (name, ink) in enumerate(zip(_SHOWN, _INK, strict=True)):
+    for place, ((name, label), ink) in enumerate(zip(_SHOWN.items(), _INK, strict=True)):
         band = BANDS.index(name)
         x, y = _x(middle, 0, 1), _y(model[:, band], bottom, top)
         parts.append(_line(x, y, ink))
         for px, py in zip(x, _y(seen[:, band], bottom, top), strict=True):
             if np.isfinite(py):
                 parts.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" fill="{ink}"/>')
-        parts.append(f'<text x="{_WIDTH - 64}" y="{22 + 15 * place}" fill="{ink}">{_LABELS[name]}</text>')
+        parts.append(f'<text x="{_WIDTH - 64}" y="{22 + 15 * place}" fill="{ink}">{label}</text>')
     note = f"Noise of flat blocks: dots measured, lines simulated (misfit {fit.noise.misfit:.2f}, 1 is ideal)."
     return _figure("".join(parts), note)
 

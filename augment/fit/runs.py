@@ -1,6 +1,7 @@
 """Simulated candidates, and the quadratic that runs through them."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -72,6 +73,7 @@ class Regression:
     """
 
     def __init__(self, region: Region, runs: Runs) -> None:
+        self.region, self.runs = region, runs
         u = region.u(np.stack(runs.z))
         terms = terms_of(u)
         shared = (np.asarray(runs.draw)[:, None] == np.unique(runs.draw)).astype(np.float64)
@@ -91,6 +93,15 @@ class Regression:
         free = len(target) - np.trace(self._inverse @ self._normal)
         variance = (self._weight[:, None] * left**2).sum(0) / max(free, len(target) / 4)
         return np.asarray(found[: self._terms], np.float64), np.asarray(variance, np.float64)
+
+    @cached_property
+    def _energies(self) -> Vector:
+        seen = np.stack(self.runs.seen)
+        return self.fit(seen.reshape(len(seen), -1))[0]
+
+    def energies(self, u: Vector) -> Vector:
+        """Return the log energies (surfaces, bands) expected at one u."""
+        return np.asarray((terms_of(u[None]) @ self._energies).reshape(self.runs.seen[0].shape), np.float64)
 
     def error2(self, u: Vector) -> float:
         """Return the variance of a prediction at one u over a run's own."""
