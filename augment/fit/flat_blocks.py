@@ -63,16 +63,28 @@ class Blocks:
 
 
 def flat_blocks(
-    pixels: npt.NDArray[np.uint8], *, photo: int = 0, share: float = KEPT_SHARE, most: int = 1000
+    pixels: npt.NDArray[np.uint8],
+    *,
+    photo: int = 0,
+    share: float = KEPT_SHARE,
+    most: int = 1000,
+    apart: bool = True,
 ) -> Blocks:
     """Return the flattest 8 x 8 blocks of one photograph, at most `most` in each luma bin.
 
     A block is judged by what lies below the bands that are measured: its means against those of its eight neighbours,
     and its three lowest coefficients. Noise there is nearly independent of noise in the bands, so choosing hardly
-    biases them (a band-limited variant of the homogeneous regions of Foi et al. 2008, sec. 4). Its neighbours must be
-    nearly as flat, for noise reduction and sharpening reach over from an edge. The flattest `share` of what passes a
-    level's limit is kept: scenes are nowhere quite flat. What bias is left the simulation shares, for its blocks are
-    chosen in the same way.
+    biases them (a band-limited variant of the homogeneous regions of Foi et al. 2008, sec. 4). The flattest `share`
+    of what passes a level's limit is kept: scenes are nowhere quite flat. What bias is left the simulation shares, for
+    its blocks are chosen in the same way.
+
+    Args:
+        pixels: (H, W, 3).
+        photo: number that the blocks carry.
+        share: of the blocks that pass, how many are kept.
+        most: blocks of one luma bin.
+        apart: keep only blocks whose neighbours are nearly as flat, for noise reduction and sharpening reach over
+            from an edge. A small picture may have none.
     """
     rgb = _crop(pixels).astype(np.float32)
     planes = to_ycc(rgb)
@@ -93,7 +105,9 @@ def flat_blocks(
         scores = structure.ravel()[found]
         limit = 3 * np.quantile(scores, 0.05) + 0.15
         order = found[np.argsort(scores, kind="stable")]
-        order = order[(structure.ravel()[order] <= limit) & (around.ravel()[order] <= 1.5 * limit)]
+        order = order[structure.ravel()[order] <= limit]
+        if apart:
+            order = order[around.ravel()[order] <= 1.5 * limit]
         kept = order[: max(4, int(share * len(order)))]
         # Evenly among what is kept: the very flattest of many would be those whose noise happens to be small.
         rows.append(kept[np.linspace(0, len(kept) - 1, min(most, len(kept))).astype(np.int64)])

@@ -10,10 +10,10 @@ import numpy as np
 
 from spooflab.augment.color import LUMA
 from spooflab.augment.fit.chart import to_lab
-from spooflab.augment.fit.flat_blocks import flat_blocks, to_ycc
+from spooflab.augment.fit.flat_blocks import to_ycc
 from spooflab.augment.tone import srgb_encode
 from spooflab.experiments.realism import spectra
-from spooflab.experiments.realism.measures import noise_levels
+from spooflab.experiments.realism.measures import flat_blocks_of, noise_levels
 from spooflab.experiments.realism.sides import Pixels, Row
 from spooflab.experiments.scores import FloatArray
 from spooflab.seeds import seed as named_seed
@@ -108,7 +108,7 @@ def from_lab(lab: FloatArray) -> FloatArray:
 
 
 def _noise(pixels: Pixels) -> float:
-    levels = noise_levels(flat_blocks(pixels))
+    levels = noise_levels(flat_blocks_of(pixels))
     return float(np.nanmedian(levels)) if np.isfinite(levels).any() else 0.0
 
 

@@ -19,6 +19,10 @@ COLOURS_PER_PICTURE = 256
 NOISE_LEVELS = len(LEVELS) - 1
 _CHROMA_RINGS = ((0, 4), (4, 8), (8, spectra.BINS))
 _FEWEST_EDGES, _STEEP = 5, 0.75
+_FLAT_BLOCKS = 150
+"""Flat blocks of a crop and luma bin at most, evenly among all that pass."""
+_UPPER = [place for place, (low, _) in enumerate(LUMA_BANDS) if low >= 4]
+"""Luma bands above those into which a scene's own slow changes leak."""
 _EMPTY = 0.5
 """Energy, squared code values, added before logarithms: below it rounding leaves nothing to compare."""
 
@@ -70,7 +74,7 @@ def _measure_one(crop: Pixels) -> tuple[dict[str, tuple[float, str]], tuple[Floa
     chroma = np.log10(np.mean([10 ** spectra.radial(plane) for plane in planes[1:]], axis=0))
     cfa = np.stack([spectra.cfa_phase(crop[..., c].astype(np.float64)) for c in range(3)])
     blocks = spectra.block_phases(luma)
-    flat = flat_blocks(crop)
+    flat = flat_blocks_of(crop)
     lab = to_lab(crop / 255)
     step = np.linspace(0, crop.shape[0] - 1, int(np.sqrt(COLOURS_PER_PICTURE))).round().astype(np.int64)
     colours = lab[np.ix_(step, step)].reshape(-1, 3)
@@ -114,14 +118,19 @@ def _noise(flat: Blocks) -> dict[str, float]:
     return named | {"noise, bright over dark": tilt}
 
 
+def flat_blocks_of(crop: Pixels) -> Blocks:
+    """Return the flat blocks of a crop, edges beside them or not: a face's crop has few that lie by themselves."""
+    return flat_blocks(crop, most=_FLAT_BLOCKS, apart=False)
+
+
 def noise_levels(flat: Blocks, *, fewest: int = 4) -> FloatArray:
     """Return (NOISE_LEVELS,) the noise-level function: variance of flat blocks by luma, squared code values.
 
-    Mean squared DCT coefficient above the lowest band (`LUMA_BANDS`), where white noise of variance v reads v; the
-    median over the blocks of a level, so that a hair in one of them is no noise.
+    Mean squared DCT coefficient of the upper luma bands, where white noise of variance v reads v; the median over the
+    blocks of a level, so that a hair in one of them is no noise.
     """
     out = np.full(NOISE_LEVELS, np.nan)
-    upper = flat.energy[:, 1 : len(LUMA_BANDS)].mean(1)
+    upper = flat.energy[:, _UPPER].mean(1)
     for level in range(NOISE_LEVELS):
         rows = upper[flat.level == level]
         if len(rows) >= fewest:

@@ -9,7 +9,6 @@ from PIL import Image
 
 from spooflab.augment.bayer import demosaic, mosaic
 from spooflab.augment.fit.chart import to_lab
-from spooflab.augment.fit.flat_blocks import flat_blocks
 from spooflab.experiments.realism import control, gamut, measures, spectra
 
 RNG = np.random.default_rng
@@ -61,7 +60,7 @@ def test_noise_level_function_reads_the_variance_of_white_noise_by_level() -> No
     left = RNG(2).normal(60, 3, (128, 64, 1)).repeat(3, 2)
     right = RNG(3).normal(180, 6, (128, 64, 1)).repeat(3, 2)
     crop = np.clip(np.rint(np.concatenate([left, right], 1)), 0, 255).astype(np.uint8)
-    levels = measures.noise_levels(flat_blocks(crop))
+    levels = measures.noise_levels(measures.flat_blocks_of(crop))
     assert levels[np.isfinite(levels)].min() == pytest.approx(9, rel=0.15)
     assert levels[np.isfinite(levels)].max() == pytest.approx(36, rel=0.15)
 
