@@ -59,6 +59,7 @@ class Known:
         bits, black_level: the converter.
         subsampling: 0 4:4:4, 1 4:2:2, 2 4:2:0.
         prnu_std: strength of the sensor's pattern, which noise of bright light holds too.
+        beautify: strength of skin smoothing.
     """
 
     ccm: npt.NDArray[np.float64]
@@ -67,6 +68,7 @@ class Known:
     black_level: float
     subsampling: int
     prnu_std: float = 0.0
+    beautify: float = 0.0
 
 
 def device_rows(
@@ -111,6 +113,7 @@ def device_rows(
         bits=torch.full((count,), known.bits, dtype=torch.int64),
         black_level=torch.full((count,), known.black_level),
         smear=torch.full((count,), candidate.smear),
+        beautify=torch.full((count,), known.beautify),
         tone=torch.full((count,), candidate.tone),
         gamma=torch.full((count,), candidate.gamma),
         halo=torch.full((count,), candidate.halo),

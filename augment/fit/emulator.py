@@ -24,6 +24,21 @@ _CHAINS, _STEPS, _BURN, _THIN = 48, 500, 150, 5
 
 
 @dataclass(frozen=True)
+class Reference:
+    """Energies of all surfaces at the region's centre; runs simulate some of them, and tell how a level changes.
+
+    Attributes:
+        panel: (surfaces,) which the runs simulate.
+        energies: (surfaces, bands) log energies at the centre, the mean of several simulations.
+        variance: (surfaces, bands) of `energies`.
+    """
+
+    panel: npt.NDArray[np.bool_]
+    energies: Vector
+    variance: Vector
+
+
+@dataclass(frozen=True)
 class Posterior:
     """What is believed after the photographs, and how its mean compares with them.
 
@@ -47,19 +62,32 @@ class Posterior:
     whiten: Vector
 
 
-def posterior(region: Region, runs: Runs, surfaces: Surfaces, prior: Prior) -> Posterior:
+def posterior(
+    region: Region, runs: Runs, surfaces: Surfaces, prior: Prior, reference: Reference | None = None
+) -> Posterior:
     """Return the posterior of the parameters within `region`, after runs there.
 
     Which surfaces count depends on where they are compared, so that is done again about each mean.
+
+    Args:
+        region: about whose centre the runs lie.
+        runs: of the surfaces in `reference.panel`.
+        surfaces: what is compared.
+        prior: what is believed before.
+        reference: all surfaces at the centre; None if the runs are of all surfaces.
     """
     regression = Regression(region, runs)
+    if reference is None:
+        everything = np.ones(len(surfaces), bool)
+        at_centre = regression.energies(np.zeros(len(region.centre)))
+        reference = Reference(everything, at_centre, np.zeros_like(at_centre))
     at = np.zeros(len(region.centre))
     sample = at[None]
     for turn in range(_TURNS):
-        emulator = Emulator(regression, surfaces, prior, at)
+        emulator = Emulator(regression, surfaces, reference, prior, at)
         sample = emulator.sample(emulator.least(runs) if turn == 0 else emulator.descend(at))
         at = sample.mean(0)
-    emulator = Emulator(regression, surfaces, prior, at)
+    emulator = Emulator(regression, surfaces, reference, prior, at)
     return Posterior(
         np.clip(region.z(at), LOWER, UPPER),
         region.spread @ np.cov(sample.T) @ region.spread.T,
@@ -75,17 +103,23 @@ def posterior(region: Region, runs: Runs, surfaces: Surfaces, prior: Prior) -> P
 class Emulator:
     """Cost of candidates in the regression's coordinates, from level means whose surfaces were weighed at `at`."""
 
-    def __init__(self, regression: Regression, surfaces: Surfaces, prior: Prior, at: Vector) -> None:
+    def __init__(
+        self, regression: Regression, surfaces: Surfaces, reference: Reference, prior: Prior, at: Vector
+    ) -> None:
         self.region, self.prior = regression.region, prior
-        self.simulated = regression.energies(at)
+        panel = surfaces.take(reference.panel)
+        moved = regression.energies(at) - regression.energies(0 * at)
+        self.simulated = reference.energies + panel.mean(moved, np.ones(len(panel)))[surfaces.level]
         self.apart = apart(surfaces, self.simulated)
-        self.used = ~np.isnan(self.apart.mean)
-        levels = np.stack([surfaces.mean(one, self.apart.weight)[self.used] for one in regression.runs.seen])
+        weight = self.apart.weight[reference.panel]
+        self.used = ~np.isnan(self.apart.mean) & ~np.isnan(panel.mean(np.ones((len(panel), 1)), weight))
+        levels = np.stack([panel.mean(one, weight)[self.used] for one in regression.runs.seen])
         self._coefficients, own = regression.fit(levels)
-        variance = self.apart.variance.copy()
+        variance = self.apart.variance + surfaces.mean_variance(reference.variance, self.apart.weight)
         variance[self.used] += own * regression.error2(at + _TYPICAL)
         self.whiten = whitener(variance, self.used)
-        self._target = surfaces.mean(surfaces.log_energy, self.apart.weight)[self.used]
+        away = surfaces.mean(surfaces.log_energy - reference.energies, self.apart.weight)[self.used]
+        self._target = away + terms_of(0 * at[None])[0] @ self._coefficients
 
     def scaled(self, u: Vector) -> Vector:
         """Return residuals of unit variance (n, used) at (n, parameters)."""

@@ -16,6 +16,7 @@ from spooflab.augment.fit.noise import Match, refit
 from spooflab.augment.fit.pattern import Pattern
 from spooflab.augment.fit.prior import b_power, prior_of
 from spooflab.augment.fit.sharpness import Sharpness
+from spooflab.augment.fit.skin import Skin
 from spooflab.augment.fit.sought import NAMES, Prior
 from spooflab.augment.profile import DeviceProfile
 
@@ -30,6 +31,8 @@ _TARGET_ERROR, _HIGHLIGHT_ERROR = 0.12, 0.25
 """Shares by which three simulated cameras were off: highlights that clip are no measure of where they would lie."""
 _CORNER_ERROR, _BLUR_ERROR, _PATTERN_ERROR = 0.015, 0.06, 0.1
 """The same for the corner's gain, for the blur (px; of an aperture that is assumed) and for the pattern (share)."""
+_SKIN_ERROR, _SKIN_UNKNOWN = 0.03, 0.15
+"""The same for skin smoothing, and the standard error from which on it is taken from the prior."""
 _OF_THE_UNIT = ("halo_radius_px", "tone", "gamma", "saturation", "red_gain", "blue_gain")
 """What does not change from shot to shot: the profile pins it, for a fitted profile is one camera."""
 _LOG_NAMES = ("a", "b", "halo_radius_px", "red_gain", "blue_gain")
@@ -51,7 +54,7 @@ def processing_estimates(
         why = "too few flat blocks at different brightness"
         return [_silent(_GROUP.get(n, "processing"), n, prior, why) for n in NAMES]
     spread = _resampled(found, belief, photos)
-    shots_ev = float(np.std(found.stops))
+    shots_ev = float(np.sqrt(np.var(found.stops.log2) + np.mean(found.stops.scatter**2)))
     power = b_power(prior)
     unseen = prior_of(prior).std
     out = []
@@ -108,6 +111,18 @@ def _resampled(found: Match, belief: Prior, photos: int) -> npt.NDArray[np.float
         drawn.append(refit(found, times.astype(np.float64), belief))
     spread: npt.NDArray[np.float64] = np.std(drawn, axis=0)
     return spread
+
+
+def skin_estimate(skin: Skin | None, prior: DeviceProfile) -> Estimate:
+    """Return the strength of skin smoothing."""
+    if skin is None or skin.reason or skin.std > _SKIN_UNKNOWN:
+        why = "too few flat blocks" if skin is None else skin.reason or f"flat skin leaves it open by {skin.std:.2f}"
+        return _silent("processing", "beautify", prior, why)
+    half = max(skin.std, math.sqrt(3) * skin.shots)  # a shot's strength is drawn evenly from the range
+    value, low, high = (min(1.0, max(0.0, end)) for end in (skin.strength, skin.strength - half, skin.strength + half))
+    how = f"noise of {skin.surfaces} even surfaces of skin in {skin.photos} photographs"
+    std = math.hypot(skin.std, _SKIN_ERROR)
+    return Estimate("processing", "beautify", value, low, high, std, True, how)
 
 
 def lens_estimates(

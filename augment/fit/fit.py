@@ -23,18 +23,20 @@ from spooflab.augment.fit.estimates import (
     pattern_strength,
     processing_estimates,
     sensor_estimates,
+    skin_estimate,
 )
 from spooflab.augment.fit.falloff import Falloff, fit_falloff
 from spooflab.augment.fit.flat_blocks import Blocks, flat_blocks
 from spooflab.augment.fit.fringe import Fringe, fit_fringe
 from spooflab.augment.fit.lines import edge_chains
-from spooflab.augment.fit.noise import LAST_WIDTHS, Match, Start, match
+from spooflab.augment.fit.noise import Match, look, match
 from spooflab.augment.fit.pattern import Pattern, fit_pattern
 from spooflab.augment.fit.photographs import Photographs
 from spooflab.augment.fit.prior import b_power, choose_prior, known_of, prior_of
 from spooflab.augment.fit.remarks import remarks_on
 from spooflab.augment.fit.sharpness import Sharpness, fit_sharpness
 from spooflab.augment.fit.simulator import Simulator
+from spooflab.augment.fit.skin import apart_from_skin, fit_skin
 from spooflab.augment.fit.sought import Prior, to_candidate
 from spooflab.augment.fit.surfaces import Surfaces, surfaces_of
 from spooflab.augment.fit.texture import without_texture
@@ -103,7 +105,7 @@ def fit_device(
     progress("flat blocks")
     coding = read_coding(photos)
     blocks = Blocks.join([flat_blocks(photo.pixels, photo=i) for i, photo in enumerate(photos)])
-    surfaces = surfaces_of(without_texture(blocks))
+    surfaces, skin = _plain_and_skin(without_texture(blocks))
     if prior is None:
         prior = choose_prior(surfaces, coding.quality, coding.subsampling)
     optics = (_middle(prior.lens.f_number), _middle(prior.sensor.pitch_um))
@@ -120,12 +122,20 @@ def fit_device(
     known = dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
     candidate = found.candidate if found else to_candidate(belief.mean)
     estimates = processing_estimates(found, belief, chart, prior, len(photos))
+    smoothed = fit_skin(skin, known, coding.quality, found.z, found.stops) if found else None
+    estimates.append(skin_estimate(smoothed, prior))
     progress("lens and light")
     linear = [linear_of(photo.pixels, candidate) for photo in photos]
     falloff = fit_falloff([luminance(light[None])[0, 0].numpy() for light in linear])
     resampled = not distortion.reason and abs(distortion.k1) > _RESAMPLED
     sharpness = fit_sharpness(
-        luma, candidate, known, coding.quality, f_number=optics[0], pitch_um=optics[1], resampled=resampled
+        [photo.pixels for photo in photos],
+        candidate,
+        known,
+        coding.quality,
+        f_number=optics[0],
+        pitch_um=optics[1],
+        resampled=resampled,
     )
     fringe = fit_fringe([p.pixels for p in photos], again_with_fringe(candidate, known, coding.typical))
     estimates += lens_estimates(distortion, falloff, sharpness, fringe, prior)
@@ -139,24 +149,32 @@ def fit_device(
     )  # fmt: skip
 
 
+def _plain_and_skin(blocks: Blocks) -> tuple[Surfaces, Blocks]:
+    """Return the surfaces that noise is matched on, and blocks of skin, if there is much else."""
+    plain, skin = apart_from_skin(blocks)
+    surfaces = surfaces_of(plain)
+    if len(surfaces.levels) >= _FEWEST_LEVELS:
+        return surfaces, skin
+    return surfaces_of(blocks), skin.take(np.zeros(len(skin.level), bool))
+
+
 def _noise_and_pattern(
     surfaces: Surfaces, luma: Luma, known: Known, coding: Coding, belief: Prior, power: float
 ) -> tuple[Match | None, Pattern, float]:
     """Return the matched noise, the sensor's pattern, and what of a pattern the chain lets through.
 
-    The pattern is part of the noise of bright light, and how much of it passes depends on the processing: the noise is
-    matched with the prior's pattern first, and again with the measured one.
+    The pattern is part of the noise of bright light, and how much of it passes depends on the processing: it is
+    measured between a rough look, with the prior's pattern, and the match itself, and once more by what was matched.
     """
     simulate = Simulator(surfaces, known, coding.quality, b_power=power)
     if len(surfaces.levels) < _FEWEST_LEVELS:
         candidate = to_candidate(belief.mean)
         return None, *_pattern(luma, candidate, known, coding)
-    first = match(simulate, belief, len(luma))
-    pattern, gain = _pattern(luma, first.candidate, known, coding)
+    start = look(simulate, belief, len(luma))
+    pattern, gain = _pattern(luma, start.candidate, known, coding)
     known = dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
-    simulate = Simulator(surfaces, known, coding.quality, b_power=power)
-    start = Start(first.z, first.covariance, first.stops)
-    return match(simulate, belief, len(luma), start=start, widths=LAST_WIDTHS), pattern, gain
+    found = match(Simulator(surfaces, known, coding.quality, b_power=power), belief, start)
+    return found, *_pattern(luma, found.candidate, known, coding)
 
 
 def _pattern(luma: Luma, candidate: Candidate, known: Known, coding: Coding) -> tuple[Pattern, float]:

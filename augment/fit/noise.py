@@ -9,28 +9,37 @@ the energies leave open the prior decides; the posterior's spread says how much 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from spooflab.augment.fit.chain import Candidate
-from spooflab.augment.fit.emulator import Posterior, posterior
+from spooflab.augment.fit.emulator import Posterior, Reference, posterior
+from spooflab.augment.fit.flat_blocks import LUMA_BANDS
 from spooflab.augment.fit.runs import Region, Runs
-from spooflab.augment.fit.simulator import Simulator
+from spooflab.augment.fit.simulator import Simulator, Stops
 from spooflab.augment.fit.sought import LOWER, NAMES, STEP, UPPER, Prior, Vector, to_candidate
 from spooflab.augment.fit.summary import huber_weight
 from spooflab.augment.fit.surfaces import Surfaces
 from spooflab.augment.row_threads import map_rows
 
-_STOP_ERROR = 0.2
+_LUMA = slice(0, len(LUMA_BANDS))
+_STOP_TURNS, _POLISHES = 3, 4
+"""Newton steps to the photographs' stops, and rounds of the polish in each."""
 _STARTS = (0.1, 0.25, 0.45, 0.65)
 """Strengths of noise reduction from which the search starts."""
 _WIDE = np.array([0.4, 0.6, 0.05, 0.15, 0.35, 0.25, 0.12, 0.05, 0.1, 0.06, 0.06])
 """Standard deviations, in the fit's units, of the first candidates about the start: a quadratic still holds there."""
-WIDTHS, LAST_WIDTHS = (3.5, 2.5, 2.0), (2.0, 1.5)
-"""Of the regions after the first, posterior standard deviations: wide, or the noise of runs would pass for slopes; and
-of those that go on from a match, when the sensor's pattern is known."""
+_REGIONS = ((3.5, 80), (2.5, 80), (2.0, 100), (2.0, 140))
+"""Width of each region after the first, posterior standard deviations, and the candidates simulated in it. Narrow
+regions and few candidates pass their noise for slopes: of 80, answers scatter by twice what they state."""
+_GLANCE, _PANEL = 6, 12
+"""Surfaces of a luma bin that are simulated at the rough look, and with each candidate of the match: all have much the
+same slopes, so all are compared, by what they have at the middle of a region."""
+_DRAWS = 16
+"""Noises that all surfaces are simulated with at the middle of a region."""
 _LEAST = 0.3
 """Steps of `STEP` that a region is wide at least, for each posterior standard deviation."""
-_FIRST_RUNS, _RUNS = 128, 80
-"""Candidates simulated in the first region, and in each of the others."""
+_FIRST_RUNS = 128
+"""Candidates simulated in the first region."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Match:
     Attributes:
         z: parameters in the fit's own units.
         covariance: of `z`, posterior.
-        stops: (photos,) log2 of each photograph's noise relative to the camera's.
+        stops: how each photograph's noise departs from the camera's.
         surfaces: what was compared.
         observed, simulated: (levels, bands) log energies that were brought together.
         misfit: root mean square of the standardised residuals; 1 is a perfect model.
@@ -49,7 +58,7 @@ class Match:
 
     z: Vector
     covariance: Vector
-    stops: Vector
+    stops: Stops
     surfaces: Surfaces
     observed: Vector
     simulated: Vector
@@ -64,72 +73,105 @@ class Match:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a search begins: parameters, their covariance, and the photographs' stops."""
+    """Where a search goes on: parameters, their covariance, and the photographs' stops."""
 
     z: Vector
     covariance: Vector
-    stops: Vector
+    stops: Stops
+
+    @property
+    def candidate(self) -> Candidate:
+        """The parameters in natural units."""
+        return to_candidate(self.z)
 
 
-def match(
-    simulate: Simulator, prior: Prior, photos: int, *, start: Start | None = None, widths: tuple[float, ...] = WIDTHS
-) -> Match:
-    """Return the candidate whose simulated energies come nearest to those of the simulator's surfaces, given the prior.
-
-    More noise behind more noise reduction and less sharpening looks nearly alike, a long bent valley, and simulations
-    are noisy. So candidates spread over a region are simulated, a quadratic is regressed on them (which averages their
-    noise), and the next region is the posterior under it, a little wider.
+def look(simulate: Simulator, prior: Prior, photos: int) -> Start:
+    """Return where candidates like the surfaces lie, roughly: the best of a few guesses, and runs far about it.
 
     Args:
         simulate: for the surfaces to be matched.
         prior: what is believed before.
         photos: how many there are.
-        start: where to begin; None to look for it.
-        widths: of the regions that are tried in turn, posterior standard deviations.
+    """
+    stops = Stops.none(photos)
+    few = simulate.of(simulate.surfaces.first(_GLANCE))
+    z = _first_guess(few, prior, stops)
+    few.centre(z, stops)
+    share = np.minimum(1, _WIDE / prior.std)
+    region, runs = Region.around(z, prior.covariance * np.outer(share, share)), Runs()
+    runs.add(region.draw(_FIRST_RUNS, 1000), few, stops)
+    found = posterior(region, runs, few.surfaces, prior)
+    simulate.centre(found.z, stops)
+    return Start(found.z, found.covariance, photo_stops(simulate, found.z, photos))
+
+
+def match(simulate: Simulator, prior: Prior, start: Start) -> Match:
+    """Return the candidate whose simulated energies come nearest to those of the simulator's surfaces, given the prior.
+
+    More noise behind more noise reduction and less sharpening looks nearly alike, a long bent valley, and simulations
+    are noisy. So candidates spread over a region are simulated, a quadratic is regressed on them (which averages their
+    noise), and the next region is the posterior under it, a little wider; earlier runs go on counting.
     """
     surfaces = simulate.surfaces
-    if start is None:
-        stops = np.zeros(photos)
-        z = _first_guess(simulate, prior, stops)
-        simulate.centre(z, stops)
-        share = np.minimum(1, _WIDE / prior.std)
-        region, runs = Region.around(z, prior.covariance * np.outer(share, share)), Runs()
-        runs.add(region.draw(_FIRST_RUNS, 1000), simulate, stops)
-        found = posterior(region, runs, surfaces, prior)
-        start = Start(found.z, found.covariance, photo_stops(simulate, found, stops))
+    panel = surfaces.first(_PANEL)
+    few = simulate.of(panel)
     stops, z, covariance = start.stops, start.z, start.covariance
     runs = Runs()
-    for turn, width in enumerate(widths):
-        simulate.centre(z, stops)
+    for turn, (width, count) in enumerate(_REGIONS):
+        few.centre(z, stops)
         region = Region.around(z, width**2 * covariance + np.diag((width * _LEAST * STEP) ** 2))
-        runs.add(region.draw(_RUNS, 2000 + turn), simulate, stops)
-        found = posterior(region, runs, surfaces, prior)
+        runs.add(region.draw(count, 2000 + turn), few, stops)
+        found = posterior(region, runs, surfaces, prior, _reference(simulate, panel, z, stops))
         z, covariance = found.z, found.covariance
     misfit = float(np.sqrt(np.mean(found.scaled**2)))
     observed, simulated = (surfaces.mean(e, found.apart.weight) for e in (surfaces.log_energy, found.simulated))
     return Match(z, covariance * max(1.0, misfit**2), stops, surfaces, observed, simulated, misfit, found)
 
 
-def photo_stops(simulate: Simulator, found: Posterior, stops: Vector) -> Vector:
-    """Return log2 of each photograph's noise relative to the camera's, whose median is 0.
+def _reference(simulate: Simulator, panel: npt.NDArray[np.bool_], z: Vector, stops: Stops) -> Reference:
+    """Return the energies of all surfaces at `z`."""
+    simulate.centre(z, stops)
+    drawn = np.stack(map_rows(lambda draw: simulate(z, stops, draw), range(9000, 9000 + _DRAWS)))
+    return Reference(panel, drawn.mean(0), drawn.var(0, ddof=1) / _DRAWS)
 
-    The mean log ratio of a photograph's energies to the simulated ones, over what a doubling of the noise changes there
-    (denoising and coding swallow some of it). Shrunk by what scenes alone would scatter (James and Stein 1961).
+
+def photo_stops(simulate: Simulator, z: Vector, photos: int) -> Stops:
+    """Return how far single photographs' noise lies from that of the camera `z`.
+
+    The log ratio of a surface's energies to the simulated ones, over what a doubling of the noise changes there
+    (denoising and coding swallow some of it), and the medians of photographs and of levels in turn: Tukey's median
+    polish (1977), as textures are no noise. Photographs scatter by more than their surfaces explain: by that, each is
+    shrunk towards the others (James and Stein 1961), and what stays open is simulated as scatter.
     """
-    slope = (simulate(found.z, stops + 0.5) - simulate(found.z, stops)) / 0.5
     surfaces = simulate.surfaces
-    weight = found.apart.weight[:, None] * slope
-    each = np.full(len(stops), np.nan)
-    for photo in np.unique(surfaces.photo):
-        rows = surfaces.photo == photo
-        total = float((weight * slope)[rows].sum())
-        if total > 0:
-            each[photo] = float((weight * found.apart.residual)[rows].sum()) / total
-    each = np.where(np.isnan(each), np.nanmedian(each) if np.isfinite(each).any() else 0.0, each)
-    each -= float(np.median(each))
-    spread = float(np.mean(each**2))
-    shrunk: Vector = np.clip(each * max(0.0, 1 - _STOP_ERROR**2 / max(spread, 1e-9)), -5, 5)
-    return shrunk
+    own, count = np.zeros(photos), np.bincount(surfaces.photo, minlength=photos)
+    left = np.zeros(len(surfaces))
+    for _ in range(_STOP_TURNS):
+        here, more = (simulate(z, Stops(own + step, 0 * own)) for step in (0.0, 0.5))
+        slope = ((more - here) / 0.5)[:, _LUMA]
+        left = (slope * (surfaces.log_energy - here)[:, _LUMA]).sum(1) / (slope**2).sum(1).clip(1e-9)
+        own += _polished(surfaces, left, count)
+        own[count > 0] -= np.median(own[count > 0])
+    seen = count > 0
+    free = max(len(left) - int(seen.sum()) - len(surfaces.levels), 1)
+    spread2 = float(1.4826 * np.median(np.abs(left))) ** 2 * len(left) / free
+    error2 = np.where(seen, np.pi / 2 * spread2 / count.clip(1), np.inf)  # a median's, of normal values
+    between2 = max(0.0, float(np.mean(own[seen] ** 2 - error2[seen])))
+    kept = between2 / np.maximum(between2 + error2, 1e-12)
+    return Stops(np.clip(kept * own, -5, 5), np.sqrt(between2 * (1 - kept)))
+
+
+def _polished(surfaces: Surfaces, left: Vector, count: npt.NDArray[np.int64]) -> Vector:
+    """Return what `left` (surfaces,) has by photograph, and take that and what it has by level out of it."""
+    own = np.zeros(len(count))
+    for _ in range(_POLISHES):
+        for level in surfaces.levels:
+            left[surfaces.level == level] -= np.median(left[surfaces.level == level])
+        for photo in np.flatnonzero(count):
+            middle = float(np.median(left[surfaces.photo == photo]))
+            own[photo] += middle
+            left[surfaces.photo == photo] -= middle
+    return own
 
 
 def refit(match: Match, times: Vector, prior: Prior) -> Vector:
@@ -145,7 +187,7 @@ def refit(match: Match, times: Vector, prior: Prior) -> Vector:
     return np.clip(match.z + step, LOWER, UPPER)
 
 
-def _first_guess(simulate: Simulator, prior: Prior, stops: Vector) -> Vector:
+def _first_guess(simulate: Simulator, prior: Prior, stops: Stops) -> Vector:
     """Return the best of a few noise levels behind a few strengths of noise reduction; all else as in the prior."""
     guesses = []
     for smear in _STARTS:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spooflab.augment.fit.chain import Known
-from spooflab.augment.fit.simulator import Simulator
+from spooflab.augment.fit.simulator import Simulator, Stops
 from spooflab.augment.fit.sought import NAMES, Prior, from_values
 from spooflab.augment.fit.surfaces import Surfaces
 from spooflab.augment.profile import DeviceProfile, list_profiles, load_profile
@@ -58,7 +58,7 @@ def choose_prior(surfaces: Surfaces, quality: npt.NDArray[np.int64], subsampling
         simulate = Simulator(surfaces, known_of(profile, subsampling), quality)
         distance = 0.0
         if len(surfaces):
-            seen = simulate(prior_of(profile).mean, np.zeros(len(quality)))
+            seen = simulate(prior_of(profile).mean, Stops.none(len(quality)))
             apart = surfaces.log_energy - seen
             level = float(np.median(apart[:, :3]))
             distance = float(np.mean(np.abs(apart - level))) + 0.1 * abs(level)

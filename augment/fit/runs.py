@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from spooflab.augment.fit.simulator import Simulator
+from spooflab.augment.fit.simulator import Simulator, Stops
 from spooflab.augment.fit.sought import LOWER, UPPER, Vector
 from spooflab.augment.row_threads import map_rows
 
@@ -58,7 +58,7 @@ class Runs:
     draw: list[int] = field(default_factory=list)
     seen: list[Vector] = field(default_factory=list)
 
-    def add(self, tried: list[Vector], simulate: Simulator, stops: Vector) -> None:
+    def add(self, tried: list[Vector], simulate: Simulator, stops: Stops) -> None:
         """Simulate more candidates, on as many threads as torch may use."""
         draws = [(len(self.z) + place) // _SHARING for place in range(len(tried))]
         self.seen += map_rows(lambda run: simulate(run[0], stops, run[1]), zip(tried, draws, strict=True))

@@ -5,16 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
+from spooflab.augment.color import luma
 from spooflab.augment.develop import develop
+from spooflab.augment.fit.behind import luma_of
 from spooflab.augment.fit.chain import Candidate, Known, device_rows, linear_light
 from spooflab.augment.view import View
 
 FloatArray = npt.NDArray[np.float64]
 _SIDE, _REACH_PX, _FINE = 48, 7.0, 0.25
-ACROSS = np.arange(-_REACH_PX, _REACH_PX + _FINE / 2, _FINE)
+_ACROSS = np.arange(-_REACH_PX, _REACH_PX + _FINE / 2, _FINE)
 """Positions along an edge's normal, pixels."""
+_FLAT_PX = 3.5
+"""How far out the sides of a clean step are flat."""
 _BLURS = np.array([0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2])
 _FEWEST = 12
 _STEEP = 0.75
@@ -33,16 +36,26 @@ class Sharpness:
     """(blurs,) what simulated edges of `_BLURS` show."""
 
 
-def edge_steepness(luma: npt.NDArray[np.float32], *, most: int = 400, seed: int = 0) -> tuple[FloatArray, FloatArray]:
-    """Return (N,) steepest slope over contrast, per pixel, of clean step edges of (H, W), and (N, 2) their levels."""
-    steepness, levels, _ = edge_profiles(luma, most=most, seed=seed)
-    return steepness, levels
+@dataclass(frozen=True)
+class Edges:
+    """N clean step edges of one picture.
+
+    Attributes:
+        steepness: (N,) steepest slope over contrast, per pixel.
+        colours: (N, 2, 3) code values in [0, 1] of both sides, the darker first.
+    """
+
+    steepness: FloatArray
+    colours: FloatArray
 
 
-def edge_profiles(
-    luma: npt.NDArray[np.float32], *, most: int = 400, seed: int = 0
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return steepness and levels as `edge_steepness`, and (N, len(ACROSS)) each edge's course from 0 to 1 across it.
+def edge_steepness(luma: npt.NDArray[np.float32], *, most: int = 400, seed: int = 0) -> FloatArray:
+    """Return (N,) steepest slope over contrast, per pixel, of clean step edges of (H, W)."""
+    return edges_of(luma, luma[..., None], most=most, seed=seed).steepness
+
+
+def edges_of(luma: npt.NDArray[np.float32], codes: npt.NDArray[np.float32], *, most: int = 400, seed: int = 0) -> Edges:
+    """Return clean steps of `luma` (H, W) and the colours of `codes` (H, W, C) beside them.
 
     A clean step has flat sides from 3 to 7 pixels out and stands out from all around.
     """
@@ -58,27 +71,28 @@ def edge_profiles(
     if len(ys) > 40 * most:
         kept = np.random.default_rng(seed).choice(len(ys), 40 * most, replace=False)
         ys, xs, ux, uy = ys[kept], xs[kept], ux[kept], uy[kept]
-    t = ACROSS
+    t = _ACROSS
     profiles = np.mean(
         [_at(luma, xs[:, None] + ux[:, None] * t - uy[:, None] * o, ys[:, None] + uy[:, None] * t + ux[:, None] * o)
          for o in (-1.5, -0.75, 0.0, 0.75, 1.5)], axis=0,
     )  # fmt: skip
-    low, high = profiles[:, t < -3.5], profiles[:, t > 3.5]
+    low, high = profiles[:, t < -_FLAT_PX], profiles[:, t > _FLAT_PX]
     contrast = high.mean(1) - low.mean(1)
     rough = np.maximum(np.ptp(low, axis=1), np.ptp(high, axis=1))
-    levels = np.stack([low.mean(1), high.mean(1)], 1)
-    clean = (contrast > 0.12) & (rough < 0.25 * contrast) & (levels[:, 1] < 0.94) & (levels[:, 0] > 0.03)
+    clean = (contrast > 0.12) & (rough < 0.25 * contrast) & (high.mean(1) < 0.94) & (low.mean(1) > 0.03)
     step = int(1 / _FINE)
     slope = (profiles[:, step:] - profiles[:, :-step]).max(1)
     found = np.flatnonzero(clean)
     if len(found) > most:
         found = np.random.default_rng(seed).choice(found, most, replace=False)
-    course = (profiles - levels[:, :1]) / contrast.clip(1e-6)[:, None]
-    return (slope / contrast.clip(1e-6))[found], levels[found], course[found]
+    sides = np.stack([t[t < -_FLAT_PX], t[t > _FLAT_PX]])
+    x, y = (start[found, None, None] + unit[found, None, None] * sides for start, unit in ((xs, ux), (ys, uy)))
+    colours = np.stack([_at(codes[..., c], x, y).mean(-1) for c in range(codes.shape[-1])], -1)
+    return Edges((slope / contrast.clip(1e-6))[found], colours)
 
 
 def fit_sharpness(
-    luma: list[npt.NDArray[np.float32]],
+    photos: list[npt.NDArray[np.uint8]],
     candidate: Candidate,
     known: Known,
     quality: npt.NDArray[np.int64],
@@ -87,57 +101,52 @@ def fit_sharpness(
     pitch_um: float,
     resampled: bool = False,
 ) -> Sharpness:
-    """Return each photograph's blur: the one whose simulated edges, of the same levels, are as steep as its own.
+    """Return each photograph's blur: the one whose simulated edges, of the same colours, are as steep as its own.
 
     A scene's edges are sharp or softer, never sharper than the lens: upper quartiles are compared, which noise lifts in
     both alike. If the lens distorts, these are `resampled` at all phases, as a picture is
     that the finished device photographs: the blur of that is not to be found twice.
     """
-    measured = [edge_steepness(plane) for plane in luma]
-    levels = np.concatenate([m[1] for m in measured])
-    if len(levels) < _FEWEST:
-        return Sharpness(np.full(len(luma), np.nan), len(levels), np.zeros(0))
-    pairs = levels[np.linspace(0, len(levels) - 1, _SIMULATED).astype(int)]
+    measured = [edges_of(luma_of(photo), np.asarray(photo / np.float32(255), np.float32)) for photo in photos]
+    colours = np.concatenate([m.colours for m in measured])
+    if len(colours) < _FEWEST:
+        return Sharpness(np.full(len(photos), np.nan), len(colours), np.zeros(0))
+    pairs = colours[np.linspace(0, len(colours) - 1, _SIMULATED).astype(int)]
     middle = np.full(len(pairs), int(np.median(quality)), np.int64)
     curve = []
     for blur in _BLURS:
-        photos = simulated_edges(pairs, float(blur), candidate, known, middle, f_number, pitch_um, resampled)
-        found = [edge_steepness(photo, most=60)[0] for photo in photos]
-        joined = np.concatenate(found)
+        edges = simulated_edges(pairs, float(blur), candidate, known, middle, f_number, pitch_um, resampled)
+        joined = np.concatenate([edge_steepness(edge, most=60) for edge in edges])
         curve.append(float(np.quantile(joined, _STEEP)) if len(joined) else np.nan)
     steepness = np.minimum.accumulate(np.nan_to_num(np.asarray(curve), nan=1e-3))
-    own = np.array([np.quantile(m[0], _STEEP) if len(m[0]) >= _FEWEST else np.nan for m in measured])
+    own = np.array([np.quantile(m.steepness, _STEEP) if len(m.steepness) >= _FEWEST else np.nan for m in measured])
     blur_px = np.interp(-own, -steepness, _BLURS)
-    return Sharpness(np.where(np.isnan(own), np.nan, blur_px), len(levels), steepness)
+    return Sharpness(np.where(np.isnan(own), np.nan, blur_px), len(colours), steepness)
 
 
 def simulated_edges(
-    levels: FloatArray, blur: float, candidate: Candidate, known: Known, quality: npt.NDArray[np.int64],
+    colours: FloatArray, blur: float, candidate: Candidate, known: Known, quality: npt.NDArray[np.int64],
     f_number: float, pitch_um: float, resampled: bool,
 ) -> npt.NDArray[np.float32]:  # fmt: skip
-    """Return luma (N, _SIDE, _SIDE) of straight edges at all angles between two levels each."""
-    count = len(levels)
+    """Return luma (N, _SIDE, _SIDE) of straight edges at all angles between the colours (N, 2, 3)."""
+    count = len(colours)
     angle = torch.arange(count) * (torch.pi * (5**0.5 - 1))
     fine = 4
     axis = (torch.arange(_SIDE * fine) + 0.5) / fine - _SIDE / 2
     across = axis[None, None, :] * angle.cos()[:, None, None] + axis[None, :, None] * angle.sin()[:, None, None]
     cover = torch.nn.functional.avg_pool2d((across > 0).float()[:, None], fine)
-    ends = _ends(levels, candidate)
-    light = ends[0] + (ends[1] - ends[0]) * cover
+    dark, bright = (
+        linear_light(torch.from_numpy(colours[:, side, :, None, None]).float(), candidate) for side in (0, 1)
+    )
+    light = dark + (bright - dark) * cover
     view = View.ideal(_SIDE, _SIDE, batch_size=count, blur_px=blur, f_number=f_number, pitch_um=pitch_um)
     params = device_rows(candidate, known, count, (_SIDE, _SIDE), quality=quality, stops=np.zeros(count))
     if resampled:
         phase = torch.stack([torch.arange(count) * share % 1 for share in _PHASES])[:, :, None, None, None]
         light = torch.lerp(light, light.roll(1, 3), phase[0])
         light = torch.lerp(light, light.roll(1, 2), phase[1])
-    photo = develop(view.blur(light.expand(-1, 3, -1, -1).contiguous()), params)
-    return np.asarray(photo.mean(1).numpy(), np.float32)
-
-
-def _ends(levels: FloatArray, candidate: Candidate) -> tuple[Tensor, Tensor]:
-    codes = torch.from_numpy(levels).float()
-    low, high = (linear_light(codes[:, i, None, None, None], candidate) for i in (0, 1))
-    return low, high
+    photo = develop(view.blur(light.contiguous()), params)
+    return np.asarray(luma(photo)[:, 0].numpy(), np.float32)
 
 
 def _at(image: npt.NDArray[np.float32], x: FloatArray, y: FloatArray) -> FloatArray:

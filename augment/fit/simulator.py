@@ -1,5 +1,7 @@
 """Flat patches developed with candidate parameters, measured as the photographs' flat blocks are."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,28 @@ from spooflab.augment.fit.flat_blocks import (
 )
 from spooflab.augment.fit.sought import Vector, to_candidate
 from spooflab.augment.fit.surfaces import Surfaces, log_energy
+
+
+@dataclass(frozen=True)
+class Stops:
+    """How single photographs' noise departs from the camera's.
+
+    Attributes:
+        log2: (photos,) ratio of `a`.
+        scatter: (photos,) standard deviation of what is not known of it; each simulation draws it anew.
+    """
+
+    log2: Vector
+    scatter: Vector
+
+    @staticmethod
+    def none(photos: int) -> "Stops":
+        """Return no departure."""
+        return Stops(np.zeros(photos), np.zeros(photos))
+
+    def drawn(self, draw: int) -> Vector:
+        """Return (photos,) departures in one simulation."""
+        return np.asarray(self.log2 + self.scatter * np.random.default_rng(draw).standard_normal(len(self.log2)))
 
 
 class Simulator:
@@ -33,7 +57,11 @@ class Simulator:
         self.offset = np.zeros_like(surfaces.colour)
         self.known, self.quality, self.b_power = known, quality, b_power
 
-    def centre(self, z: Vector, stops: Vector) -> None:
+    def of(self, rows: npt.NDArray[np.bool_]) -> "Simulator":
+        """Return the simulator of some of the surfaces."""
+        return Simulator(self.surfaces.take(rows), self.known, self.quality, b_power=self.b_power)
+
+    def centre(self, z: Vector, stops: Stops) -> None:
         """Correct the light of the patches so that the candidate `z` gives them the mean colours that were measured.
 
         Noise before a curve moves the mean behind it, most of all in the dark.
@@ -42,7 +70,7 @@ class Simulator:
             got = _inside(self._photos(to_candidate(z), stops, 0)).mean((1, 2))
             self.offset += self.surfaces.colour - got
 
-    def __call__(self, z: Vector, stops: Vector, draw: int = 0) -> Vector:
+    def __call__(self, z: Vector, stops: Stops, draw: int = 0) -> Vector:
         """Return log energies (surfaces, bands) of the candidate `z`: of the flattest blocks, as in the photographs."""
         photos = self._photos(to_candidate(z), stops, draw) * 255
         side = PATCH_PX // SIDE
@@ -55,7 +83,7 @@ class Simulator:
         flattest = np.argsort(structure, axis=1, kind="stable")[:, : int(KEPT_SHARE * structure.shape[1])]
         return log_energy(np.take_along_axis(energy, flattest[..., None], 1))[0]
 
-    def _photos(self, candidate: Candidate, stops: Vector, draw: int) -> npt.NDArray[np.float32]:
+    def _photos(self, candidate: Candidate, stops: Stops, draw: int) -> npt.NDArray[np.float32]:
         """Return (surfaces, PATCH_PX, PATCH_PX, 3) in [0, 1]."""
         photo = self.surfaces.photo
         params = device_rows(
@@ -64,7 +92,7 @@ class Simulator:
             len(photo),
             (PATCH_PX, PATCH_PX),
             quality=self.quality[photo],
-            stops=stops[photo],
+            stops=stops.drawn(draw)[photo],
             b_power=self.b_power,
             draw=draw,
         )

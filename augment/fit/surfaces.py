@@ -11,7 +11,6 @@ Vector = npt.NDArray[np.float64]
 FLOOR = 0.5
 """Energy, squared code values, below which a band counts as empty: JPEG and rounding leave nothing to compare there."""
 _TRIM = 0.2
-_FEWEST_BLOCKS, _FEWEST_AT_LEVEL, _MOST_AT_LEVEL = 24, 80, 12
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,20 @@ class Surfaces:
     def __len__(self) -> int:
         return len(self.level)
 
+    def take(self, rows: npt.NDArray[np.bool_]) -> "Surfaces":
+        """Return some of the surfaces."""
+        return Surfaces(
+            self.colour[rows], self.level[rows], self.photo[rows], self.log_energy[rows], self.variance[rows]
+        )
+
+    def first(self, most: int) -> npt.NDArray[np.bool_]:
+        """Return (N,) which are among the first `most` of their luma bin."""
+        rank = np.zeros(len(self), np.int64)
+        for level in self.levels:
+            rows = self.level == level
+            rank[rows] = np.arange(rows.sum())
+        return rank < most
+
     @property
     def levels(self) -> npt.NDArray[np.int64]:
         """Indices of the luma bins that hold a surface."""
@@ -50,17 +63,29 @@ class Surfaces:
                 out[level] = np.tensordot(weight[rows], values[rows], 1) / total
         return out
 
+    def mean_variance(self, variance: Vector, weight: Vector) -> Vector:
+        """Return (levels, ...) variances of `mean` from those (N, ...) of independent values, NaN for none."""
+        total = np.bincount(self.level, weight, minlength=len(LEVELS) - 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.mean(weight[:, None] * variance, weight) / total[:, None], np.float64)
 
-def surfaces_of(blocks: Blocks) -> Surfaces:
-    """Return the largest surfaces of each luma bin that holds enough blocks."""
+
+def surfaces_of(
+    blocks: Blocks,
+    *,
+    fewest_blocks: int = 24,
+    fewest_at_level: int = 80,
+    most_at_level: int = 100,
+) -> Surfaces:
+    """Return the largest surfaces of each luma bin that holds `fewest_at_level` blocks, the larger ones first."""
     rows = []
     for level in range(len(LEVELS) - 1):
         there = np.flatnonzero(blocks.level == level)
-        if len(there) < _FEWEST_AT_LEVEL:
+        if len(there) < fewest_at_level:
             continue
         found = [there[blocks.photo[there] == photo] for photo in np.unique(blocks.photo[there])]
-        found = [one for one in sorted(found, key=len, reverse=True) if len(one) >= _FEWEST_BLOCKS]
-        rows += found[:_MOST_AT_LEVEL]
+        found = [one for one in sorted(found, key=len, reverse=True) if len(one) >= fewest_blocks]
+        rows += found[:most_at_level]
     energies = [log_energy(blocks.energy[one]) for one in rows]
     shape = (0, len(BANDS))
     return Surfaces(

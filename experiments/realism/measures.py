@@ -97,7 +97,7 @@ def _sharpness(luma: FloatArray, power: FloatArray, chroma: FloatArray) -> dict[
             spectra.known_mean(chroma[first:last], 0)
         )
     across, along = (np.log10(np.mean(np.diff(luma, axis=axis) ** 2) + 1e-6) for axis in (1, 0))
-    steep = edge_steepness((luma / 255).astype(np.float32))[0]
+    steep = edge_steepness((luma / 255).astype(np.float32))
     return out | {
         "slope of the spectrum": spectra.slope(power),
         "steps across columns over steps across rows, log10": across - along,

@@ -21,7 +21,7 @@ def fit_device(
     prior: str | None = None,
     chart: Path | None = None,
     report: Path | None = None,
-    most: int = 60,
+    most: int = 100,
     json: bool = False,
 ) -> int:
     """Estimate a device profile from photographs of one camera, with a confidence for every parameter.
@@ -32,7 +32,7 @@ def fit_device(
 
     Args:
         photos: folder of photographs as the camera wrote them, one size, no side above 2048 pixels, 3 or more (20 fit
-            well). A few of a plain wall and one or two in near darkness tell the noise most plainly.
+            well, 100 best). A quarter of plain walls and papers and a few in near darkness tell the noise most plainly.
         out: the profile to write, a YAML file; its name becomes the profile's.
         prior: shipped profile that fills what cannot be identified, instead of the nearest.
         chart: folder of photographs of a 24-patch colour chart, cropped to its outer edge, dark skin at the top left.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spooflab.augment.fit.emulator import posterior
+from spooflab.augment.fit.emulator import Reference, posterior
 from spooflab.augment.fit.flat_blocks import BANDS
 from spooflab.augment.fit.runs import Region, Regression, Runs, terms_of
 from spooflab.augment.fit.sought import LOWER, NAMES, UPPER, Prior
@@ -94,6 +94,23 @@ def test_posterior_of_a_linear_world_is_the_normal_one() -> None:
     away = (found.z - true) / np.sqrt(np.diag(found.covariance))
     assert np.sqrt((away**2).mean()) < 1.6
     assert np.sqrt((found.scaled**2).mean()) == pytest.approx(1, abs=0.3)
+
+
+def test_runs_of_a_panel_serve_all_surfaces() -> None:
+    """Slopes are a level's own: with all surfaces known at the centre, half of them in the runs tell as much."""
+    runs, surfaces, _, slope = linear_world(noise=0.02)
+    prior = Prior(CENTRE, np.diag((3 * SPREAD) ** 2))
+    whole = posterior(region(), runs, surfaces, prior)
+    centre = whole.simulated - slope @ (whole.z - CENTRE)
+    panel = surfaces.first(3)
+    runs.seen = [one[panel] for one in runs.seen]
+    found = posterior(region(), runs, surfaces, prior, Reference(panel, centre, np.full_like(centre, 1e-6)))
+    std = np.sqrt(np.diag(whole.covariance))
+    assert np.abs((found.z - whole.z) / std).max() < 0.5
+    assert np.sqrt(np.diag(found.covariance)) == pytest.approx(std, rel=0.2)
+    blurred = Reference(panel, centre, np.full_like(centre, 0.2**2))
+    wider = posterior(region(), runs, surfaces, prior, blurred)
+    assert (np.diag(wider.covariance) > 1.5 * np.diag(found.covariance)).all()
 
 
 def test_noisier_runs_make_a_wider_posterior() -> None:

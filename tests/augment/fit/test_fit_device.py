@@ -91,9 +91,9 @@ def real(held_out: Callable[..., DeviceProfile], camera: type) -> Any:
 
 
 def photographed(real: Any, scenes: type, folder: Path, kind: str) -> Fit:
-    """Twenty photographs, six of them with straight lines, eight of plain things (two in near dark), eight charts."""
-    ordinary = [scenes.leaves(i, lines=i < 6, shapes=18 if i < 6 else 60) for i in range(20)]
-    real.folder(ordinary + [scenes.plain(i, dark=i >= 6) for i in range(8)], folder)
+    """68 photographs, twelve of them with straight lines, 28 of plain things (four in near dark), eight of a chart."""
+    ordinary = [scenes.leaves(i, lines=i < 12, shapes=18 if i < 12 else 60) for i in range(68)]
+    real.folder(ordinary + [scenes.plain(i, dark=i >= 24) for i in range(28)], folder)
     charts = {f"chart {i}": eight_bit(real.shoot(chart_scene(), 500 + i)[0]) for i in range(8)}
     # The kind of camera is known, as it mostly is: among fifteen profiles the nearest may be of another kind.
     return fit_device(read_photographs(folder), name="my_camera", prior=load_profile(kind), charts=charts)
@@ -170,11 +170,9 @@ def test_the_fitted_camera_is_harder_to_tell_from_the_real_one_than_an_unfitted_
 ) -> None:
     assert told_apart["itself"] <= 0.65
     assert told_apart["unfitted"] >= 0.95
-    assert told_apart["fitted"] <= 0.85
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="AUC .71, and .60 with every fitted figure true; where shots fall decides")
 def test_a_classifier_cannot_tell_the_fitted_camera_from_the_real_one(told_apart: dict[str, float]) -> None:
     assert told_apart["fitted"] <= 0.65
 
@@ -269,7 +267,6 @@ def test_a_drawn_cameras_noise_comes_back_within_a_quarter(blind: Blind) -> None
 def test_the_fit_of_a_drawn_camera_is_harder_to_tell_from_it_than_an_unfitted_one(blind: Blind) -> None:
     assert blind.auc["itself"] <= 0.65
     assert blind.auc["unfitted"] >= 0.95
-    assert blind.auc["fitted"] <= 0.85
 
 
 @pytest.mark.slow
@@ -278,7 +275,6 @@ def test_a_drawn_cameras_distortion_comes_back(blind: Blind) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="AUC .72 (phone) and .78 (webcam): noise and its reduction, some per cent off")
 def test_a_classifier_cannot_tell_the_fitted_from_the_drawn_camera(blind: Blind) -> None:
     assert blind.auc["fitted"] <= 0.65
 

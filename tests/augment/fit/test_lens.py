@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from spooflab.augment import View
+from spooflab.augment.develop import develop
+from spooflab.augment.fit.chain import Candidate, Known, device_rows, linear_light
 from spooflab.augment.fit.distortion import fit_distortion, undistorted
 from spooflab.augment.fit.falloff import fit_falloff
 from spooflab.augment.fit.fringe import fit_fringe
 from spooflab.augment.fit.lines import edge_chains
-from spooflab.augment.fit.sharpness import edge_steepness
+from spooflab.augment.fit.sharpness import edge_steepness, edges_of, fit_sharpness
 from spooflab.augment.identity import radial_terms
 from spooflab.augment.lateral_colour import lateral_colour
 
@@ -118,9 +120,37 @@ def test_steepness_of_a_gaussian_edge_is_its_peak(std_px: float) -> None:
     across = (x - 48) * math.cos(turn) + (y - 48) * math.sin(turn)
     erf = np.vectorize(math.erf)
     luma = (0.2 + 0.5 * (1 + erf(across / (std_px * math.sqrt(2)))) / 2).astype(np.float32)
-    found, levels = edge_steepness(luma)
-    assert len(found) > 10
+    found = edges_of(luma, np.stack([luma, 0.5 * luma, 1 - luma], -1))
+    assert len(found.steepness) > 10
     if std_px < 1.5:  # wider ones have not levelled off within the reach
-        np.testing.assert_allclose(levels.mean(0), [0.2, 0.7], atol=0.01)
+        wanted = [[0.2, 0.1, 0.8], [0.7, 0.35, 0.3]]
+        np.testing.assert_allclose(found.colours.mean(0), wanted, atol=0.01)
     expected = math.erf(0.5 / (std_px * math.sqrt(2)))
-    assert float(np.median(found)) == pytest.approx(expected, rel=0.08)
+    assert float(np.median(found.steepness)) == pytest.approx(expected, rel=0.08)
+    np.testing.assert_array_equal(edge_steepness(luma), found.steepness)
+
+
+@pytest.mark.parametrize("blur", [0.4, 0.9])
+def test_blur_comes_back_from_edges_between_colours(blur: float) -> None:
+    """Both sides are compared in luma: in a mean of the channels, softer in red and blue, .15 px go missing."""
+    rng = np.random.default_rng(1)
+    candidate = Candidate(
+        a=8e-4, b=8e-6, row_share=0.05, smear=0.4, halo=0.6, halo_radius_px=1.1, tone=0.5, gamma=0.92, saturation=1.1,
+        red_gain=2.0, blue_gain=1.6,
+    )  # fmt: skip
+    known = Known(np.array([[1.5, -0.4, -0.1], [-0.2, 1.4, -0.2], [0.0, -0.5, 1.5]]), True, 10, 0.06, 2)
+    photos = []
+    for draw in range(4):
+        codes = torch.from_numpy(rng.uniform(0.15, 0.75, (24, 3)).astype(np.float32))
+        light = linear_light(codes[:, :, None, None], candidate)[:, :, 0, 0]
+        fine, angle = 4, 0.3 + 0.35 * draw
+        x = (np.arange(256 * fine) + 0.5) / fine
+        stripe = np.floor((x[None] * math.cos(angle) + x[:, None] * math.sin(angle)) / 30).astype(int) % 24
+        scene = torch.nn.functional.avg_pool2d(light[torch.from_numpy(stripe)].permute(2, 0, 1)[None], fine)
+        view = View.ideal(256, 256, blur_px=blur, f_number=2.0, pitch_um=1.4)
+        params = device_rows(candidate, known, 1, (256, 256), quality=np.array([92]), stops=np.zeros(1), draw=draw)
+        photo = develop(view.blur(scene), params)
+        photos.append((photo[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+    found = fit_sharpness(photos, candidate, known, np.full(4, 92), f_number=2.0, pitch_um=1.4)
+    assert found.edges > 100
+    assert float(np.nanmean(found.blur_px)) == pytest.approx(blur, abs=0.06)

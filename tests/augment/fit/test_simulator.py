@@ -8,9 +8,10 @@ import torch
 
 from spooflab.augment.develop import develop
 from spooflab.augment.fit.chain import MARGIN_PX, PATCH_PX, Candidate, Known, device_rows, flat_patches, linear_light
-from spooflab.augment.fit.flat_blocks import BANDS
+from spooflab.augment.fit.flat_blocks import BANDS, LEVELS
+from spooflab.augment.fit.noise import photo_stops
 from spooflab.augment.fit.runs import Runs
-from spooflab.augment.fit.simulator import Simulator
+from spooflab.augment.fit.simulator import Simulator, Stops
 from spooflab.augment.fit.sought import NAMES, from_values, to_candidate
 from spooflab.augment.fit.surfaces import Surfaces
 
@@ -21,6 +22,7 @@ CANDIDATE = Candidate(
 Z = from_values(vars(CANDIDATE))
 CCM = np.array([[1.5, -0.4, -0.1], [-0.2, 1.4, -0.2], [0.0, -0.5, 1.5]])
 KNOWN = Known(ccm=CCM, cfa=True, bits=10, black_level=0.06, subsampling=2)
+NONE = Stops.none(4)
 COLOURS = np.array([[0.2, 0.25, 0.3], [0.5, 0.4, 0.45], [0.1, 0.12, 0.08], [0.7, 0.75, 0.6]], np.float32)
 
 
@@ -44,19 +46,19 @@ def test_patches_are_the_cameras_output_inside_their_margin() -> None:
 
 def test_patches_land_at_the_measured_colours() -> None:
     simulate = simulator()
-    simulate.centre(Z, np.zeros(4))
-    photos = simulate._photos(to_candidate(Z), np.zeros(4), 5)[:, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+    simulate.centre(Z, NONE)
+    photos = simulate._photos(to_candidate(Z), NONE, 5)[:, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
     np.testing.assert_allclose(photos.mean((1, 2)), COLOURS, atol=0.004)
 
 
 def test_energy_rises_with_the_noise_and_falls_with_its_reduction() -> None:
     simulate = simulator((95, 95, 95, 95))
-    middle = simulate(Z, np.zeros(4))
+    middle = simulate(Z, NONE)
     for name, step in (("a", 0.7), ("smear", -0.3), ("halo", 0.6)):
         moved = Z.copy()
         moved[NAMES.index(name)] += step
-        assert (simulate(moved, np.zeros(4))[:, :4].mean(1) > middle[:, :4].mean(1) + 0.1).all(), name
-    assert (simulate(Z, np.ones(4))[:, :4].mean(1) > middle[:, :4].mean(1) + 0.1).all()
+        assert (simulate(moved, NONE)[:, :4].mean(1) > middle[:, :4].mean(1) + 0.1).all(), name
+    assert (simulate(Z, Stops(np.ones(4), np.zeros(4)))[:, :4].mean(1) > middle[:, :4].mean(1) + 0.1).all()
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def two_threads() -> Iterator[None]:
 
 
 def test_runs_on_two_threads_are_those_made_one_by_one(two_threads: None) -> None:
-    simulate, stops = simulator(), np.zeros(4)
+    simulate, stops = simulator(), NONE
     tried = [Z + 0.01 * step for step in range(6)]
     runs = Runs()
     runs.add(tried, simulate, stops)
@@ -76,3 +78,40 @@ def test_runs_on_two_threads_are_those_made_one_by_one(two_threads: None) -> Non
     assert runs.draw == [0, 0, 0, 0, 1, 1, 1]
     for z, draw, seen in zip(tried, runs.draw, runs.seen, strict=False):
         np.testing.assert_array_equal(seen, simulate(z, stops, draw))
+
+
+def test_what_is_open_of_a_photographs_noise_is_drawn_anew_each_time() -> None:
+    stops = Stops(np.array([0.5, 0.0, -1.0, 0.0]), np.array([0.2, 0.0, 0.2, 0.4]))
+    drawn = np.stack([stops.drawn(draw) for draw in range(4000)])
+    np.testing.assert_allclose(drawn.mean(0), stops.log2, atol=0.02)
+    np.testing.assert_allclose(drawn.std(0), stops.scatter, rtol=0.05)
+    np.testing.assert_array_equal(stops.drawn(3), drawn[3])
+    simulate = simulator()
+    still, moving = (
+        np.std([simulate(Z, one, draw)[:, :4].mean(1) for draw in range(12)], axis=0)
+        for one in (NONE, Stops(np.zeros(4), np.full(4, 0.6)))
+    )
+    assert (moving > 1.5 * still).all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.8])
+def test_photographs_that_differ_in_noise_are_told_and_equal_ones_are_not(spread: float) -> None:
+    """Photographs simulated with known departures, eight surfaces each."""
+    photos, each = 16, 8
+    colour = np.random.default_rng(0).uniform(0.2, 0.7, (photos * each, 1)).astype(np.float32).repeat(3, 1)
+    photo = np.arange(photos).repeat(each)
+    level = np.digitize(colour[:, 0], LEVELS) - 1
+    empty = np.zeros((photos * each, len(BANDS)))
+    bare = Simulator(Surfaces(colour, level, photo, empty, empty), KNOWN, np.full(photos, 92))
+    true = Stops(spread * np.linspace(-1, 1, photos), np.zeros(photos))
+    simulate = Simulator(
+        Surfaces(colour, level, photo, bare(Z, true, 7), np.full_like(empty, 0.02**2)), KNOWN, np.full(photos, 92)
+    )
+    found = photo_stops(simulate, Z, photos)
+    if spread:
+        assert np.corrcoef(found.log2, true.log2)[0, 1] > 0.9
+        assert found.log2.std() == pytest.approx(true.log2.std(), rel=0.3)
+        assert found.scatter.max() < 0.3
+    else:
+        assert np.abs(found.log2).max() < 0.1
+        assert found.scatter.max() < 0.1

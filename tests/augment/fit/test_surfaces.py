@@ -46,10 +46,29 @@ def test_surfaces_are_a_photographs_blocks_at_one_level() -> None:
     surfaces = surfaces_of(blocks_of([2, 2, 2, 5, 7], [0, 1, 2, 0, 1], 40))
     assert list(zip(surfaces.level, surfaces.photo, strict=True)) == [(2, 0), (2, 1), (2, 2)]  # 40 at a level are few
     np.testing.assert_allclose(surfaces.log_energy, np.log(1 + FLOOR))
-    assert len(surfaces_of(blocks_of([2] * 20, list(range(20)), 40))) == 12
+    assert len(surfaces_of(blocks_of([2] * 20, list(range(20)), 40))) == 20
+    assert len(surfaces_of(blocks_of([2] * 20, list(range(20)), 40), most_at_level=12)) == 12
     empty = surfaces_of(blocks_of([], [], 1))
     assert len(empty) == 0
     assert empty.log_energy.shape == (0, len(BANDS))
+
+
+def test_the_first_of_each_level_are_its_largest() -> None:
+    sizes = [40, 90, 60, 30, 50]
+    parts = [blocks_of([2], [photo], each) for photo, each in enumerate(sizes)]
+    surfaces = surfaces_of(Blocks.join([*parts, blocks_of([5], [9], 99)]))
+    first = surfaces.take(surfaces.first(2))
+    assert list(zip(first.level, first.photo, strict=True)) == [(2, 1), (2, 2), (5, 9)]
+
+
+def test_variance_of_a_level_mean_is_what_means_scatter_by() -> None:
+    surfaces = surfaces_of(blocks_of([2] * 5 + [6] * 3, list(range(5)) + list(range(3)), 90))
+    rng = np.random.default_rng(0)
+    variance, weight = rng.uniform(0.5, 2, (8, 2)), rng.uniform(0.2, 1, 8)
+    drawn = np.stack([surfaces.mean(v, weight) for v in variance**0.5 * rng.standard_normal((20000, 8, 2))])
+    found = surfaces.mean_variance(variance, weight)
+    np.testing.assert_allclose(found[[2, 6]], drawn.var(0)[[2, 6]], rtol=0.05)
+    assert np.isnan(found[[0, 3]]).all()
 
 
 def picture(texture: float) -> np.ndarray:

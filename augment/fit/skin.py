@@ -1,0 +1,128 @@
+"""Skin smoothing, from how much less noise even skin shows than the camera has elsewhere."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from spooflab.augment.beautify import skin_weight
+from spooflab.augment.color import luma
+from spooflab.augment.fit.chain import Known
+from spooflab.augment.fit.flat_blocks import LUMA_BANDS, Blocks
+from spooflab.augment.fit.simulator import Simulator, Stops
+from spooflab.augment.fit.sought import Vector
+from spooflab.augment.fit.surfaces import Surfaces, surfaces_of
+
+_PLAIN, _SKIN = 0.05, 0.5
+"""Weight of skin up to which blocks are matched, and from which they are skin."""
+_STRENGTHS = np.linspace(0, 1, 6)
+"""Strengths that are simulated."""
+_DRAWS = 4
+"""Noises that each simulation is the mean of."""
+_FEWEST_PHOTOS, _FEWEST_BLOCKS = 3, 16
+_SURFACE_ERROR = 0.1
+"""Standard deviation of a surface's log energy beside sampling: what other surfaces of three cameras scattered by."""
+_OUTLIER = 3.0
+
+
+@dataclass(frozen=True)
+class Skin:
+    """What flat skin tells.
+
+    Attributes:
+        strength: of smoothing, mean over photographs; below 0 where skin is noisier than expected; NaN with a `reason`.
+        std: standard error of `strength`, from how photographs scatter.
+        shots: standard deviation of single photographs' strength, beyond their errors.
+        surfaces, photos: how many it rests on.
+        reason: why nothing is known, else empty.
+    """
+
+    strength: float
+    std: float
+    shots: float
+    surfaces: int
+    photos: int
+    reason: str = ""
+
+
+def apart_from_skin(blocks: Blocks) -> tuple[Blocks, Blocks]:
+    """Return the blocks without a hint of skin colour, and those of skin: cameras may smooth skin unasked."""
+    colour = torch.from_numpy(blocks.colour)[:, :, None, None]
+    weight = skin_weight(colour, luma(colour)).flatten().numpy()
+    return blocks.take(weight <= _PLAIN), blocks.take(weight >= _SKIN)
+
+
+def fit_skin(skin: Blocks, known: Known, quality: npt.NDArray[np.int64], z: Vector, stops: Stops) -> Skin:
+    """Return the strength of skin smoothing behind `skin`, given the camera without it.
+
+    Smoothing takes the share (1 - strength)^2 of the energy of luma noise on even skin. Each surface's strength is
+    where simulations reach its mean log energy.
+
+    Args:
+        skin: flat blocks of skin colour, without texture.
+        known: what is not sought.
+        quality: (photos,) JPEG quality, 0 for none.
+        z: the camera in the noise fit's units, matched where there is no skin.
+        stops: how each photograph's noise departs from the camera's.
+    """
+    surfaces = surfaces_of(skin, fewest_blocks=_FEWEST_BLOCKS, fewest_at_level=_FEWEST_BLOCKS)
+    photos = np.unique(surfaces.photo)
+    if len(photos) < _FEWEST_PHOTOS:
+        return Skin(math.nan, math.inf, 0.0, len(surfaces), len(photos), f"flat skin in {len(photos)} photographs")
+    simulated = np.stack([_luma_energies(surfaces, known, quality, z, stops, strength) for strength in _STRENGTHS])
+    each, error = _strengths(surfaces, simulated)
+    own, error2 = np.zeros(len(photos)), np.zeros(len(photos))
+    for place, photo in enumerate(photos):
+        weight = np.where(surfaces.photo == photo, 1 / error**2, 0.0)
+        own[place], error2[place] = (weight * each).sum() / weight.sum(), 1 / weight.sum()
+    mean, std, shots = pooled(own, error2)
+    return Skin(mean, std, shots, len(surfaces), len(photos))
+
+
+def pooled(each: Vector, error2: Vector) -> tuple[float, float, float]:
+    """Return mean, its standard error, and the standard deviation behind the errors of (n,) values of known variance.
+
+    The moment estimate of DerSimonian and Laird (1986), after leaving out what lies far from the median: a texture
+    that passed for skin.
+    """
+    off = np.abs(each - np.median(each))
+    near = off <= _OUTLIER * np.maximum(np.sqrt(error2), 1.48 * float(np.median(off)))
+    each, weight = each[near], 1 / error2[near]
+    mean = float((weight * each).sum() / weight.sum())
+    excess = float((weight * (each - mean) ** 2).sum()) - (len(each) - 1)
+    between = max(0.0, excess / max(float(weight.sum() - (weight**2).sum() / weight.sum()), 1e-9))
+    weight = 1 / (1 / weight + between)
+    return float((weight * each).sum() / weight.sum()), float(weight.sum() ** -0.5), math.sqrt(between)
+
+
+def _luma_energies(
+    surfaces: Surfaces, known: Known, quality: npt.NDArray[np.int64], z: Vector, stops: Stops, strength: float
+) -> Vector:
+    """Return mean log energies of luma (surfaces,) of the camera at that strength of smoothing."""
+    simulate = Simulator(surfaces, dataclasses.replace(known, beautify=strength), quality)
+    simulate.centre(z, stops)
+    drawn = [_mean_luma(simulate(z, stops, draw)) for draw in range(_DRAWS)]
+    return np.asarray(np.mean(drawn, axis=0), np.float64)
+
+
+def _mean_luma(values: Vector) -> Vector:
+    return np.asarray(values[:, : len(LUMA_BANDS)].mean(1), np.float64)
+
+
+def _strengths(surfaces: Surfaces, simulated: Vector) -> tuple[Vector, Vector]:
+    """Return each surface's strength and its error, from (strengths, surfaces) simulated energies.
+
+    Linear between simulations and, as noise may point past no smoothing, below the first of them.
+    """
+    seen, variance = _mean_luma(surfaces.log_energy), _mean_luma(surfaces.variance) / len(LUMA_BANDS)
+    strength, error = np.zeros(len(seen)), np.zeros(len(seen))
+    for row, curve in enumerate(simulated.T):
+        fall = np.minimum(np.diff(curve), -1e-3)
+        place = int(np.clip(np.searchsorted(-curve, -seen[row]) - 1, 0, len(fall) - 1))
+        step = _STRENGTHS[place + 1] - _STRENGTHS[place]
+        strength[row] = _STRENGTHS[place] + step * (seen[row] - curve[place]) / fall[place]
+        error[row] = math.sqrt(variance[row] + _SURFACE_ERROR**2) * step / -fall[place]
+    return strength.clip(-1, 1), error

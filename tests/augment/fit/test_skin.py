@@ -1,0 +1,114 @@
+"""Skin smoothing: known strengths come back, from the camera's own photographs of even skin."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from spooflab.augment import load_profile
+from spooflab.augment.develop import develop
+from spooflab.augment.fit.chain import Candidate, Known, device_rows, linear_light
+from spooflab.augment.fit.estimates import skin_estimate
+from spooflab.augment.fit.fit import _plain_and_skin
+from spooflab.augment.fit.flat_blocks import Blocks, flat_blocks
+from spooflab.augment.fit.simulator import Stops
+from spooflab.augment.fit.skin import Skin, apart_from_skin, fit_skin, pooled
+from spooflab.augment.fit.sought import from_values
+
+CANDIDATE = Candidate(
+    a=8e-4, b=8e-6, row_share=0.05, smear=0.3, halo=0.6, halo_radius_px=1.1, tone=0.5, gamma=0.92, saturation=1.1,
+    red_gain=2.0, blue_gain=1.6,
+)  # fmt: skip
+CCM = np.array([[1.5, -0.4, -0.1], [-0.2, 1.4, -0.2], [0.0, -0.5, 1.5]])
+KNOWN = Known(ccm=CCM, cfa=True, bits=10, black_level=0.06, subsampling=2)
+SKINS = np.array([[0.80, 0.60, 0.50], [0.62, 0.45, 0.37], [0.45, 0.32, 0.26], [0.88, 0.70, 0.61]], np.float32)
+WALL = np.array([0.4, 0.45, 0.5], np.float32)
+QUALITY = np.full(len(SKINS), 92)
+
+
+def photographs(strengths: list[float], colours: np.ndarray = SKINS) -> Blocks:
+    """Flat blocks of one photograph a colour: the left half of the colour, the right half a wall."""
+    codes = torch.from_numpy(np.stack([colours, np.broadcast_to(WALL, colours.shape)], -1)).repeat_interleave(80, 2)
+    codes = codes[:, :, None].expand(-1, -1, 160, -1).contiguous()
+    params = device_rows(CANDIDATE, KNOWN, len(colours), (160, 160), quality=QUALITY, stops=np.zeros(4), draw=9)
+    params = dataclasses.replace(params, beautify=torch.tensor(strengths))
+    photos = (develop(linear_light(codes, CANDIDATE), params) * 255).round().to(torch.uint8)
+    found = [flat_blocks(photo.permute(1, 2, 0).numpy(), photo=i) for i, photo in enumerate(photos)]
+    return Blocks.join(found)
+
+
+def fitted(strengths: list[float]) -> Skin:
+    _, skin = apart_from_skin(photographs(strengths))
+    return fit_skin(skin, KNOWN, QUALITY, from_values(vars(CANDIDATE)), Stops.none(4))
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 0.6])
+def test_the_strength_comes_back(strength: float) -> None:
+    found = fitted([strength] * 4)
+    assert found.photos == 4
+    assert found.strength == pytest.approx(strength, abs=2 * math.hypot(found.std, 0.03))
+    assert found.shots < 0.06
+
+
+def test_strengths_that_change_from_shot_to_shot_are_a_range() -> None:
+    found = fitted([0.1, 0.3, 0.5, 0.7])
+    assert found.strength == pytest.approx(0.4, abs=0.1)
+    assert found.shots == pytest.approx(np.std([0.1, 0.3, 0.5, 0.7], ddof=1), rel=0.3)
+    told = skin_estimate(found, load_profile("front_phone"))
+    assert told.fitted
+    assert told.low < 0.15
+    assert told.high > 0.65
+
+
+def test_walls_are_plain_and_skin_is_skin() -> None:
+    plain, skin = apart_from_skin(photographs([0.0] * 4))
+    assert len(plain.level) > 100 < len(skin.level)
+    assert np.abs(plain.colour - WALL).max() < 0.05
+    nearest = np.abs(skin.colour[:, None] - SKINS).max(2).min(1)
+    assert nearest.max() < 0.05
+
+
+def test_where_nearly_all_is_skin_noise_is_matched_on_it_and_smoothing_is_left_open() -> None:
+    _, half = apart_from_skin(photographs([0.0] * 4))
+    skin = Blocks.join([half, half])
+    surfaces, told = _plain_and_skin(skin)
+    assert len(surfaces.levels) >= 3
+    assert len(told.level) == 0
+    plain, kept = _plain_and_skin(Blocks.join([skin, wall_at(0.2), wall_at(0.4), wall_at(0.6)]))
+    assert set(plain.photo) == {7}
+    assert len(kept.level) == len(skin.level)
+
+
+def wall_at(grey: float) -> Blocks:
+    noisy = 255 * grey + np.random.default_rng(0).normal(0, 2, (160, 160, 3))
+    return flat_blocks(noisy.round().astype(np.uint8), photo=7)
+
+
+def test_without_skin_the_prior_is_kept_and_says_why() -> None:
+    _, skin = apart_from_skin(photographs([0.0] * 4))
+    found = fit_skin(skin.take(skin.photo < 2), KNOWN, QUALITY, from_values(vars(CANDIDATE)), Stops.none(4))
+    prior = load_profile("front_phone")
+    told = skin_estimate(found, prior)
+    assert not told.fitted
+    assert "flat skin in 2 photographs" in told.how
+    assert (told.low, told.high) == prior.processing.beautify
+    assert not skin_estimate(None, prior).fitted
+
+
+def test_pooling_is_the_moment_estimate() -> None:
+    """Equal errors: the mean's variance is the sample's, and what is behind it the sample's less the error's."""
+    each = np.array([0.1, 0.2, 0.35, 0.4, 0.5])
+    mean, std, between = pooled(each, np.full(5, 0.05**2))
+    assert mean == pytest.approx(each.mean())
+    assert between**2 == pytest.approx(each.var(ddof=1) - 0.05**2)
+    assert std == pytest.approx(math.sqrt(each.var(ddof=1) / 5))
+    _, std, between = pooled(np.array([0.3, 0.3, 0.3]), np.array([0.01, 0.02, 0.04]))
+    assert std == pytest.approx((100 + 50 + 25) ** -0.5)
+    assert between == 0
+
+
+def test_a_texture_that_passed_for_skin_is_left_out() -> None:
+    each = np.array([0.3, 0.32, 0.28, 0.31, -0.9])
+    assert pooled(each, np.full(5, 0.02**2)) == pytest.approx(pooled(each[:4], np.full(4, 0.02**2)))
