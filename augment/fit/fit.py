@@ -122,8 +122,9 @@ def fit_device(
     known = dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
     candidate = found.candidate if found else to_candidate(belief.mean)
     estimates = processing_estimates(found, belief, chart, prior, len(photos))
-    smoothed = fit_skin(skin, known, coding.quality, found.z, found.stops) if found else None
-    estimates.append(skin_estimate(smoothed, prior))
+    smoothing = _smoothing(skin, known, coding, found, prior)
+    estimates.append(smoothing)
+    known = dataclasses.replace(known, beautify=smoothing.value if smoothing.fitted else 0.0)
     progress("lens and light")
     linear = [linear_of(photo.pixels, candidate) for photo in photos]
     falloff = fit_falloff([luminance(light[None])[0, 0].numpy() for light in linear])
@@ -149,13 +150,21 @@ def fit_device(
     )  # fmt: skip
 
 
-def _plain_and_skin(blocks: Blocks) -> tuple[Surfaces, Blocks]:
-    """Return the surfaces that noise is matched on, and blocks of skin, if there is much else."""
+def _smoothing(
+    skin: Blocks | None, known: Known, coding: Coding, found: Match | None, prior: DeviceProfile
+) -> Estimate:
+    if skin is None or found is None:
+        return skin_estimate(None, prior)
+    return skin_estimate(fit_skin(skin, known, coding.quality, found.z, found.stops, b_power=b_power(prior)), prior)
+
+
+def _plain_and_skin(blocks: Blocks) -> tuple[Surfaces, Blocks | None]:
+    """Return the surfaces that noise is matched on, and blocks of skin: None where noise has little else to go by."""
     plain, skin = apart_from_skin(blocks)
     surfaces = surfaces_of(plain)
     if len(surfaces.levels) >= _FEWEST_LEVELS:
         return surfaces, skin
-    return surfaces_of(blocks), skin.take(np.zeros(len(skin.level), bool))
+    return surfaces_of(blocks), None
 
 
 def _noise_and_pattern(

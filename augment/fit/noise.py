@@ -22,6 +22,10 @@ from spooflab.augment.fit.surfaces import Surfaces
 from spooflab.augment.row_threads import map_rows
 
 _LUMA = slice(0, len(LUMA_BANDS))
+_SURFACE_STOPS = 0.4
+"""Standard deviation of one surface's noise, stops, where photographs show too few of them to tell."""
+_DEAD = 0.05
+"""Sum of squared slopes over the bands of luma below which a surface's noise did not get through the camera."""
 _STOP_TURNS, _POLISHES = 3, 4
 """Newton steps to the photographs' stops, and rounds of the polish in each."""
 _STARTS = (0.1, 0.25, 0.45, 0.65)
@@ -149,16 +153,19 @@ def photo_stops(simulate: Simulator, z: Vector, photos: int) -> Stops:
     for _ in range(_STOP_TURNS):
         here, more = (simulate(z, Stops(own + step, 0 * own)) for step in (0.0, 0.5))
         slope = ((more - here) / 0.5)[:, _LUMA]
-        left = (slope * (surfaces.log_energy - here)[:, _LUMA]).sum(1) / (slope**2).sum(1).clip(1e-9)
+        told = (slope**2).sum(1)
+        left = np.where(told > _DEAD, (slope * (surfaces.log_energy - here)[:, _LUMA]).sum(1) / told.clip(_DEAD), 0.0)
         own += _polished(surfaces, left, count)
-        own[count > 0] -= np.median(own[count > 0])
+        own = np.clip(own - np.median(own[count > 0]), -5, 5) * (count > 0)
     seen = count > 0
-    free = max(len(left) - int(seen.sum()) - len(surfaces.levels), 1)
-    spread2 = float(1.4826 * np.median(np.abs(left))) ** 2 * len(left) / free
+    free = len(left) - int(seen.sum()) - len(surfaces.levels)
+    spread2 = float(1.4826 * np.median(np.abs(left))) ** 2 * len(left) / max(free, 1)
+    if free < len(left) / 3:  # too few surfaces a photograph to see how they scatter
+        spread2 = max(spread2, _SURFACE_STOPS**2)
     error2 = np.where(seen, np.pi / 2 * spread2 / count.clip(1), np.inf)  # a median's, of normal values
     between2 = max(0.0, float(np.mean(own[seen] ** 2 - error2[seen])))
     kept = between2 / np.maximum(between2 + error2, 1e-12)
-    return Stops(np.clip(kept * own, -5, 5), np.sqrt(between2 * (1 - kept)))
+    return Stops(kept * own, np.sqrt(between2 * (1 - kept)))
 
 
 def _polished(surfaces: Surfaces, left: Vector, count: npt.NDArray[np.int64]) -> Vector:

@@ -22,6 +22,10 @@ _STRENGTHS = np.linspace(0, 1, 6)
 """Strengths that are simulated."""
 _DRAWS = 4
 """Noises that each simulation is the mean of."""
+_STOP_STEP = 0.25
+"""Stops by which noise is raised to see what that changes."""
+_TEXTURED = -0.2
+"""Strength below which skin is no even skin: it is noisier than the camera by more than the surfaces' errors."""
 _FEWEST_PHOTOS, _FEWEST_BLOCKS = 3, 16
 _SURFACE_ERROR = 0.1
 """Standard deviation of a surface's log energy beside sampling: what other surfaces of three cameras scattered by."""
@@ -55,10 +59,12 @@ def apart_from_skin(blocks: Blocks) -> tuple[Blocks, Blocks]:
     return blocks.take(weight <= _PLAIN), blocks.take(weight >= _SKIN)
 
 
-def fit_skin(skin: Blocks, known: Known, quality: npt.NDArray[np.int64], z: Vector, stops: Stops) -> Skin:
+def fit_skin(
+    skin: Blocks, known: Known, quality: npt.NDArray[np.int64], z: Vector, stops: Stops, *, b_power: float = 1.5
+) -> Skin:
     """Return the strength of skin smoothing behind `skin`, given the camera without it.
 
-    Smoothing takes the share (1 - strength)^2 of the energy of luma noise on even skin. Each surface's strength is
+    Smoothing leaves the share (1 - strength)^2 of the energy of luma noise on even skin. Each surface's strength is
     where simulations reach its mean log energy.
 
     Args:
@@ -66,19 +72,36 @@ def fit_skin(skin: Blocks, known: Known, quality: npt.NDArray[np.int64], z: Vect
         known: what is not sought.
         quality: (photos,) JPEG quality, 0 for none.
         z: the camera in the noise fit's units, matched where there is no skin.
-        stops: how each photograph's noise departs from the camera's.
+        stops: how each photograph's noise departs from the camera's; what is open of it is an error here.
+        b_power: how much faster b changes than a with them.
     """
     surfaces = surfaces_of(skin, fewest_blocks=_FEWEST_BLOCKS, fewest_at_level=_FEWEST_BLOCKS)
     photos = np.unique(surfaces.photo)
     if len(photos) < _FEWEST_PHOTOS:
         return Skin(math.nan, math.inf, 0.0, len(surfaces), len(photos), f"flat skin in {len(photos)} photographs")
-    simulated = np.stack([_luma_energies(surfaces, known, quality, z, stops, strength) for strength in _STRENGTHS])
-    each, error = _strengths(surfaces, simulated)
+    given = Stops(stops.log2, 0 * stops.scatter)
+    noisier = Stops(stops.log2 + _STOP_STEP, 0 * stops.scatter)
+
+    def energies(strength: float, of: Stops) -> Vector:
+        simulate = Simulator(surfaces, dataclasses.replace(known, beautify=strength), quality, b_power=b_power)
+        simulate.centre(z, of)
+        drawn = [_mean_luma(simulate(z, of, draw)) for draw in range(_DRAWS)]
+        return np.asarray(np.mean(drawn, axis=0), np.float64)
+
+    simulated = np.stack([energies(strength, given) for strength in _STRENGTHS])
+    per_stop = (energies(0.0, noisier) - simulated[0]) / _STOP_STEP
+    each, per_log = _strengths(surfaces, simulated)
+    variance = _mean_luma(surfaces.variance) / len(LUMA_BANDS) + _SURFACE_ERROR**2
     own, error2 = np.zeros(len(photos)), np.zeros(len(photos))
     for place, photo in enumerate(photos):
-        weight = np.where(surfaces.photo == photo, 1 / error**2, 0.0)
-        own[place], error2[place] = (weight * each).sum() / weight.sum(), 1 / weight.sum()
+        weight = np.where(surfaces.photo == photo, 1 / (per_log**2 * variance), 0.0)
+        share = weight / weight.sum()
+        own[place] = (share * each).sum()
+        error2[place] = 1 / weight.sum() + ((share * per_log * per_stop).sum() * stops.scatter[photo]) ** 2
     mean, std, shots = pooled(own, error2)
+    if mean < _TEXTURED - 2 * std:
+        why = f"skin shows more than noise in {len(photos)} photographs"
+        return Skin(math.nan, math.inf, 0.0, len(surfaces), len(photos), why)
     return Skin(mean, std, shots, len(surfaces), len(photos))
 
 
@@ -98,31 +121,21 @@ def pooled(each: Vector, error2: Vector) -> tuple[float, float, float]:
     return float((weight * each).sum() / weight.sum()), float(weight.sum() ** -0.5), math.sqrt(between)
 
 
-def _luma_energies(
-    surfaces: Surfaces, known: Known, quality: npt.NDArray[np.int64], z: Vector, stops: Stops, strength: float
-) -> Vector:
-    """Return mean log energies of luma (surfaces,) of the camera at that strength of smoothing."""
-    simulate = Simulator(surfaces, dataclasses.replace(known, beautify=strength), quality)
-    simulate.centre(z, stops)
-    drawn = [_mean_luma(simulate(z, stops, draw)) for draw in range(_DRAWS)]
-    return np.asarray(np.mean(drawn, axis=0), np.float64)
-
-
 def _mean_luma(values: Vector) -> Vector:
     return np.asarray(values[:, : len(LUMA_BANDS)].mean(1), np.float64)
 
 
 def _strengths(surfaces: Surfaces, simulated: Vector) -> tuple[Vector, Vector]:
-    """Return each surface's strength and its error, from (strengths, surfaces) simulated energies.
+    """Return each surface's strength, and how much it falls for each unit of log energy.
 
-    Linear between simulations and, as noise may point past no smoothing, below the first of them.
+    From (strengths, surfaces) simulated energies: linear between them and, as noise may point past no smoothing, below
+    the first.
     """
-    seen, variance = _mean_luma(surfaces.log_energy), _mean_luma(surfaces.variance) / len(LUMA_BANDS)
-    strength, error = np.zeros(len(seen)), np.zeros(len(seen))
+    seen = _mean_luma(surfaces.log_energy)
+    strength, per_log = np.zeros(len(seen)), np.zeros(len(seen))
     for row, curve in enumerate(simulated.T):
         fall = np.minimum(np.diff(curve), -1e-3)
         place = int(np.clip(np.searchsorted(-curve, -seen[row]) - 1, 0, len(fall) - 1))
-        step = _STRENGTHS[place + 1] - _STRENGTHS[place]
-        strength[row] = _STRENGTHS[place] + step * (seen[row] - curve[place]) / fall[place]
-        error[row] = math.sqrt(variance[row] + _SURFACE_ERROR**2) * step / -fall[place]
-    return strength.clip(-1, 1), error
+        per_log[row] = (_STRENGTHS[place + 1] - _STRENGTHS[place]) / -fall[place]
+        strength[row] = _STRENGTHS[place] - per_log[row] * (seen[row] - curve[place])
+    return strength.clip(-1, 1), per_log

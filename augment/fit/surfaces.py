@@ -64,7 +64,7 @@ class Surfaces:
         return out
 
     def mean_variance(self, variance: Vector, weight: Vector) -> Vector:
-        """Return (levels, ...) variances of `mean` from those (N, ...) of independent values, NaN for none."""
+        """Return (levels, bands) variances of `mean` from those (N, bands) of independent values, NaN for none."""
         total = np.bincount(self.level, weight, minlength=len(LEVELS) - 1)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.mean(weight[:, None] * variance, weight) / total[:, None], np.float64)

@@ -119,6 +119,9 @@ def test_what_the_photographs_tell_comes_back(fitted: Fit, real: Any) -> None:
     assert values["target"].value == pytest.approx(0.224, rel=0.15)
     assert values["highlight"].value == pytest.approx(1.05, rel=0.15)  # most of which clips
     assert fitted.profile.exposure.metering == (1.0, 1.0)
+    assert values["beautify"].fitted
+    assert values["beautify"].value <= 2 * values["beautify"].std
+    assert fitted.profile.processing.beautify[1] < 0.15
     assert values["prnu_std"].fitted
     assert values["prnu_std"].value == pytest.approx(real.device.identity.prnu_std, rel=0.3)
 
@@ -170,6 +173,7 @@ def test_the_fitted_camera_is_harder_to_tell_from_the_real_one_than_an_unfitted_
 ) -> None:
     assert told_apart["itself"] <= 0.65
     assert told_apart["unfitted"] >= 0.95
+    assert told_apart["fitted"] <= told_apart["unfitted"] - 0.25
 
 
 @pytest.mark.slow
@@ -267,6 +271,7 @@ def test_a_drawn_cameras_noise_comes_back_within_a_quarter(blind: Blind) -> None
 def test_the_fit_of_a_drawn_camera_is_harder_to_tell_from_it_than_an_unfitted_one(blind: Blind) -> None:
     assert blind.auc["itself"] <= 0.65
     assert blind.auc["unfitted"] >= 0.95
+    assert blind.auc["fitted"] <= blind.auc["unfitted"] - 0.25
 
 
 @pytest.mark.slow

@@ -52,6 +52,27 @@ def test_the_strength_comes_back(strength: float) -> None:
     assert found.shots < 0.06
 
 
+def test_an_open_departure_of_a_photographs_noise_is_no_change_of_strength() -> None:
+    """The same photographs, whose noise is believed to be another by half a stop either way."""
+    _, skin = apart_from_skin(photographs([0.3] * 4))
+    z, off = from_values(vars(CANDIDATE)), 0.5 * np.array([1, -1, 1, -1])
+    sure, open_ = (
+        fit_skin(skin, KNOWN, QUALITY, z, Stops(off, np.full(4, scatter)), b_power=1.2) for scatter in (0.0, 0.5)
+    )
+    assert sure.shots > 0.05
+    assert open_.shots < 0.5 * sure.shots
+    assert open_.strength == pytest.approx(0.3, abs=2 * open_.std)
+
+
+def test_skin_that_is_noisier_than_the_camera_tells_nothing() -> None:
+    _, skin = apart_from_skin(photographs([0.0] * 4))
+    quieter = from_values(vars(dataclasses.replace(CANDIDATE, a=2e-4, b=2e-6)))
+    found = fit_skin(skin, KNOWN, QUALITY, quieter, Stops.none(4))
+    told = skin_estimate(found, load_profile("front_phone"))
+    assert not told.fitted
+    assert "more than noise" in told.how
+
+
 def test_strengths_that_change_from_shot_to_shot_are_a_range() -> None:
     found = fitted([0.1, 0.3, 0.5, 0.7])
     assert found.strength == pytest.approx(0.4, abs=0.1)
@@ -75,9 +96,10 @@ def test_where_nearly_all_is_skin_noise_is_matched_on_it_and_smoothing_is_left_o
     skin = Blocks.join([half, half])
     surfaces, told = _plain_and_skin(skin)
     assert len(surfaces.levels) >= 3
-    assert len(told.level) == 0
+    assert told is None
     plain, kept = _plain_and_skin(Blocks.join([skin, wall_at(0.2), wall_at(0.4), wall_at(0.6)]))
     assert set(plain.photo) == {7}
+    assert kept is not None
     assert len(kept.level) == len(skin.level)
 
 
