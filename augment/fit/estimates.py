@@ -114,13 +114,11 @@ def _resampled(found: Match, belief: Prior, photos: int) -> npt.NDArray[np.float
 
 
 def skin_estimate(skin: Skin | None, prior: DeviceProfile) -> Estimate:
-    """Return the strength of skin smoothing."""
-    if skin is None or skin.reason or skin.std > _SKIN_UNKNOWN:
-        why = (
-            "too little that is even and no skin"
-            if skin is None
-            else skin.reason or f"flat skin leaves it open by {skin.std:.2f}"
-        )
+    """Return the strength of skin smoothing; None where there was nothing to judge skin by."""
+    if skin is None:
+        return _silent("processing", "beautify", prior, "too few even surfaces beside skin to know the noise by")
+    if skin.reason or skin.std > _SKIN_UNKNOWN:
+        why = skin.reason or f"flat skin leaves it open by {skin.std:.2f}"
         return _silent("processing", "beautify", prior, why)
     half = max(skin.std, math.sqrt(3) * skin.shots)  # a shot's strength is drawn evenly from the range
     value, low, high = (min(1.0, max(0.0, end)) for end in (skin.strength, skin.strength - half, skin.strength + half))

@@ -102,9 +102,10 @@ def fit_device(
         DataError: a chart picture that shows no chart, or a turned one.
     """
     photos = photographs.photos
+    pixels = [photo.pixels for photo in photos]
     progress("flat blocks")
     coding = read_coding(photos)
-    blocks = Blocks.join([flat_blocks(photo.pixels, photo=i) for i, photo in enumerate(photos)])
+    blocks = Blocks.join([flat_blocks(own, photo=i) for i, own in enumerate(pixels)])
     surfaces, skin = _plain_and_skin(without_texture(blocks))
     if prior is None:
         prior = choose_prior(surfaces, coding.quality, coding.subsampling)
@@ -114,31 +115,25 @@ def fit_device(
     if chart is not None:
         belief = belief_with_chart(belief, chart)
     progress("lines")
-    luma = [luma_of(photo.pixels) for photo in photos]
+    luma = [luma_of(own) for own in pixels]
     chains = [edge_chains(plane * 255) for plane in luma]
     distortion = fit_distortion(chains, photographs.size)
     progress("noise and processing, by simulation")
     found, pattern, gain = _noise_and_pattern(surfaces, luma, known, coding, belief, b_power(prior))
-    known = dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
+    known = _with_pattern(known, pattern, gain)
     candidate = found.candidate if found else to_candidate(belief.mean)
     estimates = processing_estimates(found, belief, chart, prior, len(photos))
     smoothing = _smoothing(skin, known, coding, found, prior)
     estimates.append(smoothing)
     known = dataclasses.replace(known, beautify=smoothing.value if smoothing.fitted else 0.0)
     progress("lens and light")
-    linear = [linear_of(photo.pixels, candidate) for photo in photos]
+    linear = [linear_of(own, candidate) for own in pixels]
     falloff = fit_falloff([luminance(light[None])[0, 0].numpy() for light in linear])
     resampled = not distortion.reason and abs(distortion.k1) > _RESAMPLED
     sharpness = fit_sharpness(
-        [photo.pixels for photo in photos],
-        candidate,
-        known,
-        coding.quality,
-        f_number=optics[0],
-        pitch_um=optics[1],
-        resampled=resampled,
+        pixels, candidate, known, coding.quality, f_number=optics[0], pitch_um=optics[1], resampled=resampled
     )
-    fringe = fit_fringe([p.pixels for p in photos], again_with_fringe(candidate, known, coding.typical))
+    fringe = fit_fringe(pixels, again_with_fringe(candidate, known, coding.typical))
     estimates += lens_estimates(distortion, falloff, sharpness, fringe, prior)
     estimates += sensor_estimates(pattern, gain, prior)
     estimates += assumed_estimates(*optics)
@@ -179,9 +174,8 @@ def _noise_and_pattern(
     if len(surfaces.levels) < _FEWEST_LEVELS:
         candidate = to_candidate(belief.mean)
         return None, *_pattern(luma, candidate, known, coding)
-    start = look(simulate, belief, len(luma))
-    pattern, gain = _pattern(luma, start.candidate, known, coding)
-    known = dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
+    start = look(simulate, belief)
+    known = _with_pattern(known, *_pattern(luma, to_candidate(start.z), known, coding))
     found = match(Simulator(surfaces, known, coding.quality, b_power=power), belief, start)
     return found, *_pattern(luma, found.candidate, known, coding)
 
@@ -189,6 +183,10 @@ def _noise_and_pattern(
 def _pattern(luma: Luma, candidate: Candidate, known: Known, coding: Coding) -> tuple[Pattern, float]:
     pattern = fit_pattern(luma, [slope_of(plane, candidate) for plane in luma])
     return pattern, pattern_gain(candidate, known, coding.typical)
+
+
+def _with_pattern(known: Known, pattern: Pattern, gain: float) -> Known:
+    return dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
 
 
 def _traits(fringe: Fringe, distortion: Distortion) -> Traits:

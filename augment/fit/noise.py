@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from spooflab.augment.fit.chain import Candidate
 from spooflab.augment.fit.emulator import Posterior, Reference, posterior
-from spooflab.augment.fit.flat_blocks import LUMA_BANDS
+from spooflab.augment.fit.photo_stops import photo_stops
 from spooflab.augment.fit.runs import Region, Runs
 from spooflab.augment.fit.simulator import Simulator, Stops
 from spooflab.augment.fit.sought import LOWER, NAMES, STEP, UPPER, Prior, Vector, to_candidate
@@ -21,13 +21,6 @@ from spooflab.augment.fit.summary import huber_weight
 from spooflab.augment.fit.surfaces import Surfaces
 from spooflab.augment.row_threads import map_rows
 
-_LUMA = slice(0, len(LUMA_BANDS))
-_SURFACE_STOPS = 0.4
-"""Standard deviation of one surface's noise, stops, where photographs show too few of them to tell."""
-_DEAD = 0.05
-"""Sum of squared slopes over the bands of luma below which a surface's noise did not get through the camera."""
-_STOP_TURNS, _POLISHES = 3, 4
-"""Newton steps to the photographs' stops, and rounds of the polish in each."""
 _STARTS = (0.1, 0.25, 0.45, 0.65)
 """Strengths of noise reduction from which the search starts."""
 _WIDE = np.array([0.4, 0.6, 0.05, 0.15, 0.35, 0.25, 0.12, 0.05, 0.1, 0.06, 0.06])
@@ -83,21 +76,15 @@ class Start:
     covariance: Vector
     stops: Stops
 
-    @property
-    def candidate(self) -> Candidate:
-        """The parameters in natural units."""
-        return to_candidate(self.z)
 
-
-def look(simulate: Simulator, prior: Prior, photos: int) -> Start:
+def look(simulate: Simulator, prior: Prior) -> Start:
     """Return where candidates like the surfaces lie, roughly: the best of a few guesses, and runs far about it.
 
     Args:
         simulate: for the surfaces to be matched.
         prior: what is believed before.
-        photos: how many there are.
     """
-    stops = Stops.none(photos)
+    stops = Stops.none(len(simulate.quality))
     few = simulate.of(simulate.surfaces.first(_GLANCE))
     z = _first_guess(few, prior, stops)
     few.centre(z, stops)
@@ -106,7 +93,7 @@ def look(simulate: Simulator, prior: Prior, photos: int) -> Start:
     runs.add(region.draw(_FIRST_RUNS, 1000), few, stops)
     found = posterior(region, runs, few.surfaces, prior)
     simulate.centre(found.z, stops)
-    return Start(found.z, found.covariance, photo_stops(simulate, found.z, photos))
+    return Start(found.z, found.covariance, photo_stops(simulate, found.z))
 
 
 def match(simulate: Simulator, prior: Prior, start: Start) -> Match:
@@ -137,48 +124,6 @@ def _reference(simulate: Simulator, panel: npt.NDArray[np.bool_], z: Vector, sto
     simulate.centre(z, stops)
     drawn = np.stack(map_rows(lambda draw: simulate(z, stops, draw), range(9000, 9000 + _DRAWS)))
     return Reference(panel, drawn.mean(0), drawn.var(0, ddof=1) / _DRAWS)
-
-
-def photo_stops(simulate: Simulator, z: Vector, photos: int) -> Stops:
-    """Return how far single photographs' noise lies from that of the camera `z`.
-
-    The log ratio of a surface's energies to the simulated ones, over what a doubling of the noise changes there
-    (denoising and coding swallow some of it), and the medians of photographs and of levels in turn: Tukey's median
-    polish (1977), as textures are no noise. Photographs scatter by more than their surfaces explain: by that, each is
-    shrunk towards the others (James and Stein 1961), and what stays open is simulated as scatter.
-    """
-    surfaces = simulate.surfaces
-    own, count = np.zeros(photos), np.bincount(surfaces.photo, minlength=photos)
-    left = np.zeros(len(surfaces))
-    for _ in range(_STOP_TURNS):
-        here, more = (simulate(z, Stops(own + step, 0 * own)) for step in (0.0, 0.5))
-        slope = ((more - here) / 0.5)[:, _LUMA]
-        told = (slope**2).sum(1)
-        left = np.where(told > _DEAD, (slope * (surfaces.log_energy - here)[:, _LUMA]).sum(1) / told.clip(_DEAD), 0.0)
-        own += _polished(surfaces, left, count)
-        own = np.clip(own - np.median(own[count > 0]), -5, 5) * (count > 0)
-    seen = count > 0
-    free = len(left) - int(seen.sum()) - len(surfaces.levels)
-    spread2 = float(1.4826 * np.median(np.abs(left))) ** 2 * len(left) / max(free, 1)
-    if free < len(left) / 3:  # too few surfaces a photograph to see how they scatter
-        spread2 = max(spread2, _SURFACE_STOPS**2)
-    error2 = np.where(seen, np.pi / 2 * spread2 / count.clip(1), np.inf)  # a median's, of normal values
-    between2 = max(0.0, float(np.mean(own[seen] ** 2 - error2[seen])))
-    kept = between2 / np.maximum(between2 + error2, 1e-12)
-    return Stops(kept * own, np.sqrt(between2 * (1 - kept)))
-
-
-def _polished(surfaces: Surfaces, left: Vector, count: npt.NDArray[np.int64]) -> Vector:
-    """Return what `left` (surfaces,) has by photograph, and take that and what it has by level out of it."""
-    own = np.zeros(len(count))
-    for _ in range(_POLISHES):
-        for level in surfaces.levels:
-            left[surfaces.level == level] -= np.median(left[surfaces.level == level])
-        for photo in np.flatnonzero(count):
-            middle = float(np.median(left[surfaces.photo == photo]))
-            own[photo] += middle
-            left[surfaces.photo == photo] -= middle
-    return own
 
 
 def refit(match: Match, times: Vector, prior: Prior) -> Vector:

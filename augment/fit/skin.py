@@ -51,6 +51,11 @@ class Skin:
     photos: int
     reason: str = ""
 
+    @staticmethod
+    def unknown(surfaces: int, photos: int, reason: str) -> "Skin":
+        """Return that nothing is known, and why."""
+        return Skin(math.nan, math.inf, 0.0, surfaces, photos, reason)
+
 
 def apart_from_skin(blocks: Blocks) -> tuple[Blocks, Blocks]:
     """Return the blocks without a hint of skin colour, and those of skin: cameras may smooth skin unasked."""
@@ -78,7 +83,7 @@ def fit_skin(
     surfaces = surfaces_of(skin, fewest_blocks=_FEWEST_BLOCKS, fewest_at_level=_FEWEST_BLOCKS)
     photos = np.unique(surfaces.photo)
     if len(photos) < _FEWEST_PHOTOS:
-        return Skin(math.nan, math.inf, 0.0, len(surfaces), len(photos), f"flat skin in {len(photos)} photographs")
+        return Skin.unknown(len(surfaces), len(photos), f"flat skin in {len(photos)} photographs")
     given = Stops(stops.log2, 0 * stops.scatter)
     noisier = Stops(stops.log2 + _STOP_STEP, 0 * stops.scatter)
 
@@ -100,8 +105,7 @@ def fit_skin(
         error2[place] = 1 / weight.sum() + ((share * per_log * per_stop).sum() * stops.scatter[photo]) ** 2
     mean, std, shots = pooled(own, error2)
     if mean < _TEXTURED - 2 * std:
-        why = f"skin shows more than noise in {len(photos)} photographs"
-        return Skin(math.nan, math.inf, 0.0, len(surfaces), len(photos), why)
+        return Skin.unknown(len(surfaces), len(photos), f"skin shows more than noise in {len(photos)} photographs")
     return Skin(mean, std, shots, len(surfaces), len(photos))
 
 

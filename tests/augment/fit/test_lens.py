@@ -1,15 +1,17 @@
 """Distortion, fall-off, fringe and blur against lenses that were put there by other code."""
 
+import dataclasses
 import math
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from fitted_camera import CANDIDATE, KNOWN
 
 from spooflab.augment import View
 from spooflab.augment.develop import develop
-from spooflab.augment.fit.chain import Candidate, Known, device_rows, linear_light
+from spooflab.augment.fit.chain import device_rows, linear_light
 from spooflab.augment.fit.distortion import fit_distortion, undistorted
 from spooflab.augment.fit.falloff import fit_falloff
 from spooflab.augment.fit.fringe import fit_fringe
@@ -134,11 +136,7 @@ def test_steepness_of_a_gaussian_edge_is_its_peak(std_px: float) -> None:
 def test_blur_comes_back_from_edges_between_colours(blur: float) -> None:
     """Both sides are compared in luma: in a mean of the channels, softer in red and blue, .15 px go missing."""
     rng = np.random.default_rng(1)
-    candidate = Candidate(
-        a=8e-4, b=8e-6, row_share=0.05, smear=0.4, halo=0.6, halo_radius_px=1.1, tone=0.5, gamma=0.92, saturation=1.1,
-        red_gain=2.0, blue_gain=1.6,
-    )  # fmt: skip
-    known = Known(np.array([[1.5, -0.4, -0.1], [-0.2, 1.4, -0.2], [0.0, -0.5, 1.5]]), True, 10, 0.06, 2)
+    candidate = dataclasses.replace(CANDIDATE, a=8e-4)
     photos = []
     for draw in range(4):
         codes = torch.from_numpy(rng.uniform(0.15, 0.75, (24, 3)).astype(np.float32))
@@ -148,9 +146,9 @@ def test_blur_comes_back_from_edges_between_colours(blur: float) -> None:
         stripe = np.floor((x[None] * math.cos(angle) + x[:, None] * math.sin(angle)) / 30).astype(int) % 24
         scene = torch.nn.functional.avg_pool2d(light[torch.from_numpy(stripe)].permute(2, 0, 1)[None], fine)
         view = View.ideal(256, 256, blur_px=blur, f_number=2.0, pitch_um=1.4)
-        params = device_rows(candidate, known, 1, (256, 256), quality=np.array([92]), stops=np.zeros(1), draw=draw)
+        params = device_rows(candidate, KNOWN, 1, (256, 256), quality=np.array([92]), stops=np.zeros(1), draw=draw)
         photo = develop(view.blur(scene), params)
         photos.append((photo[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
-    found = fit_sharpness(photos, candidate, known, np.full(4, 92), f_number=2.0, pitch_um=1.4)
+    found = fit_sharpness(photos, candidate, KNOWN, np.full(4, 92), f_number=2.0, pitch_um=1.4)
     assert found.edges > 100
     assert float(np.nanmean(found.blur_px)) == pytest.approx(blur, abs=0.06)

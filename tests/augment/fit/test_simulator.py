@@ -5,23 +5,18 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from fitted_camera import CANDIDATE, KNOWN
 
 from spooflab.augment.develop import develop
-from spooflab.augment.fit.chain import MARGIN_PX, PATCH_PX, Candidate, Known, device_rows, flat_patches, linear_light
+from spooflab.augment.fit.chain import MARGIN_PX, PATCH_PX, device_rows, flat_patches, linear_light
 from spooflab.augment.fit.flat_blocks import BANDS, LEVELS
-from spooflab.augment.fit.noise import photo_stops
+from spooflab.augment.fit.photo_stops import photo_stops
 from spooflab.augment.fit.runs import Runs
 from spooflab.augment.fit.simulator import Simulator, Stops
 from spooflab.augment.fit.sought import NAMES, from_values, to_candidate
 from spooflab.augment.fit.surfaces import Surfaces
 
-CANDIDATE = Candidate(
-    a=6e-4, b=8e-6, row_share=0.05, smear=0.4, halo=0.6, halo_radius_px=1.1, tone=0.5, gamma=0.92, saturation=1.1,
-    red_gain=2.0, blue_gain=1.6,
-)  # fmt: skip
 Z = from_values(vars(CANDIDATE))
-CCM = np.array([[1.5, -0.4, -0.1], [-0.2, 1.4, -0.2], [0.0, -0.5, 1.5]])
-KNOWN = Known(ccm=CCM, cfa=True, bits=10, black_level=0.06, subsampling=2)
 NONE = Stops.none(4)
 COLOURS = np.array([[0.2, 0.25, 0.3], [0.5, 0.4, 0.45], [0.1, 0.12, 0.08], [0.7, 0.75, 0.6]], np.float32)
 
@@ -109,7 +104,7 @@ def noisy_photographs(log2: np.ndarray, each: int) -> Simulator:
 @pytest.mark.parametrize("spread", [0.0, 0.8])
 def test_photographs_that_differ_in_noise_are_told_and_equal_ones_are_not(spread: float) -> None:
     true = spread * np.linspace(-1, 1, 16)
-    found = photo_stops(noisy_photographs(true, 8), Z, 16)
+    found = photo_stops(noisy_photographs(true, 8), Z)
     if spread:
         assert np.corrcoef(found.log2, true)[0, 1] > 0.9
         assert found.log2.std() == pytest.approx(true.std(), rel=0.3)
@@ -121,12 +116,12 @@ def test_photographs_that_differ_in_noise_are_told_and_equal_ones_are_not(spread
 
 def test_one_surface_a_photograph_is_not_taken_for_its_noise() -> None:
     """Nothing shows there how surfaces scatter, so a typical scatter is assumed."""
-    found = photo_stops(noisy_photographs(0.1 * np.linspace(-1, 1, 24), 1), Z, 24)
+    found = photo_stops(noisy_photographs(0.1 * np.linspace(-1, 1, 24), 1), Z)
     assert np.abs(found.log2).max() < 0.1
 
 
 def test_a_surface_whose_noise_did_not_get_through_leaves_the_others_alone() -> None:
     simulate = noisy_photographs(np.zeros(16), 8)
     simulate.surfaces.colour[:8] = 0.998  # burnt: nothing moves
-    found = photo_stops(simulate, Z, 16)
+    found = photo_stops(simulate, Z)
     assert np.abs(found.log2).max() < 0.15

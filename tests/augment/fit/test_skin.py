@@ -3,13 +3,15 @@
 import dataclasses
 import math
 
+import fitted_camera
 import numpy as np
 import pytest
 import torch
+from fitted_camera import KNOWN
 
 from spooflab.augment import load_profile
 from spooflab.augment.develop import develop
-from spooflab.augment.fit.chain import Candidate, Known, device_rows, linear_light
+from spooflab.augment.fit.chain import device_rows, linear_light
 from spooflab.augment.fit.estimates import skin_estimate
 from spooflab.augment.fit.fit import _plain_and_skin
 from spooflab.augment.fit.flat_blocks import Blocks, flat_blocks
@@ -17,12 +19,7 @@ from spooflab.augment.fit.simulator import Stops
 from spooflab.augment.fit.skin import Skin, apart_from_skin, fit_skin, pooled
 from spooflab.augment.fit.sought import from_values
 
-CANDIDATE = Candidate(
-    a=8e-4, b=8e-6, row_share=0.05, smear=0.3, halo=0.6, halo_radius_px=1.1, tone=0.5, gamma=0.92, saturation=1.1,
-    red_gain=2.0, blue_gain=1.6,
-)  # fmt: skip
-CCM = np.array([[1.5, -0.4, -0.1], [-0.2, 1.4, -0.2], [0.0, -0.5, 1.5]])
-KNOWN = Known(ccm=CCM, cfa=True, bits=10, black_level=0.06, subsampling=2)
+CANDIDATE = dataclasses.replace(fitted_camera.CANDIDATE, a=8e-4, smear=0.3)
 SKINS = np.array([[0.80, 0.60, 0.50], [0.62, 0.45, 0.37], [0.45, 0.32, 0.26], [0.88, 0.70, 0.61]], np.float32)
 WALL = np.array([0.4, 0.45, 0.5], np.float32)
 QUALITY = np.full(len(SKINS), 92)
