@@ -43,11 +43,10 @@ from spooflab.augment.fit.texture import without_texture
 from spooflab.augment.fit.unit import Traits, nearest_unit
 from spooflab.augment.fit.with_chart import belief_with_chart, checked_chart, pinned
 from spooflab.augment.profile import DeviceProfile
+from spooflab.augment.view import View
 
 Luma = list[npt.NDArray[np.float32]]
 _FEWEST_LEVELS = 3
-_RESAMPLED = 2e-3
-"""Distortion (k1) beyond which a finished device's resampling blurs a picture at all phases."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +128,8 @@ def fit_device(
     progress("lens and light")
     linear = [linear_of(own, candidate) for own in pixels]
     falloff = fit_falloff([luminance(light[None])[0, 0].numpy() for light in linear])
-    resampled = not distortion.reason and abs(distortion.k1) > _RESAMPLED
-    sharpness = fit_sharpness(
-        pixels, candidate, known, coding.quality, f_number=optics[0], pitch_um=optics[1], resampled=resampled
-    )
+    lens = _lens(photographs.size, optics, distortion, prior)
+    sharpness = fit_sharpness(pixels, candidate, known, coding.quality, lens)
     fringe = fit_fringe(pixels, again_with_fringe(candidate, known, coding.typical))
     estimates += lens_estimates(distortion, falloff, sharpness, fringe, prior)
     estimates += sensor_estimates(pattern, gain, prior)
@@ -196,6 +193,14 @@ def _traits(fringe: Fringe, distortion: Distortion) -> Traits:
         blue_scale=fringe.blue if seen else None,
         k1=None if distortion.reason else distortion.k1,
     )
+
+
+def _lens(size: tuple[int, int], optics: tuple[float, float], distortion: Distortion, prior: DeviceProfile) -> View:
+    """Return the finished device's window; where lines are silent its lens bends as much as half of the prior's do."""
+    k1, k2 = distortion.k1, distortion.k2
+    if distortion.reason:
+        k1, k2 = max(np.abs(prior.lens.edge_distortion)) / 2, 0.0
+    return View.ideal(*size, k1=k1, k2=k2, f_number=optics[0], pitch_um=optics[1])
 
 
 def _middle(limits: tuple[float, float]) -> float:

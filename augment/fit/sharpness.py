@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from spooflab.augment.color import luma
 from spooflab.augment.develop import develop
 from spooflab.augment.fit.behind import luma_of
 from spooflab.augment.fit.chain import Candidate, Known, device_rows, linear_light
+from spooflab.augment.lens import resample, window_rays
 from spooflab.augment.view import View
 
 FloatArray = npt.NDArray[np.float64]
@@ -21,9 +23,11 @@ _FLAT_PX = 3.5
 _BLURS = np.array([0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2])
 _FEWEST = 12
 _STEEP = 0.75
-_PHASES = (0.7549, 0.5698)
+_PLACES = np.array([0.7549, 0.5698])
 """Steps of an even sequence in the unit square (Roberts 2018)."""
-_SIMULATED = 48
+_SIMULATED, _MARGIN = 192, 8
+"""Edges that are simulated, for steepness differs between colours by more than between blurs; and how far their scenes
+reach beyond what is seen of them, pixels."""
 
 
 @dataclass(frozen=True)
@@ -96,26 +100,23 @@ def fit_sharpness(
     candidate: Candidate,
     known: Known,
     quality: npt.NDArray[np.int64],
-    *,
-    f_number: float,
-    pitch_um: float,
-    resampled: bool = False,
+    lens: View,
 ) -> Sharpness:
     """Return each photograph's blur: the one whose simulated edges, of the same colours, are as steep as its own.
 
     A scene's edges are sharp or softer, never sharper than the lens: upper quartiles are compared, which noise lifts in
-    both alike. If the lens distorts, these are `resampled` at all phases, as a picture is
-    that the finished device photographs: the blur of that is not to be found twice.
+    both alike. `lens` is a photograph's window with its distortion, aperture and pitch. A finished device resamples
+    what it photographs where its lens bends: so are these edges, for the blur of that is not to be found twice.
     """
     measured = [edges_of(luma_of(photo), np.asarray(photo / np.float32(255), np.float32)) for photo in photos]
     colours = np.concatenate([m.colours for m in measured])
-    if len(colours) < _FEWEST:
+    if len(colours) < _FEWEST or min(lens.height, lens.width) < _SIDE:
         return Sharpness(np.full(len(photos), np.nan), len(colours), np.zeros(0))
     pairs = colours[np.linspace(0, len(colours) - 1, _SIMULATED).astype(int)]
     middle = np.full(len(pairs), int(np.median(quality)), np.int64)
     curve = []
     for blur in _BLURS:
-        edges = simulated_edges(pairs, float(blur), candidate, known, middle, f_number, pitch_um, resampled)
+        edges = simulated_edges(pairs, float(blur), candidate, known, middle, lens)
         joined = np.concatenate([edge_steepness(edge, most=60) for edge in edges])
         curve.append(float(np.quantile(joined, _STEEP)) if len(joined) else np.nan)
     steepness = np.minimum.accumulate(np.nan_to_num(np.asarray(curve), nan=1e-3))
@@ -125,28 +126,42 @@ def fit_sharpness(
 
 
 def simulated_edges(
-    colours: FloatArray, blur: float, candidate: Candidate, known: Known, quality: npt.NDArray[np.int64],
-    f_number: float, pitch_um: float, resampled: bool,
-) -> npt.NDArray[np.float32]:  # fmt: skip
-    """Return luma (N, _SIDE, _SIDE) of straight edges at all angles between the colours (N, 2, 3)."""
-    count = len(colours)
+    colours: FloatArray, blur: float, candidate: Candidate, known: Known, quality: npt.NDArray[np.int64], lens: View
+) -> npt.NDArray[np.float32]:
+    """Return luma (N, _SIDE, _SIDE) of straight edges at all angles between the colours (N, 2, 3), all over a window.
+
+    Args:
+        colours: of both sides, code values in [0, 1].
+        blur: standard deviation beside that of `lens`, px.
+        candidate, known: the camera.
+        quality: (N,) of JPEG.
+        lens: one window; of it distortion, aperture and pitch count.
+    """
+    count, fine, side = len(colours), 4, _SIDE + 2 * _MARGIN
     angle = torch.arange(count) * (torch.pi * (5**0.5 - 1))
-    fine = 4
-    axis = (torch.arange(_SIDE * fine) + 0.5) / fine - _SIDE / 2
+    axis = (torch.arange(side * fine) + 0.5) / fine - side / 2
     across = axis[None, None, :] * angle.cos()[:, None, None] + axis[None, :, None] * angle.sin()[:, None, None]
     cover = torch.nn.functional.avg_pool2d((across > 0).float()[:, None], fine)
     dark, bright = (
         linear_light(torch.from_numpy(colours[:, side, :, None, None]).float(), candidate) for side in (0, 1)
     )
-    light = dark + (bright - dark) * cover
-    view = View.ideal(_SIDE, _SIDE, batch_size=count, blur_px=blur, f_number=f_number, pitch_um=pitch_um)
+    light = resample(dark + (bright - dark) * cover, _pieces_of(lens, count) / (side / 2))
+    view = View.ideal(
+        _SIDE, _SIDE, batch_size=count, blur_px=blur, f_number=float(lens.f_number[0]), pitch_um=float(lens.pitch_um[0])
+    )
     params = device_rows(candidate, known, count, (_SIDE, _SIDE), quality=quality, stops=np.zeros(count))
-    if resampled:
-        phase = torch.stack([torch.arange(count) * share % 1 for share in _PHASES])[:, :, None, None, None]
-        light = torch.lerp(light, light.roll(1, 3), phase[0])
-        light = torch.lerp(light, light.roll(1, 2), phase[1])
-    photo = develop(view.blur(light.contiguous()), params)
+    photo = develop(view.blur(light), params)
     return np.asarray(luma(photo)[:, 0].numpy(), np.float32)
+
+
+def _pieces_of(lens: View, count: int) -> Tensor:
+    """Return rays (N, _SIDE, _SIDE, 2) of pieces of the window, scene pixels from a corner of one near its middle."""
+    half = torch.tensor([lens.width, lens.height]) / 2
+    rays = window_rays(lens)[0][0] * half
+    room = np.array([lens.width, lens.height]) - _SIDE
+    corners = np.floor(np.arange(1, count + 1)[:, None] * _PLACES % 1 * (room + 1)).astype(int)
+    pieces = torch.stack([rays[y : y + _SIDE, x : x + _SIDE] for x, y in corners])
+    return pieces - (pieces.mean((1, 2), keepdim=True) + half).round() + half
 
 
 def _at(image: npt.NDArray[np.float32], x: FloatArray, y: FloatArray) -> FloatArray:
