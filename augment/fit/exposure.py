@@ -7,15 +7,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from spooflab.augment.exposure import cell_means, meter
+from spooflab.augment.exposure import meter
 from spooflab.augment.profile import ExposureProfile
 
 FloatArray = npt.NDArray[np.float64]
-_CLIPPED, _CLIPPED_SHARE, _BURNT_CELLS = 0.97, 0.1, 0.04
-"""Light of a channel that counts as clipped; the share of clipped pixels in a burnt cell; and the share of burnt cells
-from which on the 95th percentile may be one of them."""
-_HIDDEN_EV = np.linspace(0, 0.5, 6)
-"""By how much burnt highlights may be brighter than they look, stops."""
+_CLIPPED = 0.97
+"""Light of a channel that counts as clipped."""
+_HIDDEN_EV = np.linspace(0, 1, 6)
+"""By how much clipped light may be brighter than it looks, stops."""
 _DARK_EV = 2.0
 """How far below the usual mean a photograph lies that the camera could not brighten enough: taken in near darkness."""
 _FEWEST = 3
@@ -46,12 +45,13 @@ def fit_exposure(linear: list[Tensor], prior: ExposureProfile) -> Exposure | Non
     """Return the posterior mean of target, highlight and scatter from linear photographs (3, H, W), None if few.
 
     A photograph's metered mean m is the target, or less where its highlights h held it back, times an error: log m is
-    normal about min(log target, log highlight - log h / m). The posterior is summed on a grid. Where highlights are
-    burnt they were brighter than they look, by up to half a stop: the likelihood is the mean over how much.
+    normal about min(log target, log highlight - log h / m). The posterior is summed on a grid. Clipped light was
+    brighter than it looks, by up to a stop, and so were mean and highlights: the likelihood is the mean over how
+    much.
     """
-    seen = [(_mean(light), _bright(light), _is_burnt(light)) for light in linear]
-    usual = float(np.median([mean for mean, _, _ in seen])) if seen else 0.0
-    lit = [(mean, bright, burnt) for mean, bright, burnt in seen if mean > usual - _DARK_EV]
+    seen = [_metered(light) for light in linear]
+    usual = float(np.median([of_one[0, 0] for of_one in seen])) if seen else 0.0
+    lit = [of_one for of_one in seen if of_one[0, 0] > usual - _DARK_EV]
     if len(lit) < _FEWEST:
         return None
     low, high = np.log2(prior.highlight)
@@ -64,9 +64,8 @@ def fit_exposure(linear: list[Tensor], prior: ExposureProfile) -> Exposure | Non
     own = np.hypot(max(prior.error_ev, 0.05), float(np.diff(np.log2(prior.target))[0]) / 12**0.5)
     log_weight = -0.5 * ((highlight - (low + high) / 2) / max((high - low) / 12**0.5, 0.05)) ** 2
     log_weight -= 0.5 * (np.log2(scatter / own) / _SCATTER_PRIOR_EV) ** 2
-    for mean, bright, burnt in lit:
-        hidden = _HIDDEN_EV if burnt else _HIDDEN_EV[:1]
-        away = [(mean - np.minimum(target, highlight - (bright + ev - mean))) / scatter for ev in hidden]
+    for of_one in lit:
+        away = [(mean - np.minimum(target, highlight - (bright - mean))) / scatter for mean, bright in of_one]
         log_weight += np.logaddexp.reduce([-0.5 * each**2 for each in away], axis=0) - np.log(scatter)
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
@@ -80,9 +79,12 @@ def _moments(weight: FloatArray, value: FloatArray) -> tuple[float, float]:
     return mean, float((weight * (value - mean) ** 2).sum()) ** 0.5
 
 
-def _is_burnt(light: Tensor) -> bool:
-    cells = cell_means((light.amax(0) >= _CLIPPED).float()[None, None])
-    return float((cells > _CLIPPED_SHARE).float().mean()) > _BURNT_CELLS
+def _metered(light: Tensor) -> FloatArray:
+    """Return (hidden, 2): mean and highlights of a photograph whose clipped light was brighter by each `_HIDDEN_EV`."""
+    clipped = light >= _CLIPPED
+    hidden = _HIDDEN_EV if bool(clipped.any()) else _HIDDEN_EV[:1]
+    lifted = [torch.where(clipped, light * 2**ev, light) for ev in hidden]
+    return np.array([(_mean(one), _bright(one)) for one in lifted])
 
 
 def _mean(light: Tensor) -> float:
