@@ -60,26 +60,26 @@ class Drawn:
         kind, seed: what is drawn.
         smooths: skin.
         always: is fitted with every run of the tests.
-        told: a classifier still tells the fit from it, which is the fit's open goal.
+        misses: goals that its fit is known to miss; reaching one fails the test, so that it leaves this list.
     """
 
     kind: str
     seed: int
     smooths: bool = False
     always: bool = False
-    told: bool = False
+    misses: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.kind}-{self.seed}"
 
 
 DRAWN = (
-    Drawn("front_phone", 1128, told=True),
-    Drawn("webcam_1080p", 1129),
+    Drawn("front_phone", 1128, always=True, misses=("not told",)),
+    Drawn("webcam_1080p", 1129, always=True),
     Drawn("front_phone", 2001, smooths=True),
-    Drawn("webcam_1080p", 2002, smooths=True, always=True),
-    Drawn("front_phone", 3001, smooths=True, told=True),
-    Drawn("webcam_1080p", 3002, smooths=True, told=True),
+    Drawn("webcam_1080p", 2002, smooths=True, misses=("k1",)),
+    Drawn("front_phone", 3001, smooths=True, misses=("not told", "harder to tell")),
+    Drawn("webcam_1080p", 3002, smooths=True, misses=("not told", "harder to tell")),
 )
 ALL = os.environ.get("SPOOFLAB_CAMERAS") == "all"
 """A fit and its judgement take ten minutes, so most of docs/devices.md's table is made anew on demand."""
@@ -119,6 +119,19 @@ def blind(
     return Blind(drawn, real, a, b, groups["codec"]["quality"], fit, colour_difference(real, copy), told)
 
 
+@pytest.fixture
+def known_miss(blind: Blind, request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Mark the test as expected to fail if the camera's fit misses that goal."""
+
+    def mark(goal: str) -> None:
+        if goal in blind.drawn.misses:
+            request.applymarker(
+                pytest.mark.xfail(reason=f"{blind.drawn} misses {goal}: docs/devices.md says by how much")
+            )
+
+    return mark
+
+
 @pytest.mark.slow
 def test_a_drawn_cameras_coding_and_colours_come_back(blind: Blind) -> None:
     low, high = blind.fit.profile.codec.quality
@@ -133,23 +146,24 @@ def test_a_drawn_cameras_noise_comes_back_within_a_quarter(blind: Blind) -> None
 
 
 @pytest.mark.slow
-def test_the_fit_of_a_drawn_camera_is_harder_to_tell_from_it_than_an_unfitted_one(blind: Blind) -> None:
+def test_the_fit_of_a_drawn_camera_is_harder_to_tell_from_it_than_an_unfitted_one(
+    blind: Blind, known_miss: Callable[[str], None]
+) -> None:
     assert blind.auc["itself"] <= 0.65
     assert blind.auc["unfitted"] >= 0.95
-    assert blind.auc["fitted"] <= blind.auc["unfitted"] - 0.15
+    known_miss("harder to tell")
+    assert blind.auc["fitted"] <= blind.auc["unfitted"] - 0.25
 
 
 @pytest.mark.slow
-def test_a_drawn_cameras_distortion_comes_back(blind: Blind) -> None:
-    true = blind.real.device.identity.k1
-    # .001 moves the corner of a photograph of 512 px by a third of a pixel: lines tell no less.
-    assert blind.fit.distortion.k1 == pytest.approx(true, abs=max(0.2 * abs(true), 1e-3))
+def test_a_drawn_cameras_distortion_comes_back(blind: Blind, known_miss: Callable[[str], None]) -> None:
+    known_miss("k1")
+    assert blind.fit.distortion.k1 == pytest.approx(blind.real.device.identity.k1, rel=0.2)
 
 
 @pytest.mark.slow
 def test_a_classifier_cannot_tell_the_fitted_from_the_drawn_camera(
-    blind: Blind, request: pytest.FixtureRequest
+    blind: Blind, known_miss: Callable[[str], None]
 ) -> None:
-    if blind.drawn.told:
-        request.applymarker(pytest.mark.xfail(reason="sharpening and noise reduction stand in for each other"))
+    known_miss("not told")
     assert blind.auc["fitted"] <= 0.65
