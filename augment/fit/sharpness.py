@@ -114,9 +114,10 @@ def fit_sharpness(
         return Sharpness(np.full(len(photos), np.nan), len(colours), np.zeros(0))
     pairs = colours[np.linspace(0, len(colours) - 1, _SIMULATED).astype(int)]
     middle = np.full(len(pairs), int(np.median(quality)), np.int64)
+    scenes = edge_scenes(pairs, candidate, lens)
     curve = []
     for blur in _BLURS:
-        edges = simulated_edges(pairs, float(blur), candidate, known, middle, lens)
+        edges = photographed_edges(scenes, float(blur), candidate, known, middle, lens)
         joined = np.concatenate([edge_steepness(edge, most=60) for edge in edges])
         curve.append(float(np.quantile(joined, _STEEP)) if len(joined) else np.nan)
     steepness = np.minimum.accumulate(np.nan_to_num(np.asarray(curve), nan=1e-3))
@@ -125,32 +126,43 @@ def fit_sharpness(
     return Sharpness(np.where(np.isnan(own), np.nan, blur_px), len(colours), steepness)
 
 
-def simulated_edges(
-    colours: FloatArray, blur: float, candidate: Candidate, known: Known, quality: npt.NDArray[np.int64], lens: View
-) -> npt.NDArray[np.float32]:
-    """Return luma (N, _SIDE, _SIDE) of straight edges at all angles between the colours (N, 2, 3), all over a window.
+def edge_scenes(colours: FloatArray, candidate: Candidate, lens: View) -> Tensor:
+    """Return light (N, 3, _SIDE, _SIDE) of straight edges at all angles, all over a window, before the lens blurs it.
 
     Args:
-        colours: of both sides, code values in [0, 1].
-        blur: standard deviation beside that of `lens`, px.
-        candidate, known: the camera.
-        quality: (N,) of JPEG.
-        lens: one window; of it distortion, aperture and pitch count.
+        colours: (N, 2, 3) code values in [0, 1] of both sides.
+        candidate: by whose curve they are turned into light.
+        lens: one window, whose distortion resamples them.
     """
-    count, fine, side = len(colours), 4, _SIDE + 2 * _MARGIN
+    count, fine, width = len(colours), 4, _SIDE + 2 * _MARGIN
     angle = torch.arange(count) * (torch.pi * (5**0.5 - 1))
-    axis = (torch.arange(side * fine) + 0.5) / fine - side / 2
+    axis = (torch.arange(width * fine) + 0.5) / fine - width / 2
     across = axis[None, None, :] * angle.cos()[:, None, None] + axis[None, :, None] * angle.sin()[:, None, None]
     cover = torch.nn.functional.avg_pool2d((across > 0).float()[:, None], fine)
     dark, bright = (
         linear_light(torch.from_numpy(colours[:, side, :, None, None]).float(), candidate) for side in (0, 1)
     )
-    light = resample(dark + (bright - dark) * cover, _pieces_of(lens, count) / (side / 2))
+    return resample(dark + (bright - dark) * cover, _pieces_of(lens, count) / (width / 2))
+
+
+def photographed_edges(
+    scenes: Tensor, blur: float, candidate: Candidate, known: Known, quality: npt.NDArray[np.int64], lens: View
+) -> npt.NDArray[np.float32]:
+    """Return luma (N, _SIDE, _SIDE) of photographs of `edge_scenes`.
+
+    Args:
+        scenes: the light.
+        blur: standard deviation beside that of `lens`, px.
+        candidate, known: the camera.
+        quality: (N,) of JPEG.
+        lens: whose aperture and pitch count.
+    """
+    count = len(scenes)
     view = View.ideal(
         _SIDE, _SIDE, batch_size=count, blur_px=blur, f_number=float(lens.f_number[0]), pitch_um=float(lens.pitch_um[0])
     )
     params = device_rows(candidate, known, count, (_SIDE, _SIDE), quality=quality, stops=np.zeros(count))
-    photo = develop(view.blur(light), params)
+    photo = develop(view.blur(scenes), params)
     return np.asarray(luma(photo)[:, 0].numpy(), np.float32)
 
 
