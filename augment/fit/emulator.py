@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import block_diag
 
+from spooflab.augment.fit.beside import Beside
 from spooflab.augment.fit.runs import Region, Regression, Runs, terms_of
 from spooflab.augment.fit.sought import LOWER, UPPER, Prior, Vector
 from spooflab.augment.fit.summary import Apart, apart, huber_cost, huber_weight, whitener
@@ -31,11 +33,13 @@ class Reference:
         panel: (surfaces,) which the runs simulate.
         energies: (surfaces, bands) log energies at the centre, the mean of several simulations.
         variance: (surfaces, bands) of `energies`.
+        beside: (groups,) log ratios of noise beside edges at the centre; None where steps are not simulated.
     """
 
     panel: npt.NDArray[np.bool_]
     energies: Vector
     variance: Vector
+    beside: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,11 @@ class Posterior:
         z, covariance: mean and covariance.
         apart: what the photographs exceed the mean's energies by.
         simulated: (surfaces, bands) log energies expected of the mean.
-        used: (levels, bands) which terms were compared.
-        scaled: (used,) residuals of unit variance.
-        jacobian: (used, parameters) of log energies.
-        whiten: (used, used) what makes residuals of unit variance.
+        used: (levels, bands) which of their means were compared: T terms, with the groups of edges behind them.
+        beside: (groups,) what photographs exceed the mean's log ratios beside edges by, NaN where none was compared.
+        scaled: (T,) residuals of unit variance.
+        jacobian: (T, parameters) of log energies and log ratios.
+        whiten: (T, T) what makes residuals of unit variance.
     """
 
     z: Vector
@@ -57,13 +62,19 @@ class Posterior:
     apart: Apart
     simulated: Vector
     used: npt.NDArray[np.bool_]
+    beside: Vector
     scaled: Vector
     jacobian: Vector
     whiten: Vector
 
 
 def posterior(
-    region: Region, runs: Runs, surfaces: Surfaces, prior: Prior, reference: Reference | None = None
+    region: Region,
+    runs: Runs,
+    surfaces: Surfaces,
+    prior: Prior,
+    reference: Reference | None = None,
+    beside: Beside | None = None,
 ) -> Posterior:
     """Return the posterior of the parameters within `region`, after runs there.
 
@@ -75,6 +86,7 @@ def posterior(
         surfaces: what is compared.
         prior: what is believed before.
         reference: all surfaces at the centre; None if the runs are of all surfaces.
+        beside: noise beside the photographs' edges, which runs and reference simulate; None if they do not.
     """
     regression = Regression(region, runs)
     if reference is None:
@@ -84,16 +96,17 @@ def posterior(
     at = np.zeros(len(region.centre))
     sample = at[None]
     for turn in range(_TURNS):
-        emulator = Emulator(regression, surfaces, reference, prior, at)
+        emulator = Emulator(regression, surfaces, reference, prior, at, beside)
         sample = emulator.sample(emulator.least(runs) if turn == 0 else emulator.descend(at))
         at = sample.mean(0)
-    emulator = Emulator(regression, surfaces, reference, prior, at)
+    emulator = Emulator(regression, surfaces, reference, prior, at, beside)
     return Posterior(
         np.clip(region.z(at), LOWER, UPPER),
         region.spread @ np.cov(sample.T) @ region.spread.T,
         emulator.apart,
         emulator.simulated,
         emulator.used,
+        emulator.beside_left(at),
         emulator.scaled(at[None])[0],
         emulator.slope(at) @ np.linalg.inv(region.spread),
         emulator.whiten,
@@ -104,7 +117,13 @@ class Emulator:
     """Cost of candidates in the regression's coordinates, from level means whose surfaces were weighed at `at`."""
 
     def __init__(
-        self, regression: Regression, surfaces: Surfaces, reference: Reference, prior: Prior, at: Vector
+        self,
+        regression: Regression,
+        surfaces: Surfaces,
+        reference: Reference,
+        prior: Prior,
+        at: Vector,
+        beside: Beside | None,
     ) -> None:
         self.region, self.prior = regression.region, prior
         panel = surfaces.take(reference.panel)
@@ -114,19 +133,32 @@ class Emulator:
         weight = self.apart.weight[reference.panel]
         self.used = ~np.isnan(self.apart.mean) & ~np.isnan(panel.mean(np.ones((len(panel), 1)), weight))
         levels = np.stack([panel.mean(one, weight)[self.used] for one in regression.runs.seen])
-        self._coefficients, own = regression.fit(levels)
+        edges, edges_away, edges_covariance, self._groups = _edge_terms(beside, regression.runs, reference)
+        self._coefficients, own = regression.fit(np.concatenate([levels, edges], 1))
+        own = own * regression.error2(at + _TYPICAL)
         variance = self.apart.variance + surfaces.mean_variance(reference.variance, self.apart.weight)
-        variance[self.used] += own * regression.error2(at + _TYPICAL)
-        self.whiten = whitener(variance, self.used)
+        variance[self.used] += own[: levels.shape[1]]
+        edges_covariance = edges_covariance + np.diag(own[levels.shape[1] :])
+        self.whiten = block_diag(whitener(variance, self.used), np.linalg.inv(np.linalg.cholesky(edges_covariance)))
         away = surfaces.mean(surfaces.log_energy - reference.energies, self.apart.weight)[self.used]
-        self._target = away + terms_of(0 * at[None])[0] @ self._coefficients
+        self._target = np.concatenate([away, edges_away]) + terms_of(0 * at[None])[0] @ self._coefficients
+
+    def left(self, u: Vector) -> Vector:
+        """Return residuals (n, T) at (n, parameters): of level means, then beside edges."""
+        return np.asarray(self._target - terms_of(u) @ self._coefficients, np.float64)
+
+    def beside_left(self, u: Vector) -> Vector:
+        """Return the residuals beside edges (groups,) at one u, NaN where they are not compared."""
+        out = np.full(len(self._groups), np.nan)
+        out[self._groups] = self.left(u[None])[0, int(self.used.sum()) :]
+        return out
 
     def scaled(self, u: Vector) -> Vector:
-        """Return residuals of unit variance (n, used) at (n, parameters)."""
-        return np.asarray((self._target - terms_of(u) @ self._coefficients) @ self.whiten.T, np.float64)
+        """Return residuals of unit variance (n, T) at (n, parameters)."""
+        return np.asarray(self.left(u) @ self.whiten.T, np.float64)
 
     def slope(self, u: Vector) -> Vector:
-        """Return the derivatives (used, parameters) of log energies at one u; differences of a quadratic are exact."""
+        """Return the derivatives (T, parameters) of the terms at one u; differences of a quadratic are exact."""
         ends = terms_of(np.concatenate([u + np.eye(len(u)), u - np.eye(len(u))])) @ self._coefficients
         return np.asarray((ends[: len(u)] - ends[len(u) :]).T / 2, np.float64)
 
@@ -185,3 +217,18 @@ class Emulator:
         normal = white.T @ (weight[:, None] * white) + spread.T @ self.prior.precision @ spread
         off = self.region.z(u) - self.prior.mean
         return normal, white.T @ (weight * scaled) - spread.T @ self.prior.precision @ off
+
+
+def _edge_terms(
+    beside: Beside | None, runs: Runs, reference: Reference
+) -> tuple[Vector, Vector, Vector, npt.NDArray[np.bool_]]:
+    """Return the runs' log ratios, what the photographs exceed the centre's by, its covariance, and of which groups.
+
+    Groups are those that photographs, centre and every run show: a candidate may be too noisy for clean edges.
+    """
+    if beside is None or reference.beside is None:
+        return np.zeros((len(runs.z), 0)), np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.bool_)
+    seen = np.stack(runs.beside)
+    away = beside.ratio - reference.beside
+    kept = np.isfinite(away) & np.isfinite(seen).all(0)
+    return seen[:, kept], away[kept], beside.covariance[np.ix_(kept, kept)], kept

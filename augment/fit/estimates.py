@@ -74,7 +74,7 @@ def processing_estimates(
             continue
         z = float(found.z[place])
         half = max(spread_only, {"a": 1.0, "b": power}.get(key, 0.0) * shots_ev * math.log(2) * 1.5)
-        how = "flat blocks matched by simulation"
+        how = f"flat blocks{_and_edges(found)} matched by simulation"
         if key in _LOG_NAMES:
             cast = _cast(chart).get(key, 1.0)
             value, low, high = (math.exp(end) / cast for end in (z, z - half, z + half))
@@ -87,6 +87,12 @@ def processing_estimates(
             low = high = value
         out.append(Estimate(group, key, value, low, high, std, True, how))
     return out
+
+
+def _and_edges(found: Match) -> str:
+    if found.beside is None or np.isnan(found.found.beside).all():
+        return ""
+    return f" and noise beside {found.beside.edges} edges"
 
 
 def _cast(chart: ChartFit | None) -> dict[str, float]:

@@ -10,10 +10,13 @@ import numpy.typing as npt
 from spooflab.augment.color import luminance
 from spooflab.augment.fit.assemble import assemble
 from spooflab.augment.fit.behind import again_with_fringe, linear_of, luma_of, pattern_gain, slope_of
+from spooflab.augment.fit.beside import SIDE as STEP_SIDE
+from spooflab.augment.fit.beside import SideNoise, StepSimulator, noise_beside, sides_of, striped_covers
 from spooflab.augment.fit.chain import Candidate, Known
 from spooflab.augment.fit.chart import ChartFit
 from spooflab.augment.fit.coding import Coding, codec_of, read_coding
 from spooflab.augment.fit.distortion import Distortion, fit_distortion
+from spooflab.augment.fit.edges import Edges
 from spooflab.augment.fit.estimate import Estimate
 from spooflab.augment.fit.estimates import (
     assumed_estimates,
@@ -47,6 +50,8 @@ from spooflab.augment.view import View
 
 Luma = list[npt.NDArray[np.float32]]
 _FEWEST_LEVELS = 3
+_FEWEST_STEPS, _MOST_STEPS = 192, 768
+"""Edges from which noise beside them is compared, and how many colours of theirs are simulated."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +118,19 @@ def fit_device(
     chart = checked_chart(charts, known.ccm, optics) if charts else None
     if chart is not None:
         belief = belief_with_chart(belief, chart)
-    progress("lines")
+    progress("lines and edges")
     luma = [luma_of(own) for own in pixels]
     chains = [edge_chains(plane * 255) for plane in luma]
     distortion = fit_distortion(chains, photographs.size)
+    lens = _lens(photographs.size, optics, distortion, prior)
+    edges, sides = sides_of(pixels)
     progress("noise and processing, by simulation")
-    found, pattern, gain = _noise_and_pattern(surfaces, luma, known, coding, belief, b_power(prior))
+
+    def steps(start: Candidate, known: Known) -> StepSimulator | None:
+        sharpness = fit_sharpness(edges, start, known, coding.quality, lens)
+        return _steps(edges, sides, sharpness, known, coding, lens, b_power(prior))
+
+    found, pattern, gain = _noise_and_pattern(surfaces, luma, known, coding, belief, b_power(prior), steps)
     known = _with_pattern(known, pattern, gain)
     candidate = found.candidate if found else to_candidate(belief.mean)
     estimates = processing_estimates(found, belief, chart, prior, len(photos))
@@ -128,8 +140,7 @@ def fit_device(
     progress("lens and light")
     linear = [linear_of(own, candidate) for own in pixels]
     falloff = fit_falloff([luminance(light[None])[0, 0].numpy() for light in linear])
-    lens = _lens(photographs.size, optics, distortion, prior)
-    sharpness = fit_sharpness(pixels, candidate, known, coding.quality, lens)
+    sharpness = fit_sharpness(edges, candidate, known, coding.quality, lens)
     fringe = fit_fringe(pixels, again_with_fringe(candidate, known, coding.typical))
     estimates += lens_estimates(distortion, falloff, sharpness, fringe, prior)
     estimates += sensor_estimates(pattern, gain, prior)
@@ -160,7 +171,13 @@ def _plain_and_skin(blocks: Blocks) -> tuple[Surfaces, Blocks | None]:
 
 
 def _noise_and_pattern(
-    surfaces: Surfaces, luma: Luma, known: Known, coding: Coding, belief: Prior, power: float
+    surfaces: Surfaces,
+    luma: Luma,
+    known: Known,
+    coding: Coding,
+    belief: Prior,
+    power: float,
+    steps: Callable[[Candidate, Known], StepSimulator | None],
 ) -> tuple[Match | None, Pattern, float]:
     """Return the matched noise, the sensor's pattern, and what of a pattern the chain lets through.
 
@@ -172,9 +189,21 @@ def _noise_and_pattern(
         candidate = to_candidate(belief.mean)
         return None, *_pattern(luma, candidate, known, coding)
     start = look(simulate, belief)
-    known = _with_pattern(known, *_pattern(luma, to_candidate(start.z), known, coding))
-    found = match(Simulator(surfaces, known, coding.quality, b_power=power), belief, start)
+    rough = to_candidate(start.z)
+    known = _with_pattern(known, *_pattern(luma, rough, known, coding))
+    found = match(Simulator(surfaces, known, coding.quality, b_power=power), belief, start, steps(rough, known))
     return found, *_pattern(luma, found.candidate, known, coding)
+
+
+def _steps(
+    edges: Edges, sides: SideNoise, sharpness: Sharpness, known: Known, coding: Coding, lens: View, power: float
+) -> StepSimulator | None:
+    """Return what simulates noise beside the photographs' edges; None where these are few, or the window small."""
+    if len(edges) < _FEWEST_STEPS or min(lens.width, lens.height) < STEP_SIDE or np.isnan(sharpness.blur_px).all():
+        return None
+    chosen = edges.take(np.random.default_rng(0).choice(len(edges), min(len(edges), _MOST_STEPS), replace=False))
+    covers = striped_covers(len(chosen), lens, float(np.nanmean(sharpness.blur_px)))
+    return StepSimulator(noise_beside(edges, sides), chosen, known, coding.quality, covers, b_power=power)
 
 
 def _pattern(luma: Luma, candidate: Candidate, known: Known, coding: Coding) -> tuple[Pattern, float]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from spooflab.augment.fit.beside import Beside, StepSimulator
 from spooflab.augment.fit.chain import Candidate
 from spooflab.augment.fit.emulator import Posterior, Reference, posterior
 from spooflab.augment.fit.photo_stops import photo_stops
@@ -25,14 +26,15 @@ _STARTS = (0.1, 0.25, 0.45, 0.65)
 """Strengths of noise reduction from which the search starts."""
 _WIDE = np.array([0.4, 0.6, 0.05, 0.15, 0.35, 0.25, 0.12, 0.05, 0.1, 0.06, 0.06])
 """Standard deviations, in the fit's units, of the first candidates about the start: a quadratic still holds there."""
-_REGIONS = ((3.5, 80), (2.5, 80), (2.0, 100), (2.0, 140))
-"""Width of each region after the first, posterior standard deviations, and the candidates simulated in it. Narrow
-regions and few candidates pass their noise for slopes: of 80, answers scatter by twice what they state."""
+_REGIONS = ((3.5, 80, 4), (2.5, 80, 4), (2.0, 100, 8), (2.0, 140, 16))
+"""Width of each region after the first, posterior standard deviations; the candidates simulated in it; and the noises
+that all surfaces are simulated with at its middle. Narrow regions and few candidates pass their noise for slopes: of
+80, answers scatter by twice what they state."""
 _GLANCE, _PANEL = 6, 12
 """Surfaces of a luma bin that are simulated at the rough look, and with each candidate of the match: all have much the
 same slopes, so all are compared, by what they have at the middle of a region."""
-_DRAWS = 16
-"""Noises that all surfaces are simulated with at the middle of a region."""
+_STEPS = 32
+"""Pictures of steps that are simulated with each candidate; all of them at the middle of a region."""
 _LEAST = 0.3
 """Steps of `STEP` that a region is wide at least, for each posterior standard deviation."""
 _FIRST_RUNS = 128
@@ -49,6 +51,7 @@ class Match:
         stops: how each photograph's noise departs from the camera's.
         surfaces: what was compared.
         observed, simulated: (levels, bands) log energies that were brought together.
+        beside: noise beside edges that was compared; None if none was.
         misfit: root mean square of the standardised residuals; 1 is a perfect model.
         found: the emulator's posterior.
     """
@@ -59,6 +62,7 @@ class Match:
     surfaces: Surfaces
     observed: Vector
     simulated: Vector
+    beside: Beside | None
     misfit: float
     found: Posterior
 
@@ -96,8 +100,10 @@ def look(simulate: Simulator, prior: Prior) -> Start:
     return Start(found.z, found.covariance, photo_stops(simulate, found.z))
 
 
-def match(simulate: Simulator, prior: Prior, start: Start) -> Match:
+def match(simulate: Simulator, prior: Prior, start: Start, steps: StepSimulator | None = None) -> Match:
     """Return the candidate whose simulated energies come nearest to those of the simulator's surfaces, given the prior.
+
+    With `steps`, noise beside edges is brought together as well.
 
     More noise behind more noise reduction and less sharpening looks nearly alike, a long bent valley, and simulations
     are noisy. So candidates spread over a region are simulated, a quadratic is regressed on them (which averages their
@@ -107,30 +113,42 @@ def match(simulate: Simulator, prior: Prior, start: Start) -> Match:
     panel = surfaces.first(_PANEL)
     few = simulate.of(panel)
     stops, z, covariance = start.stops, start.z, start.covariance
+    few_steps, beside = (steps.first(_STEPS), steps.beside) if steps else (None, None)
     runs = Runs()
-    for turn, (width, count) in enumerate(_REGIONS):
+    for turn, (width, count, draws) in enumerate(_REGIONS):
         few.centre(z, stops)
         region = Region.around(z, width**2 * covariance + np.diag((width * _LEAST * STEP) ** 2))
-        runs.add(region.draw(count, 2000 + turn), few, stops)
-        found = posterior(region, runs, surfaces, prior, _reference(simulate, panel, z, stops))
+        runs.add(region.draw(count, 2000 + turn), few, stops, few_steps)
+        found = posterior(region, runs, surfaces, prior, _reference(simulate, panel, z, stops, steps, draws), beside)
         z, covariance = found.z, found.covariance
     misfit = float(np.sqrt(np.mean(found.scaled**2)))
     observed, simulated = (surfaces.mean(e, found.apart.weight) for e in (surfaces.log_energy, found.simulated))
-    return Match(z, covariance * max(1.0, misfit**2), stops, surfaces, observed, simulated, misfit, found)
+    return Match(z, covariance * max(1.0, misfit**2), stops, surfaces, observed, simulated, beside, misfit, found)
 
 
-def _reference(simulate: Simulator, panel: npt.NDArray[np.bool_], z: Vector, stops: Stops) -> Reference:
-    """Return the energies of all surfaces at `z`."""
+def _reference(
+    simulate: Simulator,
+    panel: npt.NDArray[np.bool_],
+    z: Vector,
+    stops: Stops,
+    steps: StepSimulator | None,
+    draws: int,
+) -> Reference:
+    """Return what all surfaces, the mean of several noises, and all steps show at `z`."""
     simulate.centre(z, stops)
-    drawn = np.stack(map_rows(lambda draw: simulate(z, stops, draw), range(9000, 9000 + _DRAWS)))
-    return Reference(panel, drawn.mean(0), drawn.var(0, ddof=1) / _DRAWS)
+    drawn = np.stack(map_rows(lambda draw: simulate(z, stops, draw), range(9000, 9000 + draws)))
+    beside = steps(z, stops, 9000) if steps else None
+    return Reference(panel, drawn.mean(0), drawn.var(0, ddof=1) / draws, beside)
 
 
 def refit(match: Match, times: Vector, prior: Prior) -> Vector:
-    """Return the parameters, by one linear step, had each photograph been there `times` (photos,) times."""
+    """Return the parameters, by one linear step, had each photograph been there `times` (photos,) times.
+
+    Noise beside edges stays as it is: how it scatters is in the posterior already.
+    """
     found = match.found
     weight = found.apart.weight * times[match.surfaces.photo]
-    residual = match.surfaces.mean(found.apart.residual, weight)[found.used]
+    residual = np.concatenate([match.surfaces.mean(found.apart.residual, weight)[found.used], found.beside])
     known = ~np.isnan(residual)
     scaled = found.whiten[:, known] @ residual[known]
     white, robust = found.whiten[:, known] @ found.jacobian[known], huber_weight(scaled)

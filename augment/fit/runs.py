@@ -1,10 +1,12 @@
 """Simulated candidates, and the quadratic that runs through them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+from spooflab.augment.fit.beside import StepSimulator
 from spooflab.augment.fit.simulator import Simulator, Stops
 from spooflab.augment.fit.sought import LOWER, UPPER, Vector
 from spooflab.augment.row_threads import map_rows
@@ -52,16 +54,24 @@ class Runs:
         z: the candidates.
         draw: which noise each took.
         seen: (surfaces, bands) log energies of each.
+        beside: (groups,) log ratios of noise beside edges of each; none where steps are not simulated.
     """
 
     z: list[Vector] = field(default_factory=list)
     draw: list[int] = field(default_factory=list)
     seen: list[Vector] = field(default_factory=list)
+    beside: list[Vector] = field(default_factory=list)
 
-    def add(self, tried: list[Vector], simulate: Simulator, stops: Stops) -> None:
+    def add(self, tried: list[Vector], simulate: Simulator, stops: Stops, steps: StepSimulator | None = None) -> None:
         """Simulate more candidates, on as many threads as torch may use."""
         draws = [(len(self.z) + place) // _SHARING for place in range(len(tried))]
-        self.seen += map_rows(lambda run: simulate(run[0], stops, run[1]), zip(tried, draws, strict=True))
+
+        def each(simulated: Callable[[Vector, Stops, int], Vector]) -> list[Vector]:
+            return map_rows(lambda run: simulated(run[0], stops, run[1]), zip(tried, draws, strict=True))
+
+        self.seen += each(simulate)
+        if steps is not None:
+            self.beside += each(steps)
         self.z += tried
         self.draw += draws
 

@@ -59,9 +59,19 @@ class Skin:
 
 def apart_from_skin(blocks: Blocks) -> tuple[Blocks, Blocks]:
     """Return the blocks without a hint of skin colour, and those of skin: cameras may smooth skin unasked."""
-    colour = torch.from_numpy(blocks.colour)[:, :, None, None]
-    weight = skin_weight(colour, luma(colour)).flatten().numpy()
+    weight = _skin_weight(blocks.colour)
     return blocks.take(weight <= _PLAIN), blocks.take(weight >= _SKIN)
+
+
+def skin_coloured(colours: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return (...,) which of (..., 3) sRGB in [0, 1] have a hint of skin colour."""
+    weight = _skin_weight(colours.reshape(-1, 3).astype(np.float32))
+    return np.asarray(weight > _PLAIN).reshape(colours.shape[:-1])
+
+
+def _skin_weight(colours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    pixels = torch.from_numpy(colours)[:, :, None, None]
+    return np.asarray(skin_weight(pixels, luma(pixels)).flatten().numpy(), np.float32)
 
 
 def fit_skin(

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from spooflab.augment.fit.chart import to_lab
+from spooflab.augment.fit.edges import edge_steepness
 from spooflab.augment.fit.flat_blocks import BANDS, LEVELS, LUMA_BANDS, Blocks, flat_blocks, to_ycc
-from spooflab.augment.fit.sharpness import edge_steepness
 from spooflab.experiments.realism import spectra
 from spooflab.experiments.realism.sides import Pixels
 from spooflab.experiments.scores import FloatArray

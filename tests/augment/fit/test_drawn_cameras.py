@@ -74,12 +74,12 @@ class Drawn:
 
 
 DRAWN = (
-    Drawn("front_phone", 1128, always=True, misses=("not told",)),
+    Drawn("front_phone", 1128, always=True),
     Drawn("webcam_1080p", 1129, always=True),
     Drawn("front_phone", 2001, smooths=True),
     Drawn("webcam_1080p", 2002, smooths=True, misses=("k1",)),
-    Drawn("front_phone", 3001, smooths=True, misses=("not told", "harder to tell")),
-    Drawn("webcam_1080p", 3002, smooths=True, misses=("not told", "harder to tell")),
+    Drawn("front_phone", 3001, smooths=True),
+    Drawn("webcam_1080p", 3002, smooths=True),
 )
 ALL = os.environ.get("SPOOFLAB_CAMERAS") == "all"
 """A fit and its judgement take ten minutes, so most of docs/devices.md's table is made anew on demand."""

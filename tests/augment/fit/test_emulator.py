@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from spooflab.augment.fit.beside import Beside
 from spooflab.augment.fit.emulator import Reference, posterior
 from spooflab.augment.fit.flat_blocks import BANDS
 from spooflab.augment.fit.runs import Region, Regression, Runs, terms_of
@@ -111,6 +112,47 @@ def test_runs_of_a_panel_serve_all_surfaces() -> None:
     blurred = Reference(panel, centre, np.full_like(centre, 0.2**2))
     wider = posterior(region(), runs, surfaces, prior, blurred)
     assert (np.diag(wider.covariance) > 1.5 * np.diag(found.covariance)).all()
+
+
+def with_edges(runs: Runs, true: np.ndarray, centre: np.ndarray) -> tuple[Runs, Beside, Reference, np.ndarray]:
+    """Six log ratios, linear too; the centre's energies are `centre`."""
+    slope = np.random.default_rng(6).standard_normal((6, SIZE)) / SPREAD * 0.3
+    runs.beside = [slope @ (z - CENTRE) for z in runs.z]
+    beside = Beside(slope @ (true - CENTRE), np.diag(np.full(6, 0.02**2)), np.zeros((2, 2)), 100)
+    panel = np.ones(len(centre), bool)
+    return runs, beside, Reference(panel, centre, np.full_like(centre, 1e-9), np.zeros(6)), slope
+
+
+def test_noise_beside_edges_counts_as_its_covariance_says() -> None:
+    runs, surfaces, true, slope = linear_world(noise=0.02)
+    prior = Prior(CENTRE, np.diag((3 * SPREAD) ** 2))
+    flat = posterior(region(), runs, surfaces, prior)
+    centre = flat.simulated - slope @ (flat.z - CENTRE)
+    runs, beside, reference, ratio_slope = with_edges(runs, true, centre)
+    found = posterior(region(), runs, surfaces, prior, reference, beside)
+    informed = np.linalg.inv(np.linalg.inv(flat.covariance) + ratio_slope.T @ ratio_slope / 0.02**2)
+    assert np.sqrt(np.diag(found.covariance)) == pytest.approx(np.sqrt(np.diag(informed)), rel=0.25)
+    assert len(found.beside) == 6
+    assert len(found.scaled) == found.used.sum() + 6
+    np.testing.assert_allclose(found.jacobian[-6:], ratio_slope, atol=0.05 * np.abs(ratio_slope).max())
+    np.testing.assert_allclose(found.beside, beside.ratio - ratio_slope @ (found.z - CENTRE), atol=0.01)
+
+
+def test_groups_of_edges_that_one_run_does_not_show_are_left_out() -> None:
+    runs, surfaces, true, slope = linear_world(noise=0.02)
+    prior = Prior(CENTRE, np.diag((3 * SPREAD) ** 2))
+    flat = posterior(region(), runs, surfaces, prior)
+    runs, beside, reference, _ = with_edges(runs, true, flat.simulated - slope @ (flat.z - CENTRE))
+    runs.beside[7][2] = np.nan
+    beside.ratio[4] = np.nan
+    found = posterior(region(), runs, surfaces, prior, reference, beside)
+    assert np.isfinite(found.beside).tolist() == [True, True, False, True, False, True]
+    assert np.isfinite(found.z).all()
+    for one in runs.beside:
+        one[:] = np.nan
+    none = posterior(region(), runs, surfaces, prior, reference, beside)
+    assert np.isnan(none.beside).all()
+    assert np.abs((none.z - flat.z) / np.sqrt(np.diag(flat.covariance))).max() < 0.5
 
 
 def test_noisier_runs_make_a_wider_posterior() -> None:

@@ -11,6 +11,7 @@ from camera_judge import colour_difference, photographed, telling
 from spooflab.augment import DeviceProfile, load_profile
 from spooflab.augment.fit import Fit, to_yaml
 from spooflab.augment.fit.coding import FORMATS
+from spooflab.augment.fit.report import render_report
 from spooflab.cli.main import run
 
 A, B, TONE, GAMMA = 6e-4, 8e-6, 0.52, 0.915
@@ -64,6 +65,8 @@ def test_what_the_photographs_tell_comes_back(fitted: Fit, real: Any) -> None:
     assert values["target"].value == pytest.approx(0.224, rel=0.15)
     assert values["highlight"].value == pytest.approx(1.05, rel=0.15)  # most of which clips
     assert fitted.profile.exposure.metering == (1.0, 1.0)
+    assert "noise beside" in values["smear"].how
+    assert "Noise beside" in render_report(fitted)
     assert values["beautify"].fitted
     assert values["beautify"].value <= 2 * values["beautify"].std
     assert fitted.profile.processing.beautify[1] < 0.15

@@ -11,12 +11,14 @@ from fitted_camera import CANDIDATE, KNOWN
 
 from spooflab.augment import View
 from spooflab.augment.develop import develop
+from spooflab.augment.fit.beside import sides_of
 from spooflab.augment.fit.chain import device_rows, linear_light
 from spooflab.augment.fit.distortion import fit_distortion, undistorted
+from spooflab.augment.fit.edges import edge_steepness, edges_of
 from spooflab.augment.fit.falloff import fit_falloff
 from spooflab.augment.fit.fringe import fit_fringe
 from spooflab.augment.fit.lines import edge_chains
-from spooflab.augment.fit.sharpness import edge_steepness, edges_of, fit_sharpness
+from spooflab.augment.fit.sharpness import fit_sharpness
 from spooflab.augment.identity import radial_terms
 from spooflab.augment.lateral_colour import lateral_colour
 from spooflab.augment.lens import through_lens
@@ -123,7 +125,7 @@ def test_steepness_of_a_gaussian_edge_is_its_peak(std_px: float) -> None:
     across = (x - 48) * math.cos(turn) + (y - 48) * math.sin(turn)
     erf = np.vectorize(math.erf)
     luma = (0.2 + 0.5 * (1 + erf(across / (std_px * math.sqrt(2)))) / 2).astype(np.float32)
-    found = edges_of(luma, np.stack([luma, 0.5 * luma, 1 - luma], -1))
+    found = edges_of(luma[None], np.stack([luma, 0.5 * luma, 1 - luma], -1)[None])
     assert len(found.steepness) > 10
     if std_px < 1.5:  # wider ones have not levelled off within the reach
         wanted = [[0.2, 0.1, 0.8], [0.7, 0.35, 0.3]]
@@ -156,6 +158,6 @@ def test_blur_comes_back_from_edges_between_colours(blur: float, k1: float) -> N
         params = device_rows(candidate, KNOWN, 1, (256, 256), quality=np.array([92]), stops=np.zeros(1), draw=draw)
         photo = develop(through_lens(scene, view), params)
         photos.append((photo[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
-    found = fit_sharpness(photos, candidate, KNOWN, np.full(4, 92), view)
+    found = fit_sharpness(sides_of(photos)[0], candidate, KNOWN, np.full(4, 92), view)
     assert found.edges > 100
     assert float(np.nanmean(found.blur_px)) == pytest.approx(blur, abs=0.06)

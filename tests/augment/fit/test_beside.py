@@ -1,0 +1,185 @@
+"""Noise beside edges: closed forms of its measure, and what noise reduction and sharpening do to it."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from fitted_camera import CANDIDATE, KNOWN
+
+from spooflab.augment import View
+from spooflab.augment.develop import develop
+from spooflab.augment.fit.beside import (
+    Beside,
+    SideNoise,
+    StepSimulator,
+    noise_beside,
+    side_noise,
+    sides_of,
+    striped_covers,
+)
+from spooflab.augment.fit.chain import device_rows, linear_light
+from spooflab.augment.fit.edges import Edges, edges_of
+from spooflab.augment.fit.simulator import Stops
+from spooflab.augment.fit.sought import NAMES, from_values
+from spooflab.augment.lens import through_lens
+
+LENS = View.ideal(256, 256, f_number=2.0, pitch_um=1.4)
+Z = from_values(vars(CANDIDATE))
+
+
+def upright(count: int, side: int = 64) -> Edges:
+    """Edges in the middle of as many pictures, dark on the left."""
+    return Edges(
+        np.arange(count),
+        np.full((count, 2), side // 2),
+        np.tile([1.0, 0.0], (count, 1)),
+        np.full(count, 0.5),
+        np.tile(np.array([[[0.2] * 3, [0.7] * 3]]), (count, 1, 1)),
+    )
+
+
+def test_side_noise_is_the_variance_along_lines_near_and_far() -> None:
+    """White noise: a line between two columns is the mean of both, so of half the variance."""
+    rng = np.random.default_rng(0)
+    luma = np.where(np.arange(64) < 32, 0.2, 0.7) * np.ones((3000, 64, 64))
+    codes = np.where(np.abs(np.arange(64) - 32) <= 4, 6.0, 3.0)
+    codes[32:] *= 2
+    luma += codes / 255 * rng.standard_normal(luma.shape)
+    found = side_noise(luma.astype(np.float32), upright(3000))
+    assert found.even.mean() > 0.99
+    near, far = (1 + 0.5 + 1) / 3, (0.5 + 1 + 0.5 + 1) / 4
+    expected = np.array([[36 * near, 9 * far], [144 * near, 36 * far]])
+    np.testing.assert_allclose(found.energy.mean(0), expected, rtol=0.05)
+
+
+def test_shade_and_bends_are_no_noise_and_a_second_edge_is_seen() -> None:
+    y, x = np.mgrid[0:64, 0:64] - 32.0
+    bent = 1 / (1 + np.exp(-2 * (x - 0.01 * y**2))) * 0.5 + 0.2 + 0.002 * y
+    crossed = np.where(x < 0, 0.2, np.where(y < 2, 0.7, 0.3))
+    luma = np.stack([bent, crossed]).astype(np.float32)
+    found = side_noise(luma, upright(2))
+    assert found.even.tolist() == [[True, True], [True, False]]
+    assert found.energy[0].max() < 0.02
+
+
+def test_edges_of_several_pictures_are_those_of_each() -> None:
+    rng = np.random.default_rng(3)
+    luma = np.stack([np.where(np.arange(64) < column, 0.2, 0.7) * np.ones((64, 64)) for column in (30, 25, 40)])
+    luma = (luma + 0.01 * rng.standard_normal(luma.shape)).astype(np.float32)
+    together = edges_of(luma, luma[..., None], most=12)
+    assert np.bincount(together.picture).tolist() == [12, 12, 12]
+    for one in range(3):
+        alone = edges_of(luma[one : one + 1], luma[one : one + 1, ..., None], most=12)
+        own = together.take(np.flatnonzero(together.picture == one))
+        np.testing.assert_array_equal(own.place, alone.place)
+        np.testing.assert_array_equal(own.steepness, alone.steepness)
+        np.testing.assert_array_equal(own.colours, alone.colours)
+    inner = edges_of(luma, luma[..., None], border_px=28)
+    assert len(inner) > 0
+    assert inner.place.min() >= 28
+    assert inner.place.max() < 64 - 28
+
+
+def drawn_sides(photos: int, each: int, *, colours: np.ndarray, seed: int = 0) -> tuple[Edges, SideNoise]:
+    """Sides whose log ratio is 1 and scatters by .2 from photograph to photograph."""
+    rng = np.random.default_rng(seed)
+    picture = np.arange(photos).repeat(each)
+    shift = 0.2 * rng.standard_normal(photos)[picture, None]
+    energy = rng.chisquare(8, (len(picture), 2, 2)) * 10
+    energy[..., 0] *= np.exp(1 + shift)
+    place, normal = np.zeros((len(picture), 2), np.int64), np.tile([1.0, 0.0], (len(picture), 1))
+    edges = Edges(picture, place, normal, np.full(len(picture), 0.5), colours[np.arange(len(picture)) % len(colours)])
+    return edges, SideNoise(energy, np.ones((len(picture), 2), np.bool_))
+
+
+GREYS = np.linspace(0, 0.3, 30)[:, None, None] + np.array([[[0.05] * 3, [0.55] * 3]])
+
+
+def test_ratio_is_that_of_the_variances_and_its_covariance_how_it_scatters() -> None:
+    found = noise_beside(*drawn_sides(64, 60, colours=GREYS))
+    assert found.ratio == pytest.approx(np.ones(6), abs=0.12)
+    assert found.edges == 64 * 60
+    many = np.stack([noise_beside(*drawn_sides(64, 60, colours=GREYS, seed=s)).ratio for s in range(1, 60)])
+    stated = np.sqrt(np.diag(found.covariance) - 0.02**2 - 0.015**2)
+    assert stated == pytest.approx(many.std(0), rel=0.5)
+    shared = (found.covariance - 0.02**2)[0, 1]
+    assert shared == pytest.approx(np.cov(many.T)[0, 1], rel=0.8)  # photographs move all groups alike
+
+
+def test_skin_is_left_out_and_what_few_photographs_show() -> None:
+    skin = GREYS.copy()
+    skin[:, 1] = [0.85, 0.62, 0.5]
+    found = noise_beside(*drawn_sides(64, 60, colours=skin))
+    assert np.isfinite(found.ratio).tolist() == [True] * 3 + [False] * 3
+    assert np.isnan(noise_beside(*drawn_sides(6, 600, colours=GREYS)).ratio).all()
+    bare = noise_beside(*drawn_sides(19, 10, colours=GREYS))  # 63 sides of a group: too few without one photograph
+    assert np.isnan(bare.ratio).all()
+
+
+def simulator(count: int, *, blur_px: float = 0.5) -> StepSimulator:
+    rng = np.random.default_rng(5)
+    dark, bright = rng.uniform(0.1, 0.3, (count, 1)), rng.uniform(0.5, 0.8, (count, 1))
+    tint = np.array([0.95, 1.0, 1.05])
+    colours = np.stack([dark * tint, bright * tint], 1)
+    edges = dataclasses.replace(upright(count), colours=colours)
+    cuts = np.array([[1 / 6, 7 / 30], [0.6, 0.7]])
+    beside = Beside(np.zeros(6), np.eye(6), cuts, count)
+    quality = np.full(count, 95)
+    return StepSimulator(beside, edges, KNOWN, quality, striped_covers(count, LENS, blur_px))
+
+
+def moved(**by: float) -> np.ndarray:
+    z = Z.copy()
+    for name, step in by.items():
+        z[NAMES.index(name)] += step
+    return z
+
+
+def test_noise_reduction_raises_the_ratio_and_sharpening_does_not() -> None:
+    simulate, stops = simulator(48), Stops.none(48)
+    here = simulate(Z, stops)
+    assert np.isfinite(here).all()
+    np.testing.assert_array_equal(simulate(Z, stops), here)
+    assert (here > 0.4).all()
+    assert (simulate(moved(smear=-0.3), stops) < here - 0.2).all()
+    assert np.abs(simulate(moved(halo=0.3), stops) - here).mean() < 0.1
+    few = simulate.first(8)
+    assert few.covers.shape[0] == 8
+    np.testing.assert_array_equal(few.covers, simulate.covers[:8])
+
+
+def test_too_noisy_a_candidate_gives_no_number() -> None:
+    assert np.isnan(simulator(8)(moved(a=5.0, b=5.0), Stops.none(8))).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("smear", [0.25, 0.55])
+def test_photographs_of_bars_show_what_is_simulated(smear: float) -> None:
+    """Bars of many colours and widths, drawn here and taken through a lens, against stripes of their edges' colours."""
+    rng = np.random.default_rng(1)
+    camera = dataclasses.replace(CANDIDATE, smear=smear)
+    view = View.ideal(256, 256, blur_px=0.6, f_number=2.0, pitch_um=1.4, k1=-0.02)
+    photos = []
+    for draw in range(32):
+        codes = torch.from_numpy(rng.uniform(0.1, 0.8, (40, 3)).astype(np.float32)) * 0.2
+        codes += torch.from_numpy(rng.uniform(0.1, 0.75, (40, 1)).astype(np.float32))
+        light = linear_light(codes[:, :, None, None], camera)[:, :, 0, 0]
+        angle, x = rng.uniform(0, math.pi), (np.arange(1024) + 0.5) / 4
+        across = x[None] * math.cos(angle) + x[:, None] * math.sin(angle)
+        ends = np.cumsum(rng.uniform(18, 40, 40)) - 400
+        bar = np.searchsorted(ends, across).clip(0, 39)
+        scene = torch.nn.functional.avg_pool2d(light[torch.from_numpy(bar)].permute(2, 0, 1)[None], 4)
+        params = device_rows(camera, KNOWN, 1, (256, 256), quality=np.array([92]), stops=np.zeros(1), draw=draw)
+        photo = develop(through_lens(scene, view), params)
+        photos.append((photo[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+    edges, sides = sides_of(photos)
+    beside = noise_beside(edges, sides)
+    chosen = edges.take(np.random.default_rng(0).choice(len(edges), 384, replace=False))
+    simulate = StepSimulator(beside, chosen, KNOWN, np.full(32, 92), striped_covers(384, view, 0.6))
+    off = simulate(from_values(vars(camera)), Stops.none(32)) - beside.ratio
+    assert np.abs(off / np.sqrt(np.diag(beside.covariance))).max() < 3
+    assert abs(off.mean()) < 0.04
+    other = simulate(from_values(vars(dataclasses.replace(camera, smear=1.25 * smear))), Stops.none(32))
+    assert (other - beside.ratio).mean() > 0.06
