@@ -44,7 +44,8 @@ def fit_distortion(
     """Return the distortion under which most of the chains, one list a photograph, become straight.
 
     Each chain votes with a redescending weight (Geman and McClure), so that a curve that is round in the world is
-    outvoted by lines that agree. Whether they agree is then tested: straight chains must be common, and resampled
+    outvoted by lines that agree; and by the square of its length, by which the bend of a given curve grows, for what
+    is short looks straight. Whether they agree is then tested: straight chains must be common, and resampled
     photographs must lead to the same value.
     """
     photo, flat = [], []
@@ -58,7 +59,8 @@ def fit_distortion(
     edges = np.linspace(-_LIMIT, _LIMIT, 109)
     points = np.stack(flat)
     bend = np.stack([_bend_px(points, e, size) for e in edges])  # (edges, chains)
-    votes = bend**2 / (bend**2 + _SCALE_PX**2)
+    long2 = ((points[:, -1] - points[:, 0]) ** 2).sum(1)
+    votes = long2 / long2.mean() * bend**2 / (bend**2 + _SCALE_PX**2)
     owner = np.asarray(photo)
     best = _minimum(edges, votes.sum(1))
     rng = np.random.default_rng(seed)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numpy.polynomial.legendre import legvander
 from scipy.linalg import block_diag
 
 from spooflab.augment.fit.beside import Beside
@@ -21,6 +22,8 @@ _EDGE, _REACH = 2.5, 1.4
 """Spreads within which the quadratic is trusted: each coordinate, and the root mean square of all."""
 _TYPICAL = 0.5
 """Coordinate at which the quadratic's error is taken."""
+_SMOOTH = 3
+"""Degree in the level of what a band's energies do with the parameters."""
 _TURNS = 3
 _CHAINS, _STEPS, _BURN, _THIN = 48, 500, 150, 5
 
@@ -33,7 +36,7 @@ class Reference:
         panel: (surfaces,) which the runs simulate.
         energies: (surfaces, bands) log energies at the centre, the mean of several simulations.
         variance: (surfaces, bands) of `energies`.
-        beside: (groups,) log ratios of noise beside edges at the centre; None where steps are not simulated.
+        beside: (terms,) of `Beside` at the centre; None where steps are not simulated.
     """
 
     panel: npt.NDArray[np.bool_]
@@ -50,10 +53,10 @@ class Posterior:
         z, covariance: mean and covariance.
         apart: what the photographs exceed the mean's energies by.
         simulated: (surfaces, bands) log energies expected of the mean.
-        used: (levels, bands) which of their means were compared: T terms, with the groups of edges behind them.
-        beside: (groups,) what photographs exceed the mean's log ratios beside edges by, NaN where none was compared.
+        used: (levels, bands) which of their means were compared: T terms, with those beside edges behind them.
+        beside: (terms,) of `Beside`, what photographs exceed the mean's by; NaN where none was compared.
         scaled: (T,) residuals of unit variance.
-        jacobian: (T, parameters) of log energies and log ratios.
+        jacobian: (T, parameters) of log energies and terms beside edges.
         whiten: (T, T) what makes residuals of unit variance.
     """
 
@@ -86,7 +89,7 @@ def posterior(
         surfaces: what is compared.
         prior: what is believed before.
         reference: all surfaces at the centre; None if the runs are of all surfaces.
-        beside: noise beside the photographs' edges, which runs and reference simulate; None if they do not.
+        beside: what is seen beside the photographs' edges, which runs and reference simulate; None if they do not.
     """
     regression = Regression(region, runs)
     if reference is None:
@@ -133,8 +136,9 @@ class Emulator:
         weight = self.apart.weight[reference.panel]
         self.used = ~np.isnan(self.apart.mean) & ~np.isnan(panel.mean(np.ones((len(panel), 1)), weight))
         levels = np.stack([panel.mean(one, weight)[self.used] for one in regression.runs.seen])
-        edges, edges_away, edges_covariance, self._groups = _edge_terms(beside, regression.runs, reference)
+        edges, edges_away, edges_covariance, self._beside = _edge_terms(beside, regression.runs, reference)
         self._coefficients, own = regression.fit(np.concatenate([levels, edges], 1))
+        self._smooth_slopes(own)
         own = own * regression.error2(at + _TYPICAL)
         variance = self.apart.variance + surfaces.mean_variance(reference.variance, self.apart.weight)
         variance[self.used] += own[: levels.shape[1]]
@@ -143,14 +147,29 @@ class Emulator:
         away = surfaces.mean(surfaces.log_energy - reference.energies, self.apart.weight)[self.used]
         self._target = np.concatenate([away, edges_away]) + terms_of(0 * at[None])[0] @ self._coefficients
 
+    def _smooth_slopes(self, variance: Vector) -> None:
+        """Draw what each band's energies do with the parameters through a cubic of the level.
+
+        It hardly bends more, and noise in the slopes of so many levels would pass for information: it makes valleys
+        look narrow, and steps along them short.
+        """
+        level, band = np.nonzero(self.used)
+        for one in np.unique(band):
+            rows = np.flatnonzero(band == one)
+            basis = legvander(2 * level[rows] / (self.used.shape[0] - 1) - 1, min(_SMOOTH, len(rows) - 1))
+            weight = 1 / np.sqrt(variance[rows].clip(1e-9))[:, None]
+            moved = self._coefficients[1:, rows]
+            through = np.linalg.lstsq(weight * basis, weight * moved.T, rcond=None)[0]
+            self._coefficients[1:, rows] = (basis @ through).T
+
     def left(self, u: Vector) -> Vector:
         """Return residuals (n, T) at (n, parameters): of level means, then beside edges."""
         return np.asarray(self._target - terms_of(u) @ self._coefficients, np.float64)
 
     def beside_left(self, u: Vector) -> Vector:
-        """Return the residuals beside edges (groups,) at one u, NaN where they are not compared."""
-        out = np.full(len(self._groups), np.nan)
-        out[self._groups] = self.left(u[None])[0, int(self.used.sum()) :]
+        """Return the residuals beside edges at one u, NaN where they are not compared."""
+        out = np.full(len(self._beside), np.nan)
+        out[self._beside] = self.left(u[None])[0, int(self.used.sum()) :]
         return out
 
     def scaled(self, u: Vector) -> Vector:
@@ -222,13 +241,13 @@ class Emulator:
 def _edge_terms(
     beside: Beside | None, runs: Runs, reference: Reference
 ) -> tuple[Vector, Vector, Vector, npt.NDArray[np.bool_]]:
-    """Return the runs' log ratios, what the photographs exceed the centre's by, its covariance, and of which groups.
+    """Return the runs' terms beside edges, what the photographs exceed the centre's by, its covariance, and which.
 
-    Groups are those that photographs, centre and every run show: a candidate may be too noisy for clean edges.
+    Terms are those that photographs, centre and every run show: a candidate may be too noisy for clean edges.
     """
     if beside is None or reference.beside is None:
         return np.zeros((len(runs.z), 0)), np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.bool_)
     seen = np.stack(runs.beside)
-    away = beside.ratio - reference.beside
+    away = beside.terms - reference.beside
     kept = np.isfinite(away) & np.isfinite(seen).all(0)
     return seen[:, kept], away[kept], beside.covariance[np.ix_(kept, kept)], kept

@@ -92,7 +92,7 @@ def processing_estimates(
 def _and_edges(found: Match) -> str:
     if found.beside is None or np.isnan(found.found.beside).all():
         return ""
-    return f" and noise beside {found.beside.edges} edges"
+    return f" and {found.beside.edges} edges"
 
 
 def _cast(chart: ChartFit | None) -> dict[str, float]:

@@ -11,7 +11,7 @@ from spooflab.augment.color import luminance
 from spooflab.augment.fit.assemble import assemble
 from spooflab.augment.fit.behind import again_with_fringe, linear_of, luma_of, pattern_gain, slope_of
 from spooflab.augment.fit.beside import SIDE as STEP_SIDE
-from spooflab.augment.fit.beside import SideNoise, StepSimulator, noise_beside, sides_of, striped_covers
+from spooflab.augment.fit.beside import Sides, StepSimulator, seen_beside, sides_of, striped_covers
 from spooflab.augment.fit.chain import Candidate, Known
 from spooflab.augment.fit.chart import ChartFit
 from spooflab.augment.fit.coding import Coding, codec_of, read_coding
@@ -39,7 +39,7 @@ from spooflab.augment.fit.prior import b_power, choose_prior, known_of, prior_of
 from spooflab.augment.fit.remarks import remarks_on
 from spooflab.augment.fit.sharpness import Sharpness, fit_sharpness
 from spooflab.augment.fit.simulator import Simulator
-from spooflab.augment.fit.skin import apart_from_skin, fit_skin
+from spooflab.augment.fit.skin import apart_from_skin, fit_skin, plain_pixels
 from spooflab.augment.fit.sought import Prior, to_candidate
 from spooflab.augment.fit.surfaces import Surfaces, surfaces_of
 from spooflab.augment.fit.texture import without_texture
@@ -48,10 +48,9 @@ from spooflab.augment.fit.with_chart import belief_with_chart, checked_chart, pi
 from spooflab.augment.profile import DeviceProfile
 from spooflab.augment.view import View
 
-Luma = list[npt.NDArray[np.float32]]
 _FEWEST_LEVELS = 3
 _FEWEST_STEPS, _MOST_STEPS = 192, 768
-"""Edges from which noise beside them is compared, and how many colours of theirs are simulated."""
+"""Edges from which what lies beside them is compared, and how many colours of theirs are simulated."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +125,17 @@ def fit_device(
     edges, sides = sides_of(pixels)
     progress("noise and processing, by simulation")
 
+    plain = [plain_pixels(own) for own in pixels]
+
+    def pattern_of(behind: Candidate, known: Known) -> tuple[Pattern, float]:
+        slopes = [slope_of(plane, behind) * seen for plane, seen in zip(luma, plain, strict=True)]
+        return fit_pattern(luma, slopes), pattern_gain(behind, known, coding.typical)
+
     def steps(start: Candidate, known: Known) -> StepSimulator | None:
         sharpness = fit_sharpness(edges, start, known, coding.quality, lens)
         return _steps(edges, sides, sharpness, known, coding, lens, b_power(prior))
 
-    found, pattern, gain = _noise_and_pattern(surfaces, luma, known, coding, belief, b_power(prior), steps)
+    found, pattern, gain = _noise_and_pattern(surfaces, known, coding, belief, b_power(prior), pattern_of, steps)
     known = _with_pattern(known, pattern, gain)
     candidate = found.candidate if found else to_candidate(belief.mean)
     estimates = processing_estimates(found, belief, chart, prior, len(photos))
@@ -172,43 +177,39 @@ def _plain_and_skin(blocks: Blocks) -> tuple[Surfaces, Blocks | None]:
 
 def _noise_and_pattern(
     surfaces: Surfaces,
-    luma: Luma,
     known: Known,
     coding: Coding,
     belief: Prior,
     power: float,
+    pattern_of: Callable[[Candidate, Known], tuple[Pattern, float]],
     steps: Callable[[Candidate, Known], StepSimulator | None],
 ) -> tuple[Match | None, Pattern, float]:
     """Return the matched noise, the sensor's pattern, and what of a pattern the chain lets through.
 
     The pattern is part of the noise of bright light, and how much of it passes depends on the processing: it is
-    measured between a rough look, with the prior's pattern, and the match itself, and once more by what was matched.
+    measured between a rough look, with the prior's pattern, and the match itself, and once more by what was matched;
+    not on skin, which cameras may smooth.
     """
     simulate = Simulator(surfaces, known, coding.quality, b_power=power)
     if len(surfaces.levels) < _FEWEST_LEVELS:
         candidate = to_candidate(belief.mean)
-        return None, *_pattern(luma, candidate, known, coding)
+        return None, *pattern_of(candidate, known)
     start = look(simulate, belief)
     rough = to_candidate(start.z)
-    known = _with_pattern(known, *_pattern(luma, rough, known, coding))
+    known = _with_pattern(known, *pattern_of(rough, known))
     found = match(Simulator(surfaces, known, coding.quality, b_power=power), belief, start, steps(rough, known))
-    return found, *_pattern(luma, found.candidate, known, coding)
+    return found, *pattern_of(found.candidate, known)
 
 
 def _steps(
-    edges: Edges, sides: SideNoise, sharpness: Sharpness, known: Known, coding: Coding, lens: View, power: float
+    edges: Edges, sides: Sides, sharpness: Sharpness, known: Known, coding: Coding, lens: View, power: float
 ) -> StepSimulator | None:
-    """Return what simulates noise beside the photographs' edges; None where these are few, or the window small."""
+    """Return what simulates steps like the photographs' edges; None where these are few, or the window small."""
     if len(edges) < _FEWEST_STEPS or min(lens.width, lens.height) < STEP_SIDE or np.isnan(sharpness.blur_px).all():
         return None
     chosen = edges.take(np.random.default_rng(0).choice(len(edges), min(len(edges), _MOST_STEPS), replace=False))
     covers = striped_covers(len(chosen), lens, float(np.nanmean(sharpness.blur_px)))
-    return StepSimulator(noise_beside(edges, sides), chosen, known, coding.quality, covers, b_power=power)
-
-
-def _pattern(luma: Luma, candidate: Candidate, known: Known, coding: Coding) -> tuple[Pattern, float]:
-    pattern = fit_pattern(luma, [slope_of(plane, candidate) for plane in luma])
-    return pattern, pattern_gain(candidate, known, coding.typical)
+    return StepSimulator(seen_beside(edges, sides), chosen, known, coding.quality, covers, b_power=power)
 
 
 def _with_pattern(known: Known, pattern: Pattern, gain: float) -> Known:

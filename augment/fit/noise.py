@@ -26,10 +26,10 @@ _STARTS = (0.1, 0.25, 0.45, 0.65)
 """Strengths of noise reduction from which the search starts."""
 _WIDE = np.array([0.4, 0.6, 0.05, 0.15, 0.35, 0.25, 0.12, 0.05, 0.1, 0.06, 0.06])
 """Standard deviations, in the fit's units, of the first candidates about the start: a quadratic still holds there."""
-_REGIONS = ((3.5, 80, 4), (2.5, 80, 4), (2.0, 100, 8), (2.0, 140, 16))
+_REGIONS = ((3.5, 80, 4), (2.5, 60, 4), (2.0, 60, 4), (2.0, 60, 4), (2.0, 60, 8), (2.0, 80, 16))
 """Width of each region after the first, posterior standard deviations; the candidates simulated in it; and the noises
-that all surfaces are simulated with at its middle. Narrow regions and few candidates pass their noise for slopes: of
-80, answers scatter by twice what they state."""
+that all surfaces are simulated with at its middle. Slopes are noisy still, and noise in them makes each step too short
+(attenuation: Fuller 1987): so there are several, and earlier candidates go on counting."""
 _GLANCE, _PANEL = 6, 12
 """Surfaces of a luma bin that are simulated at the rough look, and with each candidate of the match: all have much the
 same slopes, so all are compared, by what they have at the middle of a region."""
@@ -51,7 +51,7 @@ class Match:
         stops: how each photograph's noise departs from the camera's.
         surfaces: what was compared.
         observed, simulated: (levels, bands) log energies that were brought together.
-        beside: noise beside edges that was compared; None if none was.
+        beside: what was compared beside edges; None if nothing was.
         misfit: root mean square of the standardised residuals; 1 is a perfect model.
         found: the emulator's posterior.
     """
@@ -103,7 +103,7 @@ def look(simulate: Simulator, prior: Prior) -> Start:
 def match(simulate: Simulator, prior: Prior, start: Start, steps: StepSimulator | None = None) -> Match:
     """Return the candidate whose simulated energies come nearest to those of the simulator's surfaces, given the prior.
 
-    With `steps`, noise beside edges is brought together as well.
+    With `steps`, what is seen beside edges is brought together as well.
 
     More noise behind more noise reduction and less sharpening looks nearly alike, a long bent valley, and simulations
     are noisy. So candidates spread over a region are simulated, a quadratic is regressed on them (which averages their
@@ -113,7 +113,7 @@ def match(simulate: Simulator, prior: Prior, start: Start, steps: StepSimulator 
     panel = surfaces.first(_PANEL)
     few = simulate.of(panel)
     stops, z, covariance = start.stops, start.z, start.covariance
-    few_steps, beside = (steps.first(_STEPS), steps.beside) if steps else (None, None)
+    few_steps, beside = (steps.first(_STEPS), steps.seen) if steps else (None, None)
     runs = Runs()
     for turn, (width, count, draws) in enumerate(_REGIONS):
         few.centre(z, stops)
@@ -144,7 +144,7 @@ def _reference(
 def refit(match: Match, times: Vector, prior: Prior) -> Vector:
     """Return the parameters, by one linear step, had each photograph been there `times` (photos,) times.
 
-    Noise beside edges stays as it is: how it scatters is in the posterior already.
+    What is seen beside edges stays as it is: how it scatters is in the posterior already.
     """
     found = match.found
     weight = found.apart.weight * times[match.surfaces.photo]

@@ -37,19 +37,24 @@ def fit_pattern(luma: list[FloatArray], slope: list[FloatArray]) -> Pattern:
 
     Args:
         luma: photographs of one size.
-        slope: d luma / d ln light of each pixel.
+        slope: d luma / d ln light of each pixel; 0 where it is to count nothing.
     """
     halves = [_estimate(luma[start::2], slope[start::2]) for start in (0, 1)]
-    cells = halves[0].size
-    covariance = float((halves[0] * halves[1]).mean())
-    spread = float(np.sqrt((halves[0] ** 2).mean() * (halves[1] ** 2).mean()))
+    seen = halves[0][1] & halves[1][1]
+    first, second = (estimate[seen] for estimate, _ in halves)
+    if not len(first):
+        return Pattern(0.0, 0.0, 0.0, False)
+    covariance = float((first * second).mean())
+    spread = float(np.sqrt((first**2).mean() * (second**2).mean()))
     correlation = covariance / max(spread, 1e-12)
-    score = correlation * float(np.sqrt(cells))
+    score = correlation * float(np.sqrt(len(first)))
     return Pattern(float(np.sqrt(max(covariance, 0.0))), correlation, score, score > _CLEAR_SCORE)
 
 
-def _estimate(luma: list[FloatArray], slope: list[FloatArray]) -> FloatArray:
+def _estimate(luma: list[FloatArray], slope: list[FloatArray]) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Return the pattern inside the window's border, and where it was seen."""
     above, below = np.zeros_like(luma[0]), np.zeros_like(luma[0]) + 1e-6
+    seen = np.zeros(luma[0].shape, np.bool_)
     for plane, gain in zip(luma, slope, strict=True):
         residual = plane - _box(plane, 1)
         activity = _box(residual**2, 3)
@@ -58,6 +63,7 @@ def _estimate(luma: list[FloatArray], slope: list[FloatArray]) -> FloatArray:
         weight = 1 / (calm + activity**2 / calm)
         above += weight * residual * gain
         below += weight * gain**2
+        seen |= gain > 0
     estimate = above / below
     estimate = np.clip(estimate, -0.1, 0.1)
     for phase_y in range(8):
@@ -65,8 +71,8 @@ def _estimate(luma: list[FloatArray], slope: list[FloatArray]) -> FloatArray:
             estimate[phase_y::8, phase_x::8] -= estimate[phase_y::8, phase_x::8].mean()
     estimate -= estimate.mean(0, keepdims=True)
     estimate -= estimate.mean(1, keepdims=True)
-    result: FloatArray = estimate[4:-4, 4:-4]
-    return result
+    inner = (slice(4, -4), slice(4, -4))
+    return estimate[inner], seen[inner]
 
 
 def _box(plane: FloatArray, radius: int) -> FloatArray:

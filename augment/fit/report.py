@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from spooflab.augment.fit.beside import THIRDS
+from spooflab.augment.fit.beside import GROUPS, THIRDS
 from spooflab.augment.fit.estimate import Estimate
 from spooflab.augment.fit.fit import Fit
 from spooflab.augment.fit.flat_blocks import BANDS, LEVELS
@@ -96,19 +96,20 @@ def _noise_figure(fit: Fit) -> str:
 def _beside_figure(fit: Fit) -> str:
     if fit.noise is None or fit.noise.beside is None:
         return ""
-    beside, left = fit.noise.beside, fit.noise.found.beside
-    error, model = np.sqrt(np.diag(beside.covariance)), beside.ratio - left
-    shown = np.flatnonzero(np.isfinite(beside.ratio))
+    beside, ratios = fit.noise.beside, slice(0, GROUPS)
+    ratio, error = beside.terms[ratios], np.sqrt(np.diag(beside.covariance))[ratios]
+    model = ratio - fit.noise.found.beside[ratios]
+    shown = np.flatnonzero(np.isfinite(ratio))
     if not len(shown):
         return ""
-    top = float(np.nanmax(np.maximum(beside.ratio + error, model))) + 0.1
+    top = float(np.nanmax(np.maximum(ratio + error, model))) + 0.1
     parts = [_axes("third of the sides, by brightness", "log variance near / far", (0, 4), (0, top))]
     for side, (name, ink) in enumerate((("dark sides", _INK[0]), ("bright sides", _INK[1]))):
         rows = shown[shown // THIRDS == side]
         x = _x(rows % THIRDS + 1, 0, 4)
         parts.append(_line(x, _y(model[rows], 0, top), ink))
         for px, row in zip(x, rows, strict=True):
-            low, middle, high = _y(beside.ratio[row] + error[row] * np.array([-1, 0, 1]), 0, top)
+            low, middle, high = _y(ratio[row] + error[row] * np.array([-1, 0, 1]), 0, top)
             parts.append(f'<path d="M{px:.1f} {low:.1f}V{high:.1f}" stroke="{ink}"/>')
             parts.append(f'<circle cx="{px:.1f}" cy="{middle:.1f}" r="3" fill="{ink}"/>')
         parts.append(f'<text x="{_WIDTH - 90}" y="{22 + 15 * side}" fill="{ink}">{name}</text>')

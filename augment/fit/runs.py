@@ -54,7 +54,7 @@ class Runs:
         z: the candidates.
         draw: which noise each took.
         seen: (surfaces, bands) log energies of each.
-        beside: (groups,) log ratios of noise beside edges of each; none where steps are not simulated.
+        beside: (terms,) of `Beside`, of each; none where steps are not simulated.
     """
 
     z: list[Vector] = field(default_factory=list)

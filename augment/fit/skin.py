@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from spooflab.augment.beautify import skin_weight
+from spooflab.augment.box import double, halve
 from spooflab.augment.color import luma
 from spooflab.augment.fit.chain import Known
 from spooflab.augment.fit.flat_blocks import LUMA_BANDS, Blocks
@@ -67,6 +68,14 @@ def skin_coloured(colours: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Return (...,) which of (..., 3) sRGB in [0, 1] have a hint of skin colour."""
     weight = _skin_weight(colours.reshape(-1, 3).astype(np.float32))
     return np.asarray(weight > _PLAIN).reshape(colours.shape[:-1])
+
+
+def plain_pixels(photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Return (H, W) which pixels of a photograph (H, W, 3) have no hint of skin colour, at the scale of smoothing."""
+    codes = torch.from_numpy(photo).permute(2, 0, 1)[None].float().div_(255)
+    small = halve(codes)
+    weight = double(skin_weight(small, luma(small)), *photo.shape[:2])
+    return np.asarray(weight[0, 0].numpy() <= _PLAIN)
 
 
 def _skin_weight(colours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Noise beside edges: closed forms of its measure, and what noise reduction and sharpening do to it."""
+"""Noise and halos beside edges: closed forms of their measures, and what noise reduction and sharpening do to them."""
 
 import dataclasses
 import math
@@ -12,10 +12,10 @@ from spooflab.augment import View
 from spooflab.augment.develop import develop
 from spooflab.augment.fit.beside import (
     Beside,
-    SideNoise,
+    Sides,
     StepSimulator,
-    noise_beside,
-    side_noise,
+    measured_sides,
+    seen_beside,
     sides_of,
     striped_covers,
 )
@@ -40,14 +40,14 @@ def upright(count: int, side: int = 64) -> Edges:
     )
 
 
-def test_side_noise_is_the_variance_along_lines_near_and_far() -> None:
+def test_noise_is_the_variance_along_lines_near_and_far() -> None:
     """White noise: a line between two columns is the mean of both, so of half the variance."""
     rng = np.random.default_rng(0)
     luma = np.where(np.arange(64) < 32, 0.2, 0.7) * np.ones((3000, 64, 64))
     codes = np.where(np.abs(np.arange(64) - 32) <= 4, 6.0, 3.0)
     codes[32:] *= 2
     luma += codes / 255 * rng.standard_normal(luma.shape)
-    found = side_noise(luma.astype(np.float32), upright(3000))
+    found = measured_sides(luma.astype(np.float32), upright(3000))
     assert found.even.mean() > 0.99
     near, far = (1 + 0.5 + 1) / 3, (0.5 + 1 + 0.5 + 1) / 4
     expected = np.array([[36 * near, 9 * far], [144 * near, 36 * far]])
@@ -59,9 +59,17 @@ def test_shade_and_bends_are_no_noise_and_a_second_edge_is_seen() -> None:
     bent = 1 / (1 + np.exp(-2 * (x - 0.01 * y**2))) * 0.5 + 0.2 + 0.002 * y
     crossed = np.where(x < 0, 0.2, np.where(y < 2, 0.7, 0.3))
     luma = np.stack([bent, crossed]).astype(np.float32)
-    found = side_noise(luma, upright(2))
+    found = measured_sides(luma, upright(2))
     assert found.even.tolist() == [[True, True], [True, False]]
     assert found.energy[0].max() < 0.02
+
+
+def test_halo_is_what_lies_beyond_the_level_further_out() -> None:
+    x = np.arange(64) - 32.0
+    step = np.where(x < 0, 0.2, 0.7) + np.sign(x) * 0.01 * (np.abs(x) <= 3)
+    found = measured_sides(np.tile(step, (1, 64, 1)).astype(np.float32), upright(1))
+    np.testing.assert_allclose(found.halo, [[0.02, 0.02]], atol=1e-5)  # of a contrast of .5
+    np.testing.assert_allclose(found.energy, 0, atol=1e-6)
 
 
 def test_edges_of_several_pictures_are_those_of_each() -> None:
@@ -82,40 +90,43 @@ def test_edges_of_several_pictures_are_those_of_each() -> None:
     assert inner.place.max() < 64 - 28
 
 
-def drawn_sides(photos: int, each: int, *, colours: np.ndarray, seed: int = 0) -> tuple[Edges, SideNoise]:
-    """Sides whose log ratio is 1 and scatters by .2 from photograph to photograph."""
+def drawn_sides(photos: int, each: int, *, colours: np.ndarray, seed: int = 0) -> tuple[Edges, Sides]:
+    """Sides whose log ratio is 1 and whose halo is .02; they scatter by .2 and .01 from photograph to photograph."""
     rng = np.random.default_rng(seed)
     picture = np.arange(photos).repeat(each)
-    shift = 0.2 * rng.standard_normal(photos)[picture, None]
+    shift = rng.standard_normal(photos)[picture, None]
     energy = rng.chisquare(8, (len(picture), 2, 2)) * 10
-    energy[..., 0] *= np.exp(1 + shift)
+    energy[..., 0] *= np.exp(1 + 0.2 * shift)
     place, normal = np.zeros((len(picture), 2), np.int64), np.tile([1.0, 0.0], (len(picture), 1))
     edges = Edges(picture, place, normal, np.full(len(picture), 0.5), colours[np.arange(len(picture)) % len(colours)])
-    return edges, SideNoise(energy, np.ones((len(picture), 2), np.bool_))
+    halo = 0.02 + 0.01 * shift + 0.005 * rng.standard_normal((len(picture), 2))
+    return edges, Sides(energy, halo, np.ones((len(picture), 2), np.bool_))
 
 
 GREYS = np.linspace(0, 0.3, 30)[:, None, None] + np.array([[[0.05] * 3, [0.55] * 3]])
 
 
-def test_ratio_is_that_of_the_variances_and_its_covariance_how_it_scatters() -> None:
-    found = noise_beside(*drawn_sides(64, 60, colours=GREYS))
-    assert found.ratio == pytest.approx(np.ones(6), abs=0.12)
+def test_terms_are_the_ratio_and_the_halo_and_their_covariance_how_they_scatter() -> None:
+    found = seen_beside(*drawn_sides(64, 60, colours=GREYS))
+    assert found.terms[:6] == pytest.approx(np.ones(6), abs=0.12)
+    assert found.terms[6:] == pytest.approx(np.full(6, 0.02), abs=0.005)
     assert found.edges == 64 * 60
-    many = np.stack([noise_beside(*drawn_sides(64, 60, colours=GREYS, seed=s)).ratio for s in range(1, 60)])
-    stated = np.sqrt(np.diag(found.covariance) - 0.02**2 - 0.015**2)
-    assert stated == pytest.approx(many.std(0), rel=0.5)
-    shared = (found.covariance - 0.02**2)[0, 1]
-    assert shared == pytest.approx(np.cov(many.T)[0, 1], rel=0.8)  # photographs move all groups alike
+    many = np.stack([seen_beside(*drawn_sides(64, 60, colours=GREYS, seed=s)).terms for s in range(1, 60)])
+    scenes = np.repeat([0.02**2 + 0.015**2, 0.0015**2 + 0.002**2], 6)
+    assert np.sqrt(np.diag(found.covariance) - scenes) == pytest.approx(many.std(0), rel=0.5)
+    scatter = np.cov(many.T)  # photographs move all groups alike, and the halo with the noise
+    assert found.covariance[0, 1] - 0.02**2 == pytest.approx(scatter[0, 1], rel=0.8)
+    assert found.covariance[0, 6] == pytest.approx(scatter[0, 6], rel=0.8)
 
 
 def test_skin_is_left_out_and_what_few_photographs_show() -> None:
     skin = GREYS.copy()
     skin[:, 1] = [0.85, 0.62, 0.5]
-    found = noise_beside(*drawn_sides(64, 60, colours=skin))
-    assert np.isfinite(found.ratio).tolist() == [True] * 3 + [False] * 3
-    assert np.isnan(noise_beside(*drawn_sides(6, 600, colours=GREYS)).ratio).all()
-    bare = noise_beside(*drawn_sides(19, 10, colours=GREYS))  # 63 sides of a group: too few without one photograph
-    assert np.isnan(bare.ratio).all()
+    found = seen_beside(*drawn_sides(64, 60, colours=skin))
+    assert np.isfinite(found.terms).tolist() == ([True] * 3 + [False] * 3) * 2
+    assert np.isnan(seen_beside(*drawn_sides(6, 600, colours=GREYS)).terms).all()
+    bare = seen_beside(*drawn_sides(19, 10, colours=GREYS))  # 63 sides of a group: too few without one photograph
+    assert np.isnan(bare.terms).all()
 
 
 def simulator(count: int, *, blur_px: float = 0.5) -> StepSimulator:
@@ -125,9 +136,10 @@ def simulator(count: int, *, blur_px: float = 0.5) -> StepSimulator:
     colours = np.stack([dark * tint, bright * tint], 1)
     edges = dataclasses.replace(upright(count), colours=colours)
     cuts = np.array([[1 / 6, 7 / 30], [0.6, 0.7]])
-    beside = Beside(np.zeros(6), np.eye(6), cuts, count)
     quality = np.full(count, 95)
-    return StepSimulator(beside, edges, KNOWN, quality, striped_covers(count, LENS, blur_px))
+    return StepSimulator(
+        Beside(np.zeros(12), np.eye(12), cuts, count), edges, KNOWN, quality, striped_covers(count, LENS, blur_px)
+    )
 
 
 def moved(**by: float) -> np.ndarray:
@@ -137,14 +149,17 @@ def moved(**by: float) -> np.ndarray:
     return z
 
 
-def test_noise_reduction_raises_the_ratio_and_sharpening_does_not() -> None:
+def test_noise_reduction_raises_the_ratio_and_sharpening_the_halo() -> None:
     simulate, stops = simulator(48), Stops.none(48)
     here = simulate(Z, stops)
     assert np.isfinite(here).all()
     np.testing.assert_array_equal(simulate(Z, stops), here)
-    assert (here > 0.4).all()
-    assert (simulate(moved(smear=-0.3), stops) < here - 0.2).all()
-    assert np.abs(simulate(moved(halo=0.3), stops) - here).mean() < 0.1
+    assert (here[:6] > 0.4).all()
+    assert (simulate(moved(smear=-0.3), stops)[:6] < here[:6] - 0.2).all()
+    more, wider = (simulate(moved(**by), stops) for by in ({"halo": 0.3}, {"halo_radius_px": 0.3}))
+    assert np.abs((more - here)[:6]).mean() < 0.1
+    assert (more[6:] > here[6:] + 0.001).all()
+    assert (wider[6:] > here[6:] + 0.004).all()
     few = simulate.first(8)
     assert few.covers.shape[0] == 8
     np.testing.assert_array_equal(few.covers, simulate.covers[:8])
@@ -175,11 +190,12 @@ def test_photographs_of_bars_show_what_is_simulated(smear: float) -> None:
         photo = develop(through_lens(scene, view), params)
         photos.append((photo[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
     edges, sides = sides_of(photos)
-    beside = noise_beside(edges, sides)
+    beside = seen_beside(edges, sides)
     chosen = edges.take(np.random.default_rng(0).choice(len(edges), 384, replace=False))
     simulate = StepSimulator(beside, chosen, KNOWN, np.full(32, 92), striped_covers(384, view, 0.6))
-    off = simulate(from_values(vars(camera)), Stops.none(32)) - beside.ratio
+    off = simulate(from_values(vars(camera)), Stops.none(32)) - beside.terms
     assert np.abs(off / np.sqrt(np.diag(beside.covariance))).max() < 3
-    assert abs(off.mean()) < 0.04
+    assert abs(off[:6].mean()) < 0.04
+    assert abs(off[6:].mean()) < 0.002
     other = simulate(from_values(vars(dataclasses.replace(camera, smear=1.25 * smear))), Stops.none(32))
-    assert (other - beside.ratio).mean() > 0.06
+    assert (other - beside.terms)[:6].mean() > 0.06

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.polynomial.legendre import legvander
 
 from spooflab.augment.fit.beside import Beside
 from spooflab.augment.fit.emulator import Reference, posterior
@@ -69,11 +70,12 @@ def test_stated_error_of_a_prediction_is_how_far_predictions_scatter() -> None:
 
 
 def linear_world(noise: float) -> tuple[Runs, Surfaces, np.ndarray, np.ndarray]:
-    """Energies linear in the parameters; returns runs, photographs of a camera off the centre, the camera, slopes."""
+    """Energies linear in the parameters, slopes even in the level; runs, photographs off the centre, camera, slopes."""
     rng = np.random.default_rng(5)
     count, bands = 48, len(BANDS)
     level = np.repeat(np.arange(8), 6)
-    slope = rng.standard_normal((8, bands, SIZE))[level] / SPREAD * 0.15
+    curve = legvander(np.linspace(-1, 1, 8), 3) @ rng.standard_normal((4, bands * SIZE))
+    slope = curve.reshape(8, bands, SIZE)[level] / SPREAD * 0.1
     true = CENTRE + 0.5 * SPREAD * rng.standard_normal(SIZE).clip(-1, 1)
     base = 2 + rng.standard_normal((count, bands))
     runs = drawn(320)
@@ -115,7 +117,7 @@ def test_runs_of_a_panel_serve_all_surfaces() -> None:
 
 
 def with_edges(runs: Runs, true: np.ndarray, centre: np.ndarray) -> tuple[Runs, Beside, Reference, np.ndarray]:
-    """Six log ratios, linear too; the centre's energies are `centre`."""
+    """Six terms beside edges, linear too; the centre's energies are `centre`."""
     slope = np.random.default_rng(6).standard_normal((6, SIZE)) / SPREAD * 0.3
     runs.beside = [slope @ (z - CENTRE) for z in runs.z]
     beside = Beside(slope @ (true - CENTRE), np.diag(np.full(6, 0.02**2)), np.zeros((2, 2)), 100)
@@ -135,7 +137,7 @@ def test_noise_beside_edges_counts_as_its_covariance_says() -> None:
     assert len(found.beside) == 6
     assert len(found.scaled) == found.used.sum() + 6
     np.testing.assert_allclose(found.jacobian[-6:], ratio_slope, atol=0.05 * np.abs(ratio_slope).max())
-    np.testing.assert_allclose(found.beside, beside.ratio - ratio_slope @ (found.z - CENTRE), atol=0.01)
+    np.testing.assert_allclose(found.beside, beside.terms - ratio_slope @ (found.z - CENTRE), atol=0.01)
 
 
 def test_groups_of_edges_that_one_run_does_not_show_are_left_out() -> None:
@@ -144,7 +146,7 @@ def test_groups_of_edges_that_one_run_does_not_show_are_left_out() -> None:
     flat = posterior(region(), runs, surfaces, prior)
     runs, beside, reference, _ = with_edges(runs, true, flat.simulated - slope @ (flat.z - CENTRE))
     runs.beside[7][2] = np.nan
-    beside.ratio[4] = np.nan
+    beside.terms[4] = np.nan
     found = posterior(region(), runs, surfaces, prior, reference, beside)
     assert np.isfinite(found.beside).tolist() == [True, True, False, True, False, True]
     assert np.isfinite(found.z).all()
@@ -153,6 +155,19 @@ def test_groups_of_edges_that_one_run_does_not_show_are_left_out() -> None:
     none = posterior(region(), runs, surfaces, prior, reference, beside)
     assert np.isnan(none.beside).all()
     assert np.abs((none.z - flat.z) / np.sqrt(np.diag(flat.covariance))).max() < 0.5
+
+
+def test_slopes_drawn_through_the_levels_are_less_noisy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight levels of a band share a cubic: of the noise in their slopes half is left."""
+    runs, surfaces, _, slope = linear_world(noise=0.5)
+    prior = Prior(CENTRE, np.diag(SPREAD**2))
+    errors = []
+    for degree in (3, 7):  # the latter leaves each level its own
+        monkeypatch.setattr("spooflab.augment.fit.emulator._SMOOTH", degree)
+        found = posterior(region(), runs, surfaces, prior)
+        true = surfaces.mean(slope, found.apart.weight)[found.used]
+        errors.append(float((((found.jacobian - true) * SPREAD) ** 2).mean()))
+    assert errors[0] == pytest.approx(errors[1] / 2, rel=0.15)
 
 
 def test_noisier_runs_make_a_wider_posterior() -> None:

@@ -25,6 +25,24 @@ def test_a_shared_pattern_is_found_with_its_strength() -> None:
     assert found.std == pytest.approx(0.008 * kept**0.5, rel=0.15)
 
 
+def test_what_is_smoothed_counts_nothing() -> None:
+    """The pattern is gone from a part of each photograph, always the same one in the first rows."""
+    photos = pictures(0.008, count=12)
+    slopes = []
+    for place, photo in enumerate(photos):
+        hidden = np.zeros(photo.shape, bool)
+        hidden[:48] = True
+        hidden[48 + 12 * place : 60 + 12 * place] = True
+        photo[hidden] = np.random.default_rng(place).normal(0.5, 0.01, int(hidden.sum()))
+        slopes.append(np.where(hidden, 0, photo).astype(np.float32))
+    whole, left = fit_pattern(photos, photos), fit_pattern(photos, slopes)
+    assert left.std == pytest.approx(0.008 * (1 - 1 / 9) ** 0.5, rel=0.1)
+    assert whole.std < 0.9 * left.std
+    nothing = fit_pattern(photos, [0 * photo for photo in photos])
+    assert not nothing.shared
+    assert nothing.std == 0
+
+
 @pytest.mark.parametrize(("std", "sensors"), [(0.0, 1), (0.008, 2)])
 def test_no_pattern_or_two_sensors_are_told(std: float, sensors: int) -> None:
     # With two sensors in turn, the halves hold one each.

@@ -10,13 +10,14 @@ import torch
 from fitted_camera import KNOWN
 
 from spooflab.augment import load_profile
+from spooflab.augment.beautify import beautify
 from spooflab.augment.develop import develop
 from spooflab.augment.fit.chain import device_rows, linear_light
 from spooflab.augment.fit.estimates import skin_estimate
 from spooflab.augment.fit.fit import _plain_and_skin
 from spooflab.augment.fit.flat_blocks import Blocks, flat_blocks
 from spooflab.augment.fit.simulator import Stops
-from spooflab.augment.fit.skin import Skin, apart_from_skin, fit_skin, pooled
+from spooflab.augment.fit.skin import Skin, apart_from_skin, fit_skin, plain_pixels, pooled
 from spooflab.augment.fit.sought import from_values
 
 CANDIDATE = dataclasses.replace(fitted_camera.CANDIDATE, a=8e-4, smear=0.3)
@@ -86,6 +87,20 @@ def test_walls_are_plain_and_skin_is_skin() -> None:
     assert np.abs(plain.colour - WALL).max() < 0.05
     nearest = np.abs(skin.colour[:, None] - SKINS).max(2).min(1)
     assert nearest.max() < 0.05
+
+
+def test_plain_pixels_are_those_that_smoothing_leaves_alone() -> None:
+    codes = torch.from_numpy(np.stack([SKINS, np.broadcast_to(WALL, SKINS.shape)], -1)).repeat_interleave(41, 2)
+    photos = (codes[:, :, None].expand(-1, -1, 33, -1) * 255).round().to(torch.uint8)
+    noisy = (photos / 255 + 0.02 * torch.randn(photos.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    left_alone = (beautify(noisy, strength=torch.ones(4)) == noisy).all(1).numpy()
+    assert left_alone[:, :, 48:].all()
+    assert left_alone[:, :, :34].mean() < 0.01
+    for photo in photos.permute(0, 2, 3, 1).numpy():
+        plain = plain_pixels(photo)
+        assert plain.shape == (33, 82)
+        assert plain[:, 43:].all()
+        assert not plain[:, :39].any()
 
 
 def test_where_nearly_all_is_skin_noise_is_matched_on_it_and_smoothing_is_left_open() -> None:
