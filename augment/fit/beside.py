@@ -38,7 +38,7 @@ _BENT = 0.3
 THIRDS = 3
 """Dark sides and bright ones are compared in thirds, by luma, of equally many."""
 GROUPS = 2 * THIRDS
-_FEWEST_PHOTOS, _FEWEST_SIDES = 8, 60
+_FEWEST_PHOTOS, _FEWEST_SIDES = 8, 40
 _EVERYWHERE_ERROR, _GROUP_ERROR = (0.02, 0.0015), (0.015, 0.002)
 """Standard deviations of a log ratio and of a halo that scenes add to all groups alike, and to each: corners, textures,
 and the colours that are simulated for those that were seen."""

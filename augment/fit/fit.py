@@ -39,7 +39,7 @@ from spooflab.augment.fit.prior import b_power, choose_prior, known_of, prior_of
 from spooflab.augment.fit.remarks import remarks_on
 from spooflab.augment.fit.sharpness import Sharpness, fit_sharpness
 from spooflab.augment.fit.simulator import Simulator
-from spooflab.augment.fit.skin import apart_from_skin, fit_skin, plain_pixels
+from spooflab.augment.fit.skin import apart_from_skin, fit_skin, plain_pixels, skin_coloured
 from spooflab.augment.fit.sought import Prior, to_candidate
 from spooflab.augment.fit.surfaces import Surfaces, surfaces_of
 from spooflab.augment.fit.texture import without_texture
@@ -205,9 +205,10 @@ def _steps(
     edges: Edges, sides: Sides, sharpness: Sharpness, known: Known, coding: Coding, lens: View, power: float
 ) -> StepSimulator | None:
     """Return what simulates steps like the photographs' edges; None where these are few, or the window small."""
-    if len(edges) < _FEWEST_STEPS or min(lens.width, lens.height) < STEP_SIDE or np.isnan(sharpness.blur_px).all():
+    plain = np.flatnonzero(~skin_coloured(edges.colours).any(1))
+    if len(plain) < _FEWEST_STEPS or min(lens.width, lens.height) < STEP_SIDE or np.isnan(sharpness.blur_px).all():
         return None
-    chosen = edges.take(np.random.default_rng(0).choice(len(edges), min(len(edges), _MOST_STEPS), replace=False))
+    chosen = edges.take(np.random.default_rng(0).permutation(plain)[:_MOST_STEPS])
     covers = striped_covers(len(chosen), lens, float(np.nanmean(sharpness.blur_px)))
     return StepSimulator(seen_beside(edges, sides), chosen, known, coding.quality, covers, b_power=power)
 

@@ -148,7 +148,8 @@ def refit(match: Match, times: Vector, prior: Prior) -> Vector:
     """
     found = match.found
     weight = found.apart.weight * times[match.surfaces.photo]
-    residual = np.concatenate([match.surfaces.mean(found.apart.residual, weight)[found.used], found.beside])
+    beside = found.beside[np.isfinite(found.beside)]
+    residual = np.concatenate([match.surfaces.mean(found.apart.residual, weight)[found.used], beside])
     known = ~np.isnan(residual)
     scaled = found.whiten[:, known] @ residual[known]
     white, robust = found.whiten[:, known] @ found.jacobian[known], huber_weight(scaled)

@@ -7,7 +7,9 @@ from numpy.polynomial.legendre import legvander
 from spooflab.augment.fit.beside import Beside
 from spooflab.augment.fit.emulator import Reference, posterior
 from spooflab.augment.fit.flat_blocks import BANDS
+from spooflab.augment.fit.noise import Match, refit
 from spooflab.augment.fit.runs import Region, Regression, Runs, terms_of
+from spooflab.augment.fit.simulator import Stops
 from spooflab.augment.fit.sought import LOWER, NAMES, UPPER, Prior
 from spooflab.augment.fit.surfaces import Surfaces
 
@@ -144,12 +146,15 @@ def test_groups_of_edges_that_one_run_does_not_show_are_left_out() -> None:
     runs, surfaces, true, slope = linear_world(noise=0.02)
     prior = Prior(CENTRE, np.diag((3 * SPREAD) ** 2))
     flat = posterior(region(), runs, surfaces, prior)
-    runs, beside, reference, _ = with_edges(runs, true, flat.simulated - slope @ (flat.z - CENTRE))
+    centre = flat.simulated - slope @ (flat.z - CENTRE)
+    runs, beside, reference, _ = with_edges(runs, true, centre)
     runs.beside[7][2] = np.nan
     beside.terms[4] = np.nan
     found = posterior(region(), runs, surfaces, prior, reference, beside)
     assert np.isfinite(found.beside).tolist() == [True, True, False, True, False, True]
     assert np.isfinite(found.z).all()
+    matched = Match(found.z, found.covariance, Stops.none(48), surfaces, centre, centre, beside, 1.0, found)
+    assert np.isfinite(refit(matched, np.ones(48), prior)).all()
     for one in runs.beside:
         one[:] = np.nan
     none = posterior(region(), runs, surfaces, prior, reference, beside)
