@@ -23,6 +23,7 @@ from spooflab.augment.fit.chain import device_rows, linear_light
 from spooflab.augment.fit.edges import Edges, edges_of
 from spooflab.augment.fit.simulator import Stops
 from spooflab.augment.fit.sought import NAMES, from_values
+from spooflab.augment.fit.steps import step_covers
 from spooflab.augment.lens import through_lens
 
 LENS = View.ideal(256, 256, f_number=2.0, pitch_um=1.4)
@@ -88,6 +89,18 @@ def test_edges_of_several_pictures_are_those_of_each() -> None:
     assert len(inner) > 0
     assert inner.place.min() >= 28
     assert inner.place.max() < 64 - 28
+
+
+def test_stripes_are_as_wide_as_asked_and_a_step_is_one() -> None:
+    lens = View.ideal(512, 512)
+    striped, single = step_covers(3, 128, lens, stripe_px=20), step_covers(3, 128, lens)
+    ends = np.flatnonzero(np.diff((striped[0, 0, 64] > 0.5).numpy()))  # the first picture's steps stand upright
+    np.testing.assert_array_equal(np.diff(ends), 20)
+    assert np.abs(np.diff((single[0, 0, 64] > 0.5).numpy().astype(int))).sum() == 1
+    assert single.mean((1, 2, 3)).numpy() == pytest.approx(np.full(3, 0.5), abs=0.01)
+    for cover in (striped, single):
+        assert cover.min() >= 0
+        assert cover.max() <= 1
 
 
 def drawn_sides(photos: int, each: int, *, colours: np.ndarray, seed: int = 0) -> tuple[Edges, Sides]:
