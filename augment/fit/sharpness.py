@@ -15,7 +15,7 @@ _SIDE = 48
 _BLURS = np.array([0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2])
 _FEWEST = 12
 _STEEP = 0.75
-_SIMULATED, _EACH = 192, 60
+_SIMULATED, _EACH = 384, 60
 """Steps that are simulated, for steepness differs between colours by more than between blurs; edges of each."""
 
 

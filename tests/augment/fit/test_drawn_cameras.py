@@ -77,9 +77,11 @@ DRAWN = (
     Drawn("front_phone", 1128, always=True),
     Drawn("webcam_1080p", 1129, always=True),
     Drawn("front_phone", 2001, smooths=True),
-    Drawn("webcam_1080p", 2002, smooths=True, misses=("k1",)),
+    Drawn("webcam_1080p", 2002, smooths=True),
     Drawn("front_phone", 3001, smooths=True),
     Drawn("webcam_1080p", 3002, smooths=True),
+    Drawn("front_phone", 4001, smooths=True, misses=("noise", "not told", "harder to tell")),
+    Drawn("webcam_1080p", 4002, smooths=True),
 )
 ALL = os.environ.get("SPOOFLAB_CAMERAS") == "all"
 """A fit and its judgement take ten minutes, so most of docs/devices.md's table is made anew on demand."""
@@ -140,7 +142,8 @@ def test_a_drawn_cameras_coding_and_colours_come_back(blind: Blind) -> None:
 
 
 @pytest.mark.slow
-def test_a_drawn_cameras_noise_comes_back_within_a_quarter(blind: Blind) -> None:
+def test_a_drawn_cameras_noise_comes_back_within_a_quarter(blind: Blind, known_miss: Callable[[str], None]) -> None:
+    known_miss("noise")
     found = {e.key: e.value for e in blind.fit.estimates if e.key in ("a", "b")}
     assert found == pytest.approx({"a": blind.a, "b": blind.b}, rel=0.25)
 
@@ -156,8 +159,7 @@ def test_the_fit_of_a_drawn_camera_is_harder_to_tell_from_it_than_an_unfitted_on
 
 
 @pytest.mark.slow
-def test_a_drawn_cameras_distortion_comes_back(blind: Blind, known_miss: Callable[[str], None]) -> None:
-    known_miss("k1")
+def test_a_drawn_cameras_distortion_comes_back(blind: Blind) -> None:
     assert blind.fit.distortion.k1 == pytest.approx(blind.real.device.identity.k1, rel=0.2)
 
 
