@@ -54,7 +54,7 @@ def drawn_camera(kind: str, seed: int, *, smooths: bool) -> dict[str, dict[str, 
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """A camera that was drawn once, and looked at only when the fit was finished.
+    """A camera that was drawn once, so that nobody chose it.
 
     Attributes:
         kind, seed: what is drawn.
@@ -76,15 +76,15 @@ class Drawn:
 DRAWN = (
     Drawn("front_phone", 1128, always=True),
     Drawn("webcam_1080p", 1129, always=True),
-    Drawn("front_phone", 2001, smooths=True),
-    Drawn("webcam_1080p", 2002, smooths=True),
+    Drawn("front_phone", 2001, smooths=True, misses=("not told",)),
+    Drawn("webcam_1080p", 2002, smooths=True, misses=("not told", "harder to tell")),
     Drawn("front_phone", 3001, smooths=True),
     Drawn("webcam_1080p", 3002, smooths=True),
     Drawn("front_phone", 4001, smooths=True, misses=("noise", "not told", "harder to tell")),
     Drawn("webcam_1080p", 4002, smooths=True),
 )
 ALL = os.environ.get("SPOOFLAB_CAMERAS") == "all"
-"""A fit and its judgement take ten minutes, so most of docs/devices.md's table is made anew on demand."""
+"""A fit and its judgement take nine minutes, so most of docs/devices.md's table is made anew on demand."""
 
 
 @dataclasses.dataclass(frozen=True)
