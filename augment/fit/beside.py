@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import block_diag
-from scipy.stats import trim_mean
 from torch import Tensor
 
 from spooflab.augment.color import LUMA
@@ -138,8 +136,10 @@ def seen_beside(edges: Edges, sides: Sides) -> Beside:
     terms = np.where(enough, _terms(sides, group), np.nan)
     off = without - without.mean(0)
     covariance = (_PARTS - 1) / _PARTS * off.T @ off  # jackknife (Quenouille 1956)
-    scenes = [every**2 + own**2 * np.eye(GROUPS) for every, own in zip(_EVERYWHERE_ERROR, _GROUP_ERROR, strict=True)]
-    return Beside(terms, covariance + block_diag(*scenes), cuts, len(edges))
+    for kind, (everywhere, own) in enumerate(zip(_EVERYWHERE_ERROR, _GROUP_ERROR, strict=True)):
+        block = slice(kind * GROUPS, (kind + 1) * GROUPS)
+        covariance[block, block] += everywhere**2 + own**2 * np.eye(GROUPS)
+    return Beside(terms, covariance, cuts, len(edges))
 
 
 class StepSimulator:
@@ -214,5 +214,6 @@ def _terms(sides: Sides, group: npt.NDArray[np.int64]) -> Vector:
         rows = group == one
         if rows.sum() >= _FEWEST_SIDES:
             near, far = log_energy(sides.energy[rows].astype(np.float32))[0]
-            out[:, one] = near - far, trim_mean(sides.halo[rows], _TRIM)
+            halo = np.sort(sides.halo[rows])
+            out[:, one] = near - far, halo[int(_TRIM * len(halo)) : len(halo) - int(_TRIM * len(halo))].mean()
     return out.ravel()

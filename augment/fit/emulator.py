@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial.legendre import legvander
-from scipy.linalg import block_diag
 
 from spooflab.augment.fit.beside import Beside
 from spooflab.augment.fit.runs import Region, Regression, Runs, terms_of
@@ -143,7 +142,10 @@ class Emulator:
         variance = self.apart.variance + surfaces.mean_variance(reference.variance, self.apart.weight)
         variance[self.used] += own[: levels.shape[1]]
         edges_covariance = edges_covariance + np.diag(own[levels.shape[1] :])
-        self.whiten = block_diag(whitener(variance, self.used), np.linalg.inv(np.linalg.cholesky(edges_covariance)))
+        first = levels.shape[1]
+        self.whiten = np.zeros((len(own), len(own)))
+        self.whiten[:first, :first] = whitener(variance, self.used)
+        self.whiten[first:, first:] = np.linalg.inv(np.linalg.cholesky(edges_covariance))
         away = surfaces.mean(surfaces.log_energy - reference.energies, self.apart.weight)[self.used]
         self._target = np.concatenate([away, edges_away]) + terms_of(0 * at[None])[0] @ self._coefficients
 
