@@ -140,9 +140,9 @@ class Emulator:
         self._smooth_slopes(own)
         own = own * regression.error2(at + _TYPICAL)
         variance = self.apart.variance + surfaces.mean_variance(reference.variance, self.apart.weight)
-        variance[self.used] += own[: levels.shape[1]]
-        edges_covariance = edges_covariance + np.diag(own[levels.shape[1] :])
         first = levels.shape[1]
+        variance[self.used] += own[:first]
+        edges_covariance = edges_covariance + np.diag(own[first:])
         self.whiten = np.zeros((len(own), len(own)))
         self.whiten[:first, :first] = whitener(variance, self.used)
         self.whiten[first:, first:] = np.linalg.inv(np.linalg.cholesky(edges_covariance))
