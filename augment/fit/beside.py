@@ -6,6 +6,7 @@ along lines parallel to it, shows how much of it was taken away, and sharpening,
 the halo three pixels out, where no lens's blur reaches, tells how wide sharpening is when the codec left no fine noise.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -187,7 +188,7 @@ class StepSimulator:
             draw=draw,
         )
         found = edges_of(luma, luma[..., None], most=_EACH, tried=_TRIED, border_px=_BORDER_PX)
-        found = found.with_colours(self.edges.colours[found.picture])
+        found = dataclasses.replace(found, colours=self.edges.colours[found.picture])
         sides = measured_sides(luma, found)
         return _terms(sides, _groups(found, sides, self.seen.cuts))
 

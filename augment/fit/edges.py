@@ -1,6 +1,5 @@
 """Clean step edges of photographs, and of what is simulated to be compared with them."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +39,6 @@ class Edges:
     def take(self, rows: npt.NDArray[np.int64]) -> "Edges":
         """Return some of the edges."""
         return Edges(self.picture[rows], self.place[rows], self.normal[rows], self.steepness[rows], self.colours[rows])
-
-    def with_colours(self, colours: FloatArray) -> "Edges":
-        """Return the same edges between other colours."""
-        return dataclasses.replace(self, colours=colours)
 
     @staticmethod
     def join(parts: list["Edges"]) -> "Edges":

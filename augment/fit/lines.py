@@ -1,9 +1,9 @@
 """Edges of a photograph as chains of sub-pixel points: what straightness is judged on."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
+
+from spooflab.augment.fit.edges import sample
 
 FloatArray = npt.NDArray[np.float64]
 _SHORTEST = 0.14
@@ -39,7 +39,8 @@ def _maxima(
     ys, xs = ys + 2, xs + 2
     here = strength[ys, xs]
     ux, uy = gx[ys, xs] / here, gy[ys, xs] / here
-    ahead, behind = _sample(strength, xs + ux, ys + uy), _sample(strength, xs - ux, ys - uy)
+    only = np.zeros(len(xs), np.int64)
+    ahead, behind = (sample(strength[None], only, xs + step * ux, ys + step * uy) for step in (1, -1))
     peak = (here > ahead) & (here >= behind)
     ys, xs, here, ahead, behind = ys[peak], xs[peak], here[peak], ahead[peak], behind[peak]
     shift = 0.5 * (ahead - behind) / np.maximum(2 * here - ahead - behind, 1e-6)
@@ -125,16 +126,6 @@ def _frame(chain: FloatArray) -> tuple[FloatArray, FloatArray]:
     centred = chain - chain.mean(0)
     axes = np.linalg.svd(centred, full_matrices=False)[2]
     return centred @ axes[0], centred @ axes[1]
-
-
-def _sample(image: npt.NDArray[np.float32], x: npt.NDArray[Any], y: npt.NDArray[Any]) -> FloatArray:
-    """Bilinear values at column x, row y (pixel centres at whole numbers)."""
-    left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    fx, fy = x - left, y - top
-    upper = image[top, left] * (1 - fx) + image[top, left + 1] * fx
-    lower = image[top + 1, left] * (1 - fx) + image[top + 1, left + 1] * fx
-    value: FloatArray = upper * (1 - fy) + lower * fy
-    return value
 
 
 def _gaussian(grey: npt.NDArray[np.float32], std: float) -> npt.NDArray[np.float32]:

@@ -5,7 +5,7 @@ import pytest
 from numpy.polynomial.legendre import legvander
 
 from spooflab.augment.fit.beside import Beside
-from spooflab.augment.fit.emulator import Reference, posterior
+from spooflab.augment.fit.emulator import Posterior, Reference, posterior
 from spooflab.augment.fit.flat_blocks import BANDS
 from spooflab.augment.fit.noise import Match, refit
 from spooflab.augment.fit.runs import Region, Regression, Runs, terms_of
@@ -118,22 +118,24 @@ def test_runs_of_a_panel_serve_all_surfaces() -> None:
     assert (np.diag(wider.covariance) > 1.5 * np.diag(found.covariance)).all()
 
 
-def with_edges(runs: Runs, true: np.ndarray, centre: np.ndarray) -> tuple[Runs, Beside, Reference, np.ndarray]:
-    """Six terms beside edges, linear too; the centre's energies are `centre`."""
+WIDE = Prior(CENTRE, np.diag((3 * SPREAD) ** 2))
+
+
+def world_with_edges() -> tuple[Runs, Surfaces, Posterior, Beside, Reference, np.ndarray]:
+    """Six terms beside edges, linear too: runs, photographs, what flat places tell, the terms, the centre, slopes."""
+    runs, surfaces, true, flat_slope = linear_world(noise=0.02)
+    flat = posterior(region(), runs, surfaces, WIDE)
+    centre = flat.simulated - flat_slope @ (flat.z - CENTRE)
     slope = np.random.default_rng(6).standard_normal((6, SIZE)) / SPREAD * 0.3
     runs.beside = [slope @ (z - CENTRE) for z in runs.z]
     beside = Beside(slope @ (true - CENTRE), np.diag(np.full(6, 0.02**2)), np.zeros((2, 2)), 100)
     panel = np.ones(len(centre), bool)
-    return runs, beside, Reference(panel, centre, np.full_like(centre, 1e-9), np.zeros(6)), slope
+    return runs, surfaces, flat, beside, Reference(panel, centre, np.full_like(centre, 1e-9), np.zeros(6)), slope
 
 
 def test_noise_beside_edges_counts_as_its_covariance_says() -> None:
-    runs, surfaces, true, slope = linear_world(noise=0.02)
-    prior = Prior(CENTRE, np.diag((3 * SPREAD) ** 2))
-    flat = posterior(region(), runs, surfaces, prior)
-    centre = flat.simulated - slope @ (flat.z - CENTRE)
-    runs, beside, reference, ratio_slope = with_edges(runs, true, centre)
-    found = posterior(region(), runs, surfaces, prior, reference, beside)
+    runs, surfaces, flat, beside, reference, ratio_slope = world_with_edges()
+    found = posterior(region(), runs, surfaces, WIDE, reference, beside)
     informed = np.linalg.inv(np.linalg.inv(flat.covariance) + ratio_slope.T @ ratio_slope / 0.02**2)
     assert np.sqrt(np.diag(found.covariance)) == pytest.approx(np.sqrt(np.diag(informed)), rel=0.25)
     assert len(found.beside) == 6
@@ -143,21 +145,18 @@ def test_noise_beside_edges_counts_as_its_covariance_says() -> None:
 
 
 def test_groups_of_edges_that_one_run_does_not_show_are_left_out() -> None:
-    runs, surfaces, true, slope = linear_world(noise=0.02)
-    prior = Prior(CENTRE, np.diag((3 * SPREAD) ** 2))
-    flat = posterior(region(), runs, surfaces, prior)
-    centre = flat.simulated - slope @ (flat.z - CENTRE)
-    runs, beside, reference, _ = with_edges(runs, true, centre)
+    runs, surfaces, flat, beside, reference, _ = world_with_edges()
     runs.beside[7][2] = np.nan
     beside.terms[4] = np.nan
-    found = posterior(region(), runs, surfaces, prior, reference, beside)
+    found = posterior(region(), runs, surfaces, WIDE, reference, beside)
     assert np.isfinite(found.beside).tolist() == [True, True, False, True, False, True]
     assert np.isfinite(found.z).all()
-    matched = Match(found.z, found.covariance, Stops.none(48), surfaces, centre, centre, beside, 1.0, found)
-    assert np.isfinite(refit(matched, np.ones(48), prior)).all()
+    energies = reference.energies
+    matched = Match(found.z, found.covariance, Stops.none(48), surfaces, energies, energies, beside, 1.0, found)
+    assert np.isfinite(refit(matched, np.ones(48), WIDE)).all()
     for one in runs.beside:
         one[:] = np.nan
-    none = posterior(region(), runs, surfaces, prior, reference, beside)
+    none = posterior(region(), runs, surfaces, WIDE, reference, beside)
     assert np.isnan(none.beside).all()
     assert np.abs((none.z - flat.z) / np.sqrt(np.diag(flat.covariance))).max() < 0.5
 
