@@ -42,12 +42,15 @@ quickstart: $(VENV)/.study
 	$(BIN)/spooflab study configs/studies/quickstart.yaml --data $(OUT)/data --out $(OUT)/study --workers $(WORKERS)
 	@echo "done: open $(OUT)/study/report.html"
 
-# A module's tests stay in one process, so that what they share (a study, a fitted camera) is made once.
+# A module's tests stay in one process, so that what they share (a study, a fitted camera) is made once. They start in
+# the order of tests/conftest.py, slow modules first: a long one that starts last leaves the other processes idle.
+PYTEST := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+	$(BIN)/python -m pytest $(PYTEST)
 
 check: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow"
+	$(BIN)/python -m pytest $(PYTEST) -m "not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -34,6 +34,7 @@ class Candidate:
         row_share: row noise relative to sqrt(b).
         saturation: chroma gain after the correction matrix.
         red_gain, blue_gain: white-balance gains, green = 1.
+        prnu_std: strength of the sensor's pattern, which noise of bright light holds too.
     """
 
     a: float
@@ -47,6 +48,7 @@ class Candidate:
     saturation: float
     red_gain: float
     blue_gain: float
+    prnu_std: float
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,6 @@ class Known:
         cfa: RGGB mosaic.
         bits, black_level: the converter.
         subsampling: 0 4:4:4, 1 4:2:2, 2 4:2:0.
-        prnu_std: strength of the sensor's pattern, which noise of bright light holds too.
         beautify: strength of skin smoothing.
     """
 
@@ -67,7 +68,6 @@ class Known:
     bits: int
     black_level: float
     subsampling: int
-    prnu_std: float = 0.0
     beautify: float = 0.0
 
 
@@ -108,7 +108,7 @@ def device_rows(
         noise_b=torch.from_numpy(b).float(),
         row_std=torch.from_numpy(candidate.row_share * np.sqrt(b)).float(),
         noise_seed=torch.tensor([seed(draw, "fit", "noise", i) for i in range(count)]),
-        prnu_std=torch.full((count,), known.prnu_std),
+        prnu_std=torch.full((count,), candidate.prnu_std),
         prnu_seed=torch.full((count,), 1, dtype=torch.int64),
         bits=torch.full((count,), known.bits, dtype=torch.int64),
         black_level=torch.full((count,), known.black_level),

@@ -17,7 +17,7 @@ from spooflab.augment.fit.pattern import Pattern
 from spooflab.augment.fit.prior import b_power, prior_of
 from spooflab.augment.fit.sharpness import Sharpness
 from spooflab.augment.fit.skin import Skin
-from spooflab.augment.fit.sought import NAMES, Prior
+from spooflab.augment.fit.sought import LOWER, NAMES, UPPER, Prior
 from spooflab.augment.profile import DeviceProfile
 
 _RESAMPLES = 24
@@ -49,17 +49,18 @@ _GROUP = {
 def processing_estimates(
     found: Match | None, belief: Prior, chart: ChartFit | None, prior: DeviceProfile, photos: int
 ) -> list[Estimate]:
-    """Return one estimate for each of `NAMES`."""
+    """Return one estimate for each of `NAMES` but the pattern's strength."""
+    names = [name for name in NAMES if name != "prnu_std"]
     if found is None:
         why = "too few flat blocks at different brightness"
-        return [_silent(_GROUP.get(n, "processing"), n, prior, why) for n in NAMES]
+        return [_silent(_GROUP.get(n, "processing"), n, prior, why) for n in names]
     spread = _resampled(found, belief, photos)
     shots_ev = float(np.sqrt(np.var(found.stops.log2) + np.mean(found.stops.scatter**2)))
     power = b_power(prior)
     unseen = prior_of(prior).std
     out = []
     told = _by_chart(chart)
-    for place, key in enumerate(NAMES):
+    for place, key in enumerate(names):
         group = _GROUP.get(key, "processing")
         if key in told:
             value, std = told[key]
@@ -182,20 +183,26 @@ def _blur(sharpness: Sharpness, prior: DeviceProfile) -> list[Estimate]:
     ]
 
 
-def sensor_estimates(pattern: Pattern, gain: float, prior: DeviceProfile) -> list[Estimate]:
+def pattern_estimate(found: Match | None, pattern: Pattern, gain: float, prior: DeviceProfile) -> Estimate:
     """Return the strength of the sensor's pattern; `gain` is what of it the chain lets through."""
     if not pattern.shared:
         why = f"halves of the photographs share no pattern (score {pattern.score:.1f}, 6 is wanted)"
-        return [_silent("sensor", "prnu_std", prior, why)]
-    std = pattern_strength(pattern, gain) or 0.0
-    error = std * math.hypot(1 / pattern.score, _PATTERN_ERROR)
+        return _silent("sensor", "prnu_std", prior, why)
+    place = NAMES.index("prnu_std")
+    log, error = pattern_strength(pattern, gain)
     how = f"pattern shared by both halves, score {pattern.score:.0f}"
-    return [Estimate("sensor", "prnu_std", std, std, std, error, True, how)]
+    if found is not None:
+        log, error = float(found.z[place]), math.sqrt(found.covariance[place, place])
+        how += ", and flat blocks matched by simulation"
+    std = math.exp(log)
+    return Estimate("sensor", "prnu_std", std, std, std, error * std, True, how)
 
 
-def pattern_strength(pattern: Pattern, gain: float) -> float | None:
-    """Return the standard deviation of the sensor's pattern, None if the photographs share none."""
-    return min(pattern.std / gain, 0.0095) if pattern.shared else None
+def pattern_strength(pattern: Pattern, gain: float) -> tuple[float, float]:
+    """Return the log of the standard deviation of the sensor's pattern, which photographs share, and its error."""
+    place = NAMES.index("prnu_std")
+    log = float(np.clip(math.log(max(pattern.std, 1e-12) / gain), LOWER[place], UPPER[place]))
+    return log, math.hypot(1 / pattern.score, _PATTERN_ERROR)
 
 
 def assumed_estimates(f_number: float, pitch_um: float) -> list[Estimate]:

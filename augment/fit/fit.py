@@ -23,16 +23,16 @@ from spooflab.augment.fit.estimates import (
     fringe_is_seen,
     lens_estimates,
     light_estimates,
+    pattern_estimate,
     pattern_strength,
     processing_estimates,
-    sensor_estimates,
     skin_estimate,
 )
 from spooflab.augment.fit.falloff import Falloff, fit_falloff
 from spooflab.augment.fit.flat_blocks import Blocks, flat_blocks
 from spooflab.augment.fit.fringe import Fringe, fit_fringe
 from spooflab.augment.fit.lines import edge_chains
-from spooflab.augment.fit.noise import Match, look, match
+from spooflab.augment.fit.noise import Match, Start, look, match, told
 from spooflab.augment.fit.pattern import Pattern, fit_pattern
 from spooflab.augment.fit.photographs import Photographs
 from spooflab.augment.fit.prior import b_power, choose_prior, known_of, prior_of
@@ -49,6 +49,8 @@ from spooflab.augment.profile import DeviceProfile
 from spooflab.augment.view import View
 
 _FEWEST_LEVELS = 3
+_CLEAR_SMOOTHING = 2.0
+"""Standard errors from which skin smoothing is taken as seen."""
 _FEWEST_STEPS, _MOST_STEPS = 192, 768
 """Edges from which what lies beside them is compared, and how many colours of theirs are simulated."""
 
@@ -135,11 +137,15 @@ def fit_device(
         sharpness = fit_sharpness(edges, start, known, coding.quality, lens)
         return _steps(edges, sides, sharpness, known, coding, lens, b_power(prior))
 
-    found, pattern, gain = _noise_and_pattern(surfaces, known, coding, belief, b_power(prior), pattern_of, steps)
-    known = _with_pattern(known, pattern, gain)
+    def smoothing_of(behind: Start | Match, known: Known) -> Estimate:
+        return _smoothing(skin, known, coding, behind, prior)
+
+    found, pattern, gain = _noise_and_pattern(
+        surfaces, known, coding, belief, b_power(prior), pattern_of, smoothing_of, steps
+    )
     candidate = found.candidate if found else to_candidate(belief.mean)
     estimates = processing_estimates(found, belief, chart, prior, len(photos))
-    smoothing = _smoothing(skin, known, coding, found, prior)
+    smoothing = smoothing_of(found, known) if found else skin_estimate(None, prior)
     estimates.append(smoothing)
     known = dataclasses.replace(known, beautify=smoothing.value if smoothing.fitted else 0.0)
     progress("lens and light")
@@ -148,7 +154,7 @@ def fit_device(
     sharpness = fit_sharpness(edges, candidate, known, coding.quality, lens)
     fringe = fit_fringe(pixels, again_with_fringe(candidate, known, coding.typical))
     estimates += lens_estimates(distortion, falloff, sharpness, fringe, prior)
-    estimates += sensor_estimates(pattern, gain, prior)
+    estimates.append(pattern_estimate(found, pattern, gain, prior))
     estimates += assumed_estimates(*optics)
     estimates += light_estimates(linear, chart, prior)
     profile = assemble(name, prior, estimates, *codec_of(coding, prior), len(photos), pinned(chart))
@@ -159,11 +165,11 @@ def fit_device(
 
 
 def _smoothing(
-    skin: Blocks | None, known: Known, coding: Coding, found: Match | None, prior: DeviceProfile
+    skin: Blocks | None, known: Known, coding: Coding, behind: Start | Match, prior: DeviceProfile
 ) -> Estimate:
-    if skin is None or found is None:
+    if skin is None:
         return skin_estimate(None, prior)
-    return skin_estimate(fit_skin(skin, known, coding.quality, found.z, found.stops, b_power=b_power(prior)), prior)
+    return skin_estimate(fit_skin(skin, known, coding.quality, behind.z, behind.stops, b_power=b_power(prior)), prior)
 
 
 def _plain_and_skin(blocks: Blocks) -> tuple[Surfaces, Blocks | None]:
@@ -182,13 +188,15 @@ def _noise_and_pattern(
     belief: Prior,
     power: float,
     pattern_of: Callable[[Candidate, Known], tuple[Pattern, float]],
+    smoothing_of: Callable[[Start | Match, Known], Estimate],
     steps: Callable[[Candidate, Known], StepSimulator | None],
 ) -> tuple[Match | None, Pattern, float]:
     """Return the matched noise, the sensor's pattern, and what of a pattern the chain lets through.
 
     The pattern is part of the noise of bright light, and how much of it passes depends on the processing: it is
-    measured between a rough look, with the prior's pattern, and the match itself, and once more by what was matched;
-    not on skin, which cameras may smooth.
+    measured between a rough look, with the prior's pattern, and the match itself; not on skin, which cameras may
+    smooth. Strong noise makes pixels of other colours look like skin for a moment, so
+    smoothing that is clearly seen is simulated in the match, though skin itself takes no part in it.
     """
     simulate = Simulator(surfaces, known, coding.quality, b_power=power)
     if len(surfaces.levels) < _FEWEST_LEVELS:
@@ -196,9 +204,14 @@ def _noise_and_pattern(
         return None, *pattern_of(candidate, known)
     start = look(simulate, belief)
     rough = to_candidate(start.z)
-    known = _with_pattern(known, *pattern_of(rough, known))
+    pattern, gain = pattern_of(rough, known)
+    if pattern.shared:
+        belief, start = told(belief, start, "prnu_std", *pattern_strength(pattern, gain))
+    smoothing = smoothing_of(start, known)
+    if smoothing.fitted and smoothing.value > _CLEAR_SMOOTHING * smoothing.std:
+        known = dataclasses.replace(known, beautify=smoothing.value)
     found = match(Simulator(surfaces, known, coding.quality, b_power=power), belief, start, steps(rough, known))
-    return found, *pattern_of(found.candidate, known)
+    return found, pattern, gain
 
 
 def _steps(
@@ -211,10 +224,6 @@ def _steps(
     chosen = edges.take(np.random.default_rng(0).permutation(plain)[:_MOST_STEPS])
     covers = striped_covers(len(chosen), lens, float(np.nanmean(sharpness.blur_px)))
     return StepSimulator(seen_beside(edges, sides), chosen, known, coding.quality, covers, b_power=power)
-
-
-def _with_pattern(known: Known, pattern: Pattern, gain: float) -> Known:
-    return dataclasses.replace(known, prnu_std=pattern_strength(pattern, gain) or known.prnu_std)
 
 
 def _traits(fringe: Fringe, distortion: Distortion) -> Traits:

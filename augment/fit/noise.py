@@ -24,7 +24,7 @@ from spooflab.augment.row_threads import map_rows
 
 _STARTS = (0.1, 0.25, 0.45, 0.65)
 """Strengths of noise reduction from which the search starts."""
-_WIDE = np.array([0.4, 0.6, 0.05, 0.15, 0.35, 0.25, 0.12, 0.05, 0.1, 0.06, 0.06])
+_WIDE = np.array([0.4, 0.6, 0.05, 0.15, 0.35, 0.25, 0.12, 0.05, 0.1, 0.06, 0.06, 0.3])
 """Standard deviations, in the fit's units, of the first candidates about the start: a quadratic still holds there."""
 _REGIONS = ((3.5, 80, 4), (2.5, 60, 4), (2.0, 60, 4), (2.0, 60, 4), (2.0, 60, 8), (2.0, 80, 16))
 """Width of each region after the first, posterior standard deviations; the candidates simulated in it; and the noises
@@ -35,6 +35,10 @@ _GLANCE, _PANEL = 6, 12
 same slopes, so all are compared, by what they have at the middle of a region."""
 _STEPS = 32
 """Pictures of steps that are simulated with each candidate; all of them at the middle of a region."""
+_LOOK_AGAIN = 2
+"""The region after which the photographs' stops are found anew: the rough look may be far off."""
+_PAIRED = 8
+"""Noises, the same with old and with new stops, that tell how earlier candidates would have looked."""
 _LEAST = 0.3
 """Steps of `STEP` that a region is wide at least, for each posterior standard deviation."""
 _FIRST_RUNS = 128
@@ -100,6 +104,17 @@ def look(simulate: Simulator, prior: Prior) -> Start:
     return Start(found.z, found.covariance, photo_stops(simulate, found.z))
 
 
+def told(belief: Prior, start: Start, name: str, value: float, std: float) -> tuple[Prior, Start]:
+    """Return belief and start after one parameter has been measured by other means, in the fit's own units."""
+    place = NAMES.index(name)
+    mean, covariance = belief.mean.copy(), belief.covariance.copy()
+    covariance[place], covariance[:, place] = 0, 0
+    mean[place], covariance[place, place] = value, std**2
+    gain = start.covariance[:, place] / (start.covariance[place, place] + std**2)
+    z = np.clip(start.z + gain * (value - start.z[place]), LOWER, UPPER)
+    return Prior(mean, covariance), Start(z, start.covariance - np.outer(gain, start.covariance[place]), start.stops)
+
+
 def match(simulate: Simulator, prior: Prior, start: Start, steps: StepSimulator | None = None) -> Match:
     """Return the candidate whose simulated energies come nearest to those of the simulator's surfaces, given the prior.
 
@@ -121,9 +136,26 @@ def match(simulate: Simulator, prior: Prior, start: Start, steps: StepSimulator 
         runs.add(region.draw(count, 2000 + turn), few, stops, few_steps)
         found = posterior(region, runs, surfaces, prior, _reference(simulate, panel, z, stops, steps, draws), beside)
         z, covariance = found.z, found.covariance
+        if turn == _LOOK_AGAIN:
+            stops = stops_anew(simulate, few, z, stops, runs, few_steps)
     misfit = float(np.sqrt(np.mean(found.scaled**2)))
     observed, simulated = (surfaces.mean(e, found.apart.weight) for e in (surfaces.log_energy, found.simulated))
     return Match(z, covariance * max(1.0, misfit**2), stops, surfaces, observed, simulated, beside, misfit, found)
+
+
+def stops_anew(
+    simulate: Simulator, few: Simulator, z: Vector, stops: Stops, runs: Runs, steps: StepSimulator | None
+) -> Stops:
+    """Return the photographs' stops at `z`, and move the runs of `few` surfaces by what they change there."""
+    simulate.centre(z, stops)
+    found = photo_stops(simulate, z)
+    draws = range(8000, 8000 + _PAIRED)
+
+    def moved(simulated: Simulator | StepSimulator) -> Vector:
+        return np.asarray(np.mean(map_rows(lambda d: simulated(z, found, d) - simulated(z, stops, d), draws), 0))
+
+    runs.move(moved(few), moved(steps) if steps else None)
+    return found
 
 
 def _reference(

@@ -7,13 +7,13 @@ import numpy.typing as npt
 
 from spooflab.augment.fit.chain import Known
 from spooflab.augment.fit.simulator import Simulator, Stops
-from spooflab.augment.fit.sought import NAMES, Prior, from_values
+from spooflab.augment.fit.sought import LOWER, NAMES, UPPER, Prior, from_values
 from spooflab.augment.fit.surfaces import Surfaces
 from spooflab.augment.profile import DeviceProfile, list_profiles, load_profile
 
-_WIDEST = np.array([1.2, 1.6, 0.05, 0.2, 0.4, 0.25, 0.25, 0.06, 0.12, 0.05, 0.05])
+_WIDEST = np.array([1.2, 1.6, 0.05, 0.2, 0.4, 0.25, 0.25, 0.06, 0.12, 0.05, 0.05, 0.3])
 """Standard deviations, in the fit's units, below which no profile narrows the search: a camera may lie outside."""
-_SHARE = np.array([0.5] * 9 + [12**-0.5] * 2)
+_SHARE = np.array([0.5] * 9 + [12**-0.5] * 2 + [0.5])
 """Standard deviation over the width of a range: half, or that of an even spread where the range holds most cameras."""
 
 
@@ -23,22 +23,22 @@ def prior_of(profile: DeviceProfile) -> Prior:
     ranges = {"a": noise.a, "b": noise.b, "row_share": noise.row_share}
     ranges |= {"saturation": profile.colour.saturation}
     ranges |= {"red_gain": profile.sensor.red_gain, "blue_gain": profile.sensor.blue_gain}
+    ranges |= {"prnu_std": profile.sensor.prnu_std}
     ranges |= {name: getattr(processing, name) for name in NAMES if name not in ranges}
-    geometric = {"a", "b", "halo_radius_px", "red_gain", "blue_gain"}
-    centre = {n: math.sqrt(lo * hi) if n in geometric else (lo + hi) / 2 for n, (lo, hi) in ranges.items()}
-    low, high = (from_values({n: r[side] for n, r in ranges.items()}) for side in (0, 1))
-    return Prior(from_values(centre), np.diag(np.maximum((high - low) * _SHARE, _WIDEST) ** 2))
+    low, high = (
+        np.clip(from_values({name: limits[side] for name, limits in ranges.items()}), LOWER, UPPER) for side in (0, 1)
+    )
+    return Prior((low + high) / 2, np.diag(np.maximum((high - low) * _SHARE, _WIDEST) ** 2))
 
 
 def known_of(profile: DeviceProfile, subsampling: int) -> Known:
-    """Return the profile's converter, matrix and middling pattern."""
+    """Return the profile's converter and matrix."""
     return Known(
         ccm=np.array(profile.colour.ccm),
         cfa=profile.sensor.cfa == "rggb",
         bits=profile.sensor.bits,
         black_level=profile.sensor.black_level,
         subsampling=subsampling,
-        prnu_std=sum(profile.sensor.prnu_std) / 2,
     )
 
 

@@ -75,6 +75,12 @@ class Runs:
         self.z += tried
         self.draw += draws
 
+    def move(self, by: Vector, beside: Vector | None) -> None:
+        """Add what a change that is common to all runs makes of them."""
+        self.seen = [one + by for one in self.seen]
+        if beside is not None:
+            self.beside = [one + beside for one in self.beside]
+
 
 class Regression:
     """Quadratic in the coordinates of a region, by ridge regression, with a random effect of each noise.

@@ -1,4 +1,4 @@
-"""What the noise fit seeks: eleven parameters, in units in which their errors are even."""
+"""What the noise fit seeks: twelve parameters, in units in which their errors are even."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,13 @@ from spooflab.augment.fit.chain import Candidate
 Vector = npt.NDArray[np.float64]
 NAMES = (
     "a", "b", "row_share", "smear", "halo", "halo_radius_px", "tone", "gamma", "saturation", "red_gain", "blue_gain",
+    "prnu_std",
 )  # fmt: skip
-LOG = np.array([name in ("a", "b", "halo_radius_px", "red_gain", "blue_gain") for name in NAMES])
-_LOWEST = (1e-6, 1e-9, 0.0, 0.0, 0.0, 0.4, 0.0, 0.6, 0.4, 1.0, 1.0)
-_HIGHEST = (0.1, 5e-3, 0.4, 1.0, 2.5, 3.0, 1.0, 1.4, 1.8, 3.5, 3.5)
+LOG = np.array([name in ("a", "b", "halo_radius_px", "red_gain", "blue_gain", "prnu_std") for name in NAMES])
+_LOWEST = (1e-6, 1e-9, 0.0, 0.0, 0.0, 0.4, 0.0, 0.6, 0.4, 1.0, 1.0, 1e-4)
+_HIGHEST = (0.1, 5e-3, 0.4, 1.0, 2.5, 3.0, 1.0, 1.4, 1.8, 3.5, 3.5, 0.0095)
 LOWER, UPPER = (np.where(LOG, np.log(np.maximum(ends, 1e-12)), ends) for ends in (_LOWEST, _HIGHEST))
-STEP = np.array([0.15, 0.3, 0.05, 0.08, 0.12, 0.12, 0.12, 0.05, 0.1, 0.12, 0.12])
+STEP = np.array([0.15, 0.3, 0.05, 0.08, 0.12, 0.12, 0.12, 0.05, 0.1, 0.12, 0.12, 0.12])
 
 
 @dataclass(frozen=True)
@@ -49,4 +50,4 @@ def to_candidate(z: Vector) -> Candidate:
 def from_values(values: dict[str, float]) -> Vector:
     """Return the fit's units."""
     natural = np.array([values[name] for name in NAMES])
-    return np.where(LOG, np.log(np.where(LOG, natural, 1)), natural)
+    return np.where(LOG, np.log(np.where(LOG, natural, 1).clip(1e-12)), natural)

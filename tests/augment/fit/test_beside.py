@@ -91,6 +91,17 @@ def test_edges_of_several_pictures_are_those_of_each() -> None:
     assert inner.place.max() < 64 - 28
 
 
+def test_places_that_are_passed_over_as_noise_hold_no_clean_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    cover = step_covers(6, 96, View.ideal(96, 96), stripe_px=24)[:, 0].numpy()
+    noise = np.random.default_rng(3).normal(0, 0.02, cover.shape)
+    luma = (0.2 + np.linspace(0.14, 0.5, 6)[:, None, None] * cover + noise).astype(np.float32)
+    quick = edges_of(luma, luma[..., None], most=10_000)
+    monkeypatch.setattr("spooflab.augment.fit.edges._LIKELY", -100.0)
+    whole = edges_of(luma, luma[..., None], most=10_000)
+    assert len(whole) > 500
+    np.testing.assert_array_equal(quick.place, whole.place)
+
+
 def test_stripes_are_as_wide_as_asked_and_a_step_is_one() -> None:
     lens = View.ideal(512, 512)
     striped, single = step_covers(3, 128, lens, stripe_px=20), step_covers(3, 128, lens)

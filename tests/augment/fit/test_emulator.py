@@ -14,8 +14,8 @@ from spooflab.augment.fit.sought import LOWER, NAMES, UPPER, Prior
 from spooflab.augment.fit.surfaces import Surfaces
 
 SIZE = len(NAMES)
-CENTRE = np.array([-7.5, -12.0, 0.1, 0.4, 0.8, 0.1, 0.5, 0.9, 1.0, 0.7, 0.4])
-SPREAD = np.array([0.3, 0.4, 0.05, 0.1, 0.2, 0.2, 0.1, 0.04, 0.1, 0.1, 0.1])
+CENTRE = np.array([-7.5, -12.0, 0.1, 0.4, 0.8, 0.1, 0.5, 0.9, 1.0, 0.7, 0.4, -5.3])
+SPREAD = np.array([0.3, 0.4, 0.05, 0.1, 0.2, 0.2, 0.1, 0.04, 0.1, 0.1, 0.1, 0.2])
 
 
 def region() -> Region:

@@ -1,0 +1,54 @@
+"""What is learnt between the regions of a match: one parameter by other means, and the photographs' stops anew."""
+
+import numpy as np
+import pytest
+from fitted_camera import CANDIDATE, KNOWN
+
+from spooflab.augment.fit.flat_blocks import BANDS, LEVELS
+from spooflab.augment.fit.noise import Start, stops_anew, told
+from spooflab.augment.fit.runs import Runs
+from spooflab.augment.fit.simulator import Simulator, Stops
+from spooflab.augment.fit.sought import LOWER, NAMES, Prior, from_values
+from spooflab.augment.fit.surfaces import Surfaces
+
+Z = from_values(vars(CANDIDATE))
+PATTERN = NAMES.index("prnu_std")
+
+
+def test_a_start_that_is_told_a_parameter_is_the_product_of_two_normals() -> None:
+    """Against the precision form of Bayes' rule; belief takes the measurement in place of what it held."""
+    rng = np.random.default_rng(0)
+    root = 0.05 * rng.standard_normal((len(NAMES), len(NAMES)))
+    start = Start(Z, root @ root.T + 1e-3 * np.eye(len(NAMES)), Stops.none(3))
+    belief, moved = told(Prior(Z, np.diag(np.full(len(NAMES), 0.5))), start, "prnu_std", Z[PATTERN] + 0.2, 0.1)
+    row = np.eye(len(NAMES))[PATTERN]
+    precision = np.linalg.inv(start.covariance) + np.outer(row, row) / 0.1**2
+    np.testing.assert_allclose(moved.covariance, np.linalg.inv(precision), rtol=1e-6, atol=1e-12)
+    expected = np.linalg.solve(precision, np.linalg.solve(start.covariance, Z) + row * (Z[PATTERN] + 0.2) / 0.1**2)
+    np.testing.assert_allclose(moved.z, np.maximum(expected, LOWER), atol=1e-6)
+    assert belief.mean[PATTERN] == Z[PATTERN] + 0.2
+    np.testing.assert_allclose(belief.covariance[PATTERN], 0.1**2 * row)
+    assert start.z is Z, "what was given stays as it is"
+
+
+def test_runs_are_moved_to_where_new_stops_put_them() -> None:
+    """Runs with no stops, moved, are near runs with the photographs' own; without the move they are not."""
+    true = np.linspace(-1, 1, 16)
+    colour = np.random.default_rng(0).uniform(0.2, 0.7, (128, 1)).astype(np.float32).repeat(3, 1)
+    photo, level = np.arange(16).repeat(8), np.digitize(colour[:, 0], LEVELS) - 1
+    empty = np.zeros((128, len(BANDS)))
+    bare = Simulator(Surfaces(colour, level, photo, empty, empty), KNOWN, np.full(16, 92))
+    seen = bare(Z, Stops(true, np.zeros(16)), 7)
+    simulate = Simulator(Surfaces(colour, level, photo, seen, np.full_like(empty, 0.02**2)), KNOWN, np.full(16, 92))
+    few = simulate.of(np.arange(128) % 2 == 0)
+    none = Stops.none(16)
+    tried = [Z + 0.02 * np.eye(len(NAMES))[place] for place in range(4)]
+    runs, anew = Runs(), Runs()
+    runs.add(tried, few, none)
+    before = np.stack(runs.seen)
+    found = stops_anew(simulate, few, Z, none, runs, None)
+    assert np.corrcoef(found.log2, true)[0, 1] > 0.95
+    anew.add(tried, few, found)
+    left, was = (np.abs(np.stack(anew.seen) - one)[..., :4].mean() for one in (np.stack(runs.seen), before))
+    assert left < 0.4 * was  # noise is noise still
+    assert was == pytest.approx(0.35, rel=0.5)
