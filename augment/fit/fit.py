@@ -32,7 +32,7 @@ from spooflab.augment.fit.falloff import Falloff, fit_falloff
 from spooflab.augment.fit.flat_blocks import Blocks, flat_blocks
 from spooflab.augment.fit.fringe import Fringe, fit_fringe
 from spooflab.augment.fit.lines import edge_chains
-from spooflab.augment.fit.noise import Match, Start, look, match, told
+from spooflab.augment.fit.noise import Match, Start, given, look, match, told
 from spooflab.augment.fit.pattern import Pattern, fit_pattern
 from spooflab.augment.fit.photographs import Photographs
 from spooflab.augment.fit.prior import b_power, choose_prior, known_of, prior_of
@@ -44,7 +44,7 @@ from spooflab.augment.fit.sought import Prior, to_candidate
 from spooflab.augment.fit.surfaces import Surfaces, surfaces_of
 from spooflab.augment.fit.texture import without_texture
 from spooflab.augment.fit.unit import Traits, nearest_unit
-from spooflab.augment.fit.with_chart import belief_with_chart, checked_chart, pinned
+from spooflab.augment.fit.with_chart import belief_with_chart, checked_chart, pinned, seen_by
 from spooflab.augment.profile import DeviceProfile
 from spooflab.augment.view import View
 
@@ -143,6 +143,8 @@ def fit_device(
     found, pattern, gain = _noise_and_pattern(
         surfaces, known, coding, belief, b_power(prior), pattern_of, smoothing_of, steps
     )
+    if found and chart:
+        found = given(found, seen_by(chart))  # the profile holds what the chart shows, and noise that goes with it
     candidate = found.candidate if found else to_candidate(belief.mean)
     estimates = processing_estimates(found, belief, chart, prior, len(photos))
     smoothing = smoothing_of(found, known) if found else skin_estimate(None, prior)

@@ -15,7 +15,8 @@ LEVELS = np.array([0.01, 0.035, 0.065, 0.1, 0.15, 0.21, 0.28, 0.36, 0.45, 0.55, 
 """Edges of the luma bins, code values in [0, 1]."""
 LUMA_BANDS = ((2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 10), (11, 14))
 CHROMA_BANDS = ((2, 2), (3, 3), (4, 7))
-"""Ranges of u + v, the two frequency indices of an 8 x 8 block (64 to 448 thousandths of a cycle per pixel)."""
+"""Ranges of u + v, the two frequency indices of an 8 x 8 block (64 to 448 thousandths of a cycle per pixel). Luma's
+coefficient (1, 1) is in none of them: blocks are chosen by it."""
 BANDS = (
     *(f"luma {low}-{high}" for low, high in LUMA_BANDS),
     "rows",
@@ -142,7 +143,9 @@ def band_energy(coefficients: FloatArray) -> FloatArray:
     """Return (N, len(BANDS)) mean squares from coefficients (3, N, 8, 8) of luma, Cb, Cr."""
     squares = coefficients**2
     index = np.add.outer(np.arange(SIDE), np.arange(SIDE))
-    parts = [squares[0][:, (index >= low) & (index <= high)].mean(1) for low, high in LUMA_BANDS]
+    free = np.ones((SIDE, SIDE), bool)
+    free[:2, :2] = False  # what blocks are chosen by (`structure_of`) is small where it chose them
+    parts = [squares[0][:, free & (index >= low) & (index <= high)].mean(1) for low, high in LUMA_BANDS]
     parts += [squares[0][:, 2:, 0].mean(1), squares[0][:, 0, 2:].mean(1)]
     parts += [squares[c][:, (index >= low) & (index <= high)].mean(1) for c in (1, 2) for low, high in CHROMA_BANDS]
     return np.stack(parts, 1)

@@ -6,6 +6,7 @@ band energies are measured, and the candidate moves until they agree (indirect i
 the energies leave open the prior decides; the posterior's spread says how much that was.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -171,6 +172,18 @@ def _reference(
     drawn = np.stack(map_rows(lambda draw: simulate(z, stops, draw), range(9000, 9000 + draws)))
     beside = steps(z, stops, 9000) if steps else None
     return Reference(panel, drawn.mean(0), drawn.var(0, ddof=1) / draws, beside)
+
+
+def given(found: Match, values: dict[str, float]) -> Match:
+    """Return the match given parameters that are known from elsewhere, by name and in the fit's own units.
+
+    The mean of the conditional normal: a curve or a saturation other than the matched one, with all else left as it
+    is, would show other noise than what was matched.
+    """
+    places = [NAMES.index(name) for name in values]
+    away = np.array([values[name] for name in values]) - found.z[places]
+    gain = np.linalg.solve(found.covariance[np.ix_(places, places)], found.covariance[places]).T
+    return dataclasses.replace(found, z=np.clip(found.z + gain @ away, LOWER, UPPER))
 
 
 def refit(match: Match, times: Vector, prior: Prior) -> Vector:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from spooflab.augment.fit.flat_blocks import LEVELS, Blocks
 from spooflab.augment.fit.surfaces import FLOOR, Vector
 
-_COEFFICIENTS = np.array([3, 4, 5, 6])
+_COEFFICIENTS = np.array([2, 4, 5, 6])
 """Coefficients in each of the first bands, by whose sum a square is judged."""
 _SIGMAS, _COLOURED = 4.0, 0.3
 """Robust standard deviations above the trend that are texture; and how far colours alone move single blocks (log)."""

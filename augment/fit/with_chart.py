@@ -35,6 +35,11 @@ def checked_chart(
     )
 
 
+def seen_by(chart: ChartFit) -> dict[str, float]:
+    """Return the chart's curve and saturation by name, in the noise fit's units."""
+    return {name: getattr(chart, name) for name in _SEEN}
+
+
 def belief_with_chart(belief: Prior, chart: ChartFit) -> Prior:
     """Return the belief with the chart's curve and saturation, errors and correlations as the chart has them.
 
@@ -42,7 +47,7 @@ def belief_with_chart(belief: Prior, chart: ChartFit) -> Prior:
     """
     places = [NAMES.index(name) for name in _SEEN]
     mean, covariance = belief.mean.copy(), belief.covariance.copy()
-    mean[places] = chart.tone, chart.gamma, chart.saturation
+    mean[places] = list(seen_by(chart).values())
     covariance[places, :], covariance[:, places] = 0, 0
     covariance[np.ix_(places, places)] = np.array(chart.covariance) + np.diag(_LEAST_STD**2)
     for name, cast in (("red_gain", chart.cast_ev[0]), ("blue_gain", chart.cast_ev[2])):

@@ -74,7 +74,7 @@ class Drawn:
 
 
 DRAWN = (
-    Drawn("front_phone", 1128, always=True),
+    Drawn("front_phone", 1128),
     Drawn("webcam_1080p", 1129, always=True),
     Drawn("front_phone", 2001, smooths=True, misses=("not told",)),
     Drawn("webcam_1080p", 2002, smooths=True, misses=("not told", "harder to tell")),

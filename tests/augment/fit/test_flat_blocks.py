@@ -30,6 +30,15 @@ def test_white_noise_has_its_variance_in_every_band() -> None:
         assert energy[name] == pytest.approx({"cb": cb, "cr": cr}[name[:2]], rel=0.05), name
 
 
+def test_choosing_flat_blocks_leaves_the_bands_as_they_are() -> None:
+    """White noise, of which the flattest half is kept: what chooses it must not be what is measured."""
+    rng = np.random.default_rng(4)
+    pictures = [(128 + rng.normal(0, 6, (512, 512, 3))).round().astype(np.uint8) for _ in range(6)]
+    energy = np.concatenate([flat_blocks(picture, apart=False).energy for picture in pictures]).mean(0)
+    luma = (36 + 1 / 12) * (0.299**2 + 0.587**2 + 0.114**2)
+    np.testing.assert_allclose(energy[:10], luma, rtol=0.04)
+
+
 def test_row_noise_shows_in_rows_alone() -> None:
     rows = np.random.default_rng(2).normal(0, 3, (256, 1, 1)).astype(np.float32)
     coefficients = block_dct(to_ycc(np.broadcast_to(128 + rows, (256, 256, 3)).copy())).reshape(3, -1, 8, 8)

@@ -5,10 +5,10 @@ import pytest
 from fitted_camera import CANDIDATE, KNOWN
 
 from spooflab.augment.fit.flat_blocks import BANDS, LEVELS
-from spooflab.augment.fit.noise import Start, stops_anew, told
+from spooflab.augment.fit.noise import Match, Start, given, stops_anew, told
 from spooflab.augment.fit.runs import Runs
 from spooflab.augment.fit.simulator import Simulator, Stops
-from spooflab.augment.fit.sought import LOWER, NAMES, Prior, from_values
+from spooflab.augment.fit.sought import LOWER, NAMES, UPPER, Prior, from_values
 from spooflab.augment.fit.surfaces import Surfaces
 
 Z = from_values(vars(CANDIDATE))
@@ -29,6 +29,28 @@ def test_a_start_that_is_told_a_parameter_is_the_product_of_two_normals() -> Non
     assert belief.mean[PATTERN] == Z[PATTERN] + 0.2
     np.testing.assert_allclose(belief.covariance[PATTERN], 0.1**2 * row)
     assert start.z is Z, "what was given stays as it is"
+
+
+def test_a_match_given_what_a_chart_shows_is_the_conditional_normal() -> None:
+    """Against the precision form; what is given is met, and what nothing ties to it stays."""
+    rng = np.random.default_rng(1)
+    root = 0.05 * rng.standard_normal((len(NAMES), len(NAMES)))
+    root[NAMES.index("row_share"), 1:], root[1:, NAMES.index("row_share")] = 0, 0
+    root[0, NAMES.index("row_share")] = root[NAMES.index("row_share"), 0] = 0
+    covariance = root @ root.T + 1e-4 * np.eye(len(NAMES))
+    none, empty = Stops.none(1), np.zeros((0, len(BANDS)))
+    surfaces = Surfaces(np.zeros((0, 3), np.float32), np.zeros(0, int), np.zeros(0, int), empty, empty)
+    found = Match(Z, covariance, none, surfaces, empty, empty, None, 1.0, None)  # type: ignore[arg-type]
+    wanted = {"tone": 0.52, "gamma": 0.93, "saturation": 1.05}
+    moved = given(found, wanted)
+    places = [NAMES.index(name) for name in wanted]
+    rest = np.setdiff1d(np.arange(len(NAMES)), places)
+    precision = np.linalg.inv(covariance)
+    away = np.array(list(wanted.values())) - Z[places]
+    expected = Z[rest] - np.linalg.solve(precision[np.ix_(rest, rest)], precision[np.ix_(rest, places)] @ away)
+    np.testing.assert_allclose(moved.z[rest], np.clip(expected, LOWER[rest], UPPER[rest]), atol=1e-9)
+    np.testing.assert_allclose(moved.z[places], list(wanted.values()))
+    assert moved.z[NAMES.index("row_share")] == pytest.approx(Z[NAMES.index("row_share")])
 
 
 def test_runs_are_moved_to_where_new_stops_put_them() -> None:
