@@ -222,4 +222,4 @@ def test_photographs_of_bars_show_what_is_simulated(smear: float) -> None:
     assert abs(off[:6].mean()) < 0.04
     assert abs(off[6:].mean()) < 0.002
     other = simulate(from_values(vars(dataclasses.replace(camera, smear=1.25 * smear))), Stops.none(32))
-    assert (other - beside.terms)[:6].mean() > 0.06
+    assert (other - beside.terms - off)[:6].mean() > 0.045, "a quarter more noise reduction shows"
