@@ -44,13 +44,13 @@ quickstart: $(VENV)/.study
 
 # A module's tests stay in one process, so that what they share (a study, a fitted camera) is made once. They start in
 # the order of tests/conftest.py, slow modules first: a long one that starts last leaves the other processes idle.
-PYTEST := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(PYTEST)
+	$(PYTEST)
 
 check: $(VENV)/.dev lint
-	$(BIN)/python -m pytest $(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

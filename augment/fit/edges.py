@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
+
+from spooflab.augment.box import box_mean
 
 FloatArray = npt.NDArray[np.float64]
 _REACH_PX, _FINE = 7.0, 0.25
@@ -17,8 +18,9 @@ _FLAT_PX = 3.5
 """How far out the sides of a clean step are flat."""
 _CONTRAST = 0.12
 """Least difference of a clean step's sides, code values of one."""
-_BESIDE_PX, _LIKELY = 5.0, 0.6
-"""Where means of 5 x 5 px say at little cost that a steep place is noise: they differ by less than that share."""
+_BESIDE_PX, _EVEN_PX, _LIKELY = 5.0, 2, 0.6
+"""A steep place is noise, and that is known at little cost, where its sides differ by less than .6 of the least
+contrast: means of squares of radius 2 px, 5 px off."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def edges_of(
     """
     gy, gx = np.gradient(luma, axis=1), np.gradient(luma, axis=2)
     strength: npt.NDArray[np.float32] = np.hypot(gx, gy)
-    even = _blurred(luma)
+    even = box_mean(torch.from_numpy(luma)[:, None], _EVEN_PX)[:, 0].numpy()
     inner = slice(border_px, -border_px)
     picture, ys, xs = np.nonzero(strength[:, inner, inner] > 0.02)
     ys, xs = ys + border_px, xs + border_px
@@ -135,12 +137,6 @@ def sample(
     lower = pictures[picture, top + 1, left] * (1 - fx) + pictures[picture, top + 1, left + 1] * fx
     value: FloatArray = upper * (1 - fy) + lower * fy
     return value
-
-
-def _blurred(luma: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return means of 5 x 5 px about each pixel of (P, H, W)."""
-    planes = torch.from_numpy(np.ascontiguousarray(luma))[:, None]
-    return np.asarray(functional.avg_pool2d(planes, 5, 1, 2, count_include_pad=False)[:, 0].numpy(), np.float32)
 
 
 def _some(picture: npt.NDArray[np.int64], most: int, seed: int) -> npt.NDArray[np.int64]:

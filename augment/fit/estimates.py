@@ -17,7 +17,8 @@ from spooflab.augment.fit.pattern import Pattern
 from spooflab.augment.fit.prior import b_power, prior_of
 from spooflab.augment.fit.sharpness import Sharpness
 from spooflab.augment.fit.skin import Skin
-from spooflab.augment.fit.sought import LOWER, NAMES, UPPER, Prior
+from spooflab.augment.fit.sought import LOG, LOWER, NAMES, UPPER, Prior
+from spooflab.augment.fit.with_chart import seen_by
 from spooflab.augment.profile import DeviceProfile
 
 _RESAMPLES = 24
@@ -35,7 +36,6 @@ _SKIN_ERROR, _SKIN_UNKNOWN = 0.03, 0.15
 """The same for skin smoothing, and the standard error from which on it is taken from the prior."""
 _OF_THE_UNIT = ("halo_radius_px", "tone", "gamma", "saturation", "red_gain", "blue_gain")
 """What does not change from shot to shot: the profile pins it, for a fitted profile is one camera."""
-_LOG_NAMES = ("a", "b", "halo_radius_px", "red_gain", "blue_gain")
 _GROUP = {
     "a": "noise",
     "b": "noise",
@@ -50,17 +50,17 @@ def processing_estimates(
     found: Match | None, belief: Prior, chart: ChartFit | None, prior: DeviceProfile, photos: int
 ) -> list[Estimate]:
     """Return one estimate for each of `NAMES` but the pattern's strength."""
-    names = [name for name in NAMES if name != "prnu_std"]
+    sought = [(place, name) for place, name in enumerate(NAMES) if name != "prnu_std"]
     if found is None:
         why = "too few flat blocks at different brightness"
-        return [_silent(_GROUP.get(n, "processing"), n, prior, why) for n in names]
+        return [_silent(_GROUP.get(n, "processing"), n, prior, why) for _, n in sought]
     spread = _resampled(found, belief, photos)
     shots_ev = float(np.sqrt(np.var(found.stops.log2) + np.mean(found.stops.scatter**2)))
     power = b_power(prior)
     unseen = prior_of(prior).std
     out = []
     told = _by_chart(chart)
-    for place, key in enumerate(names):
+    for place, key in sought:
         group = _GROUP.get(key, "processing")
         if key in told:
             value, std = told[key]
@@ -76,7 +76,7 @@ def processing_estimates(
         z = float(found.z[place])
         half = max(spread_only, {"a": 1.0, "b": power}.get(key, 0.0) * shots_ev * math.log(2) * 1.5)
         how = f"flat blocks{_and_edges(found)} matched by simulation"
-        if key in _LOG_NAMES:
+        if LOG[place]:
             cast = _cast(chart).get(key, 1.0)
             value, low, high = (math.exp(end) / cast for end in (z, z - half, z + half))
             std *= value
@@ -105,8 +105,7 @@ def _by_chart(chart: ChartFit | None) -> dict[str, tuple[float, float]]:
     """Return value and standard error of what the chart alone decides."""
     if chart is None:
         return {}
-    names, values = ("tone", "gamma", "saturation"), (chart.tone, chart.gamma, chart.saturation)
-    return {name: (value, std) for name, value, std in zip(names, values, chart.std, strict=True)}
+    return {name: (value, std) for (name, value), std in zip(seen_by(chart).items(), chart.std, strict=True)}
 
 
 def _resampled(found: Match, belief: Prior, photos: int) -> npt.NDArray[np.float64]:

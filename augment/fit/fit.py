@@ -9,14 +9,11 @@ import numpy.typing as npt
 
 from spooflab.augment.color import luminance
 from spooflab.augment.fit.assemble import assemble
-from spooflab.augment.fit.behind import again_with_fringe, linear_of, luma_of, pattern_gain, slope_of
-from spooflab.augment.fit.beside import SIDE as STEP_SIDE
-from spooflab.augment.fit.beside import Sides, StepSimulator, seen_beside, sides_of, striped_covers
-from spooflab.augment.fit.chain import Candidate, Known
+from spooflab.augment.fit.behind import again_with_fringe, linear_of, luma_of
+from spooflab.augment.fit.beside import sides_of
 from spooflab.augment.fit.chart import ChartFit
-from spooflab.augment.fit.coding import Coding, codec_of, read_coding
+from spooflab.augment.fit.coding import codec_of, read_coding
 from spooflab.augment.fit.distortion import Distortion, fit_distortion
-from spooflab.augment.fit.edges import Edges
 from spooflab.augment.fit.estimate import Estimate
 from spooflab.augment.fit.estimates import (
     assumed_estimates,
@@ -24,35 +21,26 @@ from spooflab.augment.fit.estimates import (
     lens_estimates,
     light_estimates,
     pattern_estimate,
-    pattern_strength,
     processing_estimates,
-    skin_estimate,
 )
+from spooflab.augment.fit.evidence import Evidence, plain_and_skin
 from spooflab.augment.fit.falloff import Falloff, fit_falloff
 from spooflab.augment.fit.flat_blocks import Blocks, flat_blocks
 from spooflab.augment.fit.fringe import Fringe, fit_fringe
 from spooflab.augment.fit.lines import edge_chains
-from spooflab.augment.fit.noise import Match, Start, given, look, match, told
-from spooflab.augment.fit.pattern import Pattern, fit_pattern
+from spooflab.augment.fit.noise import Match, given
+from spooflab.augment.fit.pattern import Pattern
 from spooflab.augment.fit.photographs import Photographs
-from spooflab.augment.fit.prior import b_power, choose_prior, known_of, prior_of
+from spooflab.augment.fit.prior import choose_prior, known_of, prior_of
 from spooflab.augment.fit.remarks import remarks_on
-from spooflab.augment.fit.sharpness import Sharpness, fit_sharpness
-from spooflab.augment.fit.simulator import Simulator
-from spooflab.augment.fit.skin import apart_from_skin, fit_skin, plain_pixels, skin_coloured
-from spooflab.augment.fit.sought import Prior, to_candidate
-from spooflab.augment.fit.surfaces import Surfaces, surfaces_of
+from spooflab.augment.fit.sharpness import Sharpness
+from spooflab.augment.fit.skin import plain_pixels
+from spooflab.augment.fit.sought import to_candidate
 from spooflab.augment.fit.texture import without_texture
 from spooflab.augment.fit.unit import Traits, nearest_unit
 from spooflab.augment.fit.with_chart import belief_with_chart, checked_chart, pinned, seen_by
 from spooflab.augment.profile import DeviceProfile
 from spooflab.augment.view import View
-
-_FEWEST_LEVELS = 3
-_CLEAR_SMOOTHING = 2.0
-"""Standard errors from which skin smoothing is taken as seen."""
-_FEWEST_STEPS, _MOST_STEPS = 192, 768
-"""Edges from which what lies beside them is compared, and how many colours of theirs are simulated."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +99,7 @@ def fit_device(
     progress("flat blocks")
     coding = read_coding(photos)
     blocks = Blocks.join([flat_blocks(own, photo=i) for i, own in enumerate(pixels)])
-    surfaces, skin = _plain_and_skin(without_texture(blocks))
+    surfaces, skin = plain_and_skin(without_texture(blocks))
     if prior is None:
         prior = choose_prior(surfaces, coding.quality, coding.subsampling)
     optics = (_middle(prior.lens.f_number), _middle(prior.sensor.pitch_um))
@@ -125,35 +113,21 @@ def fit_device(
     distortion = fit_distortion(chains, photographs.size)
     lens = _lens(photographs.size, optics, distortion, prior)
     edges, sides = sides_of(pixels)
-    progress("noise and processing, by simulation")
-
     plain = [plain_pixels(own) for own in pixels]
-
-    def pattern_of(behind: Candidate, known: Known) -> tuple[Pattern, float]:
-        slopes = [slope_of(plane, behind) * seen for plane, seen in zip(luma, plain, strict=True)]
-        return fit_pattern(luma, slopes), pattern_gain(behind, known, coding.typical)
-
-    def steps(start: Candidate, known: Known) -> StepSimulator | None:
-        sharpness = fit_sharpness(edges, start, known, coding.quality, lens)
-        return _steps(edges, sides, sharpness, known, coding, lens, b_power(prior))
-
-    def smoothing_of(behind: Start | Match, known: Known) -> Estimate:
-        return _smoothing(skin, known, coding, behind, prior)
-
-    found, pattern, gain = _noise_and_pattern(
-        surfaces, known, coding, belief, b_power(prior), pattern_of, smoothing_of, steps
-    )
+    evidence = Evidence(surfaces, skin, edges, sides, luma, plain, coding, lens, prior)
+    progress("noise and processing, by simulation")
+    found, pattern, gain = evidence.match(known, belief)
     if found and chart:
         found = given(found, seen_by(chart))  # the profile holds what the chart shows, and noise that goes with it
     candidate = found.candidate if found else to_candidate(belief.mean)
     estimates = processing_estimates(found, belief, chart, prior, len(photos))
-    smoothing = smoothing_of(found, known) if found else skin_estimate(None, prior)
+    smoothing = evidence.smoothing(found, known)
     estimates.append(smoothing)
     known = dataclasses.replace(known, beautify=smoothing.value if smoothing.fitted else 0.0)
     progress("lens and light")
     linear = [linear_of(own, candidate) for own in pixels]
     falloff = fit_falloff([luminance(light[None])[0, 0].numpy() for light in linear])
-    sharpness = fit_sharpness(edges, candidate, known, coding.quality, lens)
+    sharpness = evidence.sharpness(candidate, known)
     fringe = fit_fringe(pixels, again_with_fringe(candidate, known, coding.typical))
     estimates += lens_estimates(distortion, falloff, sharpness, fringe, prior)
     estimates.append(pattern_estimate(found, pattern, gain, prior))
@@ -164,68 +138,6 @@ def fit_device(
         profile, nearest_unit(profile, _traits(fringe, distortion)), prior.name, estimates, photographs, found,
         distortion, falloff, sharpness, pattern, fringe, chart, chains, remarks_on(found, pattern, chart, photos),
     )  # fmt: skip
-
-
-def _smoothing(
-    skin: Blocks | None, known: Known, coding: Coding, behind: Start | Match, prior: DeviceProfile
-) -> Estimate:
-    if skin is None:
-        return skin_estimate(None, prior)
-    return skin_estimate(fit_skin(skin, known, coding.quality, behind.z, behind.stops, b_power=b_power(prior)), prior)
-
-
-def _plain_and_skin(blocks: Blocks) -> tuple[Surfaces, Blocks | None]:
-    """Return the surfaces that noise is matched on, and blocks of skin: None where noise has little else to go by."""
-    plain, skin = apart_from_skin(blocks)
-    surfaces = surfaces_of(plain)
-    if len(surfaces.levels) >= _FEWEST_LEVELS:
-        return surfaces, skin
-    return surfaces_of(blocks), None
-
-
-def _noise_and_pattern(
-    surfaces: Surfaces,
-    known: Known,
-    coding: Coding,
-    belief: Prior,
-    power: float,
-    pattern_of: Callable[[Candidate, Known], tuple[Pattern, float]],
-    smoothing_of: Callable[[Start | Match, Known], Estimate],
-    steps: Callable[[Candidate, Known], StepSimulator | None],
-) -> tuple[Match | None, Pattern, float]:
-    """Return the matched noise, the sensor's pattern, and what of a pattern the chain lets through.
-
-    The pattern is part of the noise of bright light, and how much of it passes depends on the processing: it is
-    measured between a rough look, with the prior's pattern, and the match itself; not on skin, which cameras may
-    smooth. Strong noise makes pixels of other colours look like skin for a moment, so
-    smoothing that is clearly seen is simulated in the match, though skin itself takes no part in it.
-    """
-    simulate = Simulator(surfaces, known, coding.quality, b_power=power)
-    if len(surfaces.levels) < _FEWEST_LEVELS:
-        candidate = to_candidate(belief.mean)
-        return None, *pattern_of(candidate, known)
-    start = look(simulate, belief)
-    rough = to_candidate(start.z)
-    pattern, gain = pattern_of(rough, known)
-    if pattern.shared:
-        belief, start = told(belief, start, "prnu_std", *pattern_strength(pattern, gain))
-    smoothing = smoothing_of(start, known)
-    if smoothing.fitted and smoothing.value > _CLEAR_SMOOTHING * smoothing.std:
-        known = dataclasses.replace(known, beautify=smoothing.value)
-    found = match(Simulator(surfaces, known, coding.quality, b_power=power), belief, start, steps(rough, known))
-    return found, pattern, gain
-
-
-def _steps(
-    edges: Edges, sides: Sides, sharpness: Sharpness, known: Known, coding: Coding, lens: View, power: float
-) -> StepSimulator | None:
-    """Return what simulates steps like the photographs' edges; None where these are few, or the window small."""
-    plain = np.flatnonzero(~skin_coloured(edges.colours).any(1))
-    if len(plain) < _FEWEST_STEPS or min(lens.width, lens.height) < STEP_SIDE or np.isnan(sharpness.blur_px).all():
-        return None
-    chosen = edges.take(np.random.default_rng(0).permutation(plain)[:_MOST_STEPS])
-    covers = striped_covers(len(chosen), lens, float(np.nanmean(sharpness.blur_px)))
-    return StepSimulator(seen_beside(edges, sides), chosen, known, coding.quality, covers, b_power=power)
 
 
 def _traits(fringe: Fringe, distortion: Distortion) -> Traits:

@@ -108,12 +108,10 @@ def look(simulate: Simulator, prior: Prior) -> Start:
 def told(belief: Prior, start: Start, name: str, value: float, std: float) -> tuple[Prior, Start]:
     """Return belief and start after one parameter has been measured by other means, in the fit's own units."""
     place = NAMES.index(name)
-    mean, covariance = belief.mean.copy(), belief.covariance.copy()
-    covariance[place], covariance[:, place] = 0, 0
-    mean[place], covariance[place, place] = value, std**2
     gain = start.covariance[:, place] / (start.covariance[place, place] + std**2)
     z = np.clip(start.z + gain * (value - start.z[place]), LOWER, UPPER)
-    return Prior(mean, covariance), Start(z, start.covariance - np.outer(gain, start.covariance[place]), start.stops)
+    covariance = start.covariance - np.outer(gain, start.covariance[place])
+    return belief.with_known([place], np.array([value]), np.array([[std**2]])), Start(z, covariance, start.stops)
 
 
 def match(simulate: Simulator, prior: Prior, start: Start, steps: StepSimulator | None = None) -> Match:

@@ -36,6 +36,14 @@ class Prior:
         """Inverse of the covariance."""
         return np.asarray(np.linalg.inv(self.covariance), np.float64)
 
+    def with_known(self, places: list[int], mean: Vector, covariance: Vector) -> "Prior":
+        """Return the belief with some parameters' mean and covariance put anew, tied to no other."""
+        means, covariances = self.mean.copy(), self.covariance.copy()
+        means[places] = mean
+        covariances[places, :], covariances[:, places] = 0, 0
+        covariances[np.ix_(places, places)] = covariance
+        return Prior(means, covariances)
+
     def distance2(self, z: Vector) -> float:
         """Return how far `z` lies from the centre, squared standard deviations."""
         off = z - self.mean

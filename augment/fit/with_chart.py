@@ -46,13 +46,12 @@ def belief_with_chart(belief: Prior, chart: ChartFit) -> Prior:
     The gains that noise shows are those the camera applies, its lasting cast included: the belief moves along.
     """
     places = [NAMES.index(name) for name in _SEEN]
-    mean, covariance = belief.mean.copy(), belief.covariance.copy()
-    mean[places] = list(seen_by(chart).values())
-    covariance[places, :], covariance[:, places] = 0, 0
-    covariance[np.ix_(places, places)] = np.array(chart.covariance) + np.diag(_LEAST_STD**2)
+    seen = np.array(list(seen_by(chart).values()))
+    belief = belief.with_known(places, seen, np.array(chart.covariance) + np.diag(_LEAST_STD**2))
+    mean = belief.mean.copy()
     for name, cast in (("red_gain", chart.cast_ev[0]), ("blue_gain", chart.cast_ev[2])):
         mean[NAMES.index(name)] += cast * math.log(2)
-    return Prior(mean, covariance)
+    return Prior(mean, belief.covariance)
 
 
 def pinned(chart: ChartFit | None) -> dict[str, object]:

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from fitted_camera import CANDIDATE, KNOWN
+from fitted_camera import CANDIDATE, noisy_photographs
 
-from spooflab.augment.fit.flat_blocks import BANDS, LEVELS
+from spooflab.augment.fit.flat_blocks import BANDS
 from spooflab.augment.fit.noise import Match, Start, given, stops_anew, told
 from spooflab.augment.fit.runs import Runs
-from spooflab.augment.fit.simulator import Simulator, Stops
+from spooflab.augment.fit.simulator import Stops
 from spooflab.augment.fit.sought import LOWER, NAMES, UPPER, Prior, from_values
 from spooflab.augment.fit.surfaces import Surfaces
 
@@ -56,12 +56,7 @@ def test_a_match_given_what_a_chart_shows_is_the_conditional_normal() -> None:
 def test_runs_are_moved_to_where_new_stops_put_them() -> None:
     """Runs with no stops, moved, are near runs with the photographs' own; without the move they are not."""
     true = np.linspace(-1, 1, 16)
-    colour = np.random.default_rng(0).uniform(0.2, 0.7, (128, 1)).astype(np.float32).repeat(3, 1)
-    photo, level = np.arange(16).repeat(8), np.digitize(colour[:, 0], LEVELS) - 1
-    empty = np.zeros((128, len(BANDS)))
-    bare = Simulator(Surfaces(colour, level, photo, empty, empty), KNOWN, np.full(16, 92))
-    seen = bare(Z, Stops(true, np.zeros(16)), 7)
-    simulate = Simulator(Surfaces(colour, level, photo, seen, np.full_like(empty, 0.02**2)), KNOWN, np.full(16, 92))
+    simulate = noisy_photographs(true, 8)
     few = simulate.of(np.arange(128) % 2 == 0)
     none = Stops.none(16)
     tried = [Z + 0.02 * np.eye(len(NAMES))[place] for place in range(4)]

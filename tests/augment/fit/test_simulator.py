@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from fitted_camera import CANDIDATE, KNOWN
+from fitted_camera import CANDIDATE, KNOWN, noisy_photographs
 
 from spooflab.augment.develop import develop
 from spooflab.augment.fit.chain import MARGIN_PX, PATCH_PX, device_rows, flat_patches, linear_light
-from spooflab.augment.fit.flat_blocks import BANDS, LEVELS
+from spooflab.augment.fit.flat_blocks import BANDS
 from spooflab.augment.fit.photo_stops import photo_stops
 from spooflab.augment.fit.runs import Runs
 from spooflab.augment.fit.simulator import Simulator, Stops
@@ -87,18 +87,6 @@ def test_what_is_open_of_a_photographs_noise_is_drawn_anew_each_time() -> None:
         for one in (NONE, Stops(np.zeros(4), np.full(4, 0.6)))
     )
     assert (moving > 1.5 * still).all()
-
-
-def noisy_photographs(log2: np.ndarray, each: int) -> Simulator:
-    """Photographs simulated with known departures of their noise, `each` surfaces a photograph."""
-    photos = len(log2)
-    colour = np.random.default_rng(0).uniform(0.2, 0.7, (photos * each, 1)).astype(np.float32).repeat(3, 1)
-    photo = np.arange(photos).repeat(each)
-    level = np.digitize(colour[:, 0], LEVELS) - 1
-    empty = np.zeros((photos * each, len(BANDS)))
-    bare = Simulator(Surfaces(colour, level, photo, empty, empty), KNOWN, np.full(photos, 92))
-    seen = bare(Z, Stops(log2, np.zeros(photos)), 7)
-    return Simulator(Surfaces(colour, level, photo, seen, np.full_like(empty, 0.02**2)), KNOWN, np.full(photos, 92))
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.8])

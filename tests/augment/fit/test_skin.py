@@ -14,7 +14,7 @@ from spooflab.augment.beautify import beautify
 from spooflab.augment.develop import develop
 from spooflab.augment.fit.chain import device_rows, linear_light
 from spooflab.augment.fit.estimates import skin_estimate
-from spooflab.augment.fit.fit import _plain_and_skin
+from spooflab.augment.fit.evidence import plain_and_skin
 from spooflab.augment.fit.flat_blocks import Blocks, flat_blocks
 from spooflab.augment.fit.simulator import Stops
 from spooflab.augment.fit.skin import Skin, apart_from_skin, fit_skin, plain_pixels, pooled
@@ -106,10 +106,10 @@ def test_plain_pixels_are_those_that_smoothing_leaves_alone() -> None:
 def test_where_nearly_all_is_skin_noise_is_matched_on_it_and_smoothing_is_left_open() -> None:
     _, half = apart_from_skin(photographs([0.0] * 4))
     skin = Blocks.join([half, half])
-    surfaces, told = _plain_and_skin(skin)
+    surfaces, told = plain_and_skin(skin)
     assert len(surfaces.levels) >= 3
     assert told is None
-    plain, kept = _plain_and_skin(Blocks.join([skin, wall_at(0.2), wall_at(0.4), wall_at(0.6)]))
+    plain, kept = plain_and_skin(Blocks.join([skin, wall_at(0.2), wall_at(0.4), wall_at(0.6)]))
     assert set(plain.photo) == {7}
     assert kept is not None
     assert len(kept.level) == len(skin.level)
