@@ -191,7 +191,7 @@ def pattern_estimate(found: Match | None, pattern: Pattern, gain: float, prior: 
     log, error = pattern_strength(pattern, gain)
     how = f"pattern shared by both halves, score {pattern.score:.0f}"
     if found is not None:
-        log, error = float(found.z[place]), math.sqrt(found.covariance[place, place])
+        log, error = float(found.z[place]), math.hypot(math.sqrt(found.covariance[place, place]), _PATTERN_ERROR)
         how += ", and flat blocks matched by simulation"
     std = math.exp(log)
     return Estimate("sensor", "prnu_std", std, std, std, error * std, True, how)

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from fitted_camera import CANDIDATE, noisy_photographs
 
+from spooflab.augment import load_profile
+from spooflab.augment.fit.estimates import pattern_estimate
 from spooflab.augment.fit.flat_blocks import BANDS
 from spooflab.augment.fit.noise import Match, Start, given, stops_anew, told
+from spooflab.augment.fit.pattern import Pattern
 from spooflab.augment.fit.runs import Runs
 from spooflab.augment.fit.simulator import Stops
 from spooflab.augment.fit.sought import LOWER, NAMES, UPPER, Prior, from_values
@@ -13,6 +16,23 @@ from spooflab.augment.fit.surfaces import Surfaces
 
 Z = from_values(vars(CANDIDATE))
 PATTERN = NAMES.index("prnu_std")
+
+
+def matched(covariance: np.ndarray) -> Match:
+    """A match of nothing but its parameters."""
+    empty = np.zeros((0, len(BANDS)))
+    surfaces = Surfaces(np.zeros((0, 3), np.float32), np.zeros(0, int), np.zeros(0, int), empty, empty)
+    return Match(Z, covariance, Stops.none(1), surfaces, empty, empty, None, 1.0, None)  # type: ignore[arg-type]
+
+
+def test_the_patterns_stated_error_holds_what_cameras_are_off_by_beside_the_matchs_own() -> None:
+    pattern, prior = Pattern(0.004, 0.2, 50.0, True), load_profile("front_phone")
+    own = matched(np.diag(np.full(len(NAMES), 0.03**2)))
+    alone, sought = (pattern_estimate(found, pattern, 0.5, prior) for found in (None, own))
+    assert alone.value == pytest.approx(0.008)
+    assert alone.std == pytest.approx(0.008 * np.hypot(1 / 50, 0.1))
+    assert sought.value == pytest.approx(CANDIDATE.prnu_std)
+    assert sought.std == pytest.approx(CANDIDATE.prnu_std * np.hypot(0.03, 0.1))
 
 
 def test_a_start_that_is_told_a_parameter_is_the_product_of_two_normals() -> None:
@@ -38,9 +58,7 @@ def test_a_match_given_what_a_chart_shows_is_the_conditional_normal() -> None:
     root[NAMES.index("row_share"), 1:], root[1:, NAMES.index("row_share")] = 0, 0
     root[0, NAMES.index("row_share")] = root[NAMES.index("row_share"), 0] = 0
     covariance = root @ root.T + 1e-4 * np.eye(len(NAMES))
-    none, empty = Stops.none(1), np.zeros((0, len(BANDS)))
-    surfaces = Surfaces(np.zeros((0, 3), np.float32), np.zeros(0, int), np.zeros(0, int), empty, empty)
-    found = Match(Z, covariance, none, surfaces, empty, empty, None, 1.0, None)  # type: ignore[arg-type]
+    found = matched(covariance)
     wanted = {"tone": 0.52, "gamma": 0.93, "saturation": 1.05}
     moved = given(found, wanted)
     places = [NAMES.index(name) for name in wanted]
